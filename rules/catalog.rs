@@ -1,0 +1,184 @@
+//! The one table of rules. The engine, `guardian rules`, `guardian explain` and `docs/rules.md`
+//! are made from it.
+
+use std::fmt::Display;
+
+use crate::finding::{Answer, Finding, Severity};
+use crate::rule;
+use crate::scene::Scene;
+
+/// A rule: a pure function of policy and snapshot, and what to say of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Stable, in kebab case.
+    pub id: &'static str,
+    /// How much its findings weigh at most.
+    pub severity: Severity,
+    /// What it says when it answers yes.
+    pub title: &'static str,
+    /// Why that matters.
+    pub why: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+    judge: fn(&Rule, &Scene<'_>) -> Vec<Finding>,
+}
+
+impl Rule {
+    /// What the rule finds in a scene; nothing means no.
+    #[must_use]
+    pub fn judge(&self, scene: &Scene<'_>) -> Vec<Finding> {
+        (self.judge)(self, scene)
+    }
+
+    pub(crate) fn yes(&self, subject: &impl Display, evidence: Vec<String>) -> Finding {
+        self.finding(Answer::Yes, subject, evidence)
+    }
+
+    pub(crate) fn unknown(&self, subject: &impl Display, evidence: Vec<String>) -> Finding {
+        self.finding(Answer::Unknown, subject, evidence)
+    }
+
+    fn finding(&self, answer: Answer, subject: &dyn Display, evidence: Vec<String>) -> Finding {
+        Finding {
+            rule: self.id,
+            severity: self.severity,
+            answer,
+            subject: subject.to_string(),
+            evidence,
+            remedy: self.remedy.to_owned(),
+        }
+    }
+}
+
+/// A rule by its id.
+#[must_use]
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    CATALOG.iter().find(|rule| rule.id == id)
+}
+
+/// Every rule, gravest first.
+pub static CATALOG: &[Rule] = &[
+    Rule {
+        id: "open-without-credentials",
+        severity: Severity::Critical,
+        title: "A gateway lets anyone in without credentials.",
+        why: "Whoever reaches this address commands the agent, with your files, your shell and your accounts. \
+              Loopback is no protection: any program, web page or container that gets a connection to it is in, \
+              and one forwarded port makes it the internet.",
+        remedy: "Set a long random token: gateway.auth.mode \"token\" and gateway.auth.token, then restart the gateway.",
+        judge: rule::open_without_credentials::judge,
+    },
+    Rule {
+        id: "bound-beyond-allowed",
+        severity: Severity::Critical,
+        title: "A gateway is bound to an address outside the allowed networks.",
+        why: "Everyone in that network can knock at the control panel of an agent that has the keys to this machine. \
+              A token then is the only wall, and tokens leak, are guessed, and have been bypassed.",
+        remedy: "Set gateway.bind to \"loopback\" and restart the gateway; reach it from elsewhere by VPN or `ssh -L`.",
+        judge: rule::bound_beyond_allowed::judge,
+    },
+    Rule {
+        id: "reachable-beyond-allowed",
+        severity: Severity::Critical,
+        title: "A gateway's port accepts connections on an address outside the allowed networks.",
+        why: "A connection was made and accepted. Whatever the configuration and the socket table say, the port is open there.",
+        remedy: "Set gateway.bind to \"loopback\" and restart the gateway; if nothing is bound there, look for a \
+                 redirect of the packet filter: `nft list ruleset`, `pfctl -s nat`.",
+        judge: rule::reachable_beyond_allowed::judge,
+    },
+    Rule {
+        id: "panel-republished",
+        severity: Severity::Critical,
+        title: "Another program publishes a gateway beyond the allowed networks.",
+        why: "A proxy or forwarder in front makes strangers look local to the gateway: this is how most panels ended up \
+              on the open internet. A password at the proxy protects as long as nobody changes the proxy.",
+        remedy: "Stop that program, bind it to loopback or the VPN, or allow its network or its path in guardian.toml with a reason and an end.",
+        judge: rule::panel_republished::judge,
+    },
+    Rule {
+        id: "foreign-peer",
+        severity: Severity::Critical,
+        title: "Somebody outside the allowed networks is connected to a gateway.",
+        why: "The connection stands now. Closing the port does not end it.",
+        remedy: "Stop the gateway, rotate its token, and review its paired devices before you start it again.",
+        judge: rule::foreign_peer::judge,
+    },
+    Rule {
+        id: "forwarder-attached",
+        severity: Severity::Critical,
+        title: "A forwarder or tunnel carries connections to a gateway.",
+        why: "To the gateway the far end of a tunnel looks like this machine, and loopback is where gateways trust most.",
+        remedy: "Stop the forwarder, or allow its path in guardian.toml with a reason and an end. To reach the gateway from elsewhere use a VPN or `ssh -L` from the other side.",
+        judge: rule::forwarder_attached::judge,
+    },
+    Rule {
+        id: "config-incomplete",
+        severity: Severity::Critical,
+        title: "A gateway's configuration exposes it, now or at its next start.",
+        why: "The socket shows today, the configuration tomorrow: a changed bind waits for the next restart, and switched-off \
+              authentication for the first forwarded port.",
+        remedy: "Mend the setting named here in the gateway's configuration and restart the gateway.",
+        judge: rule::config_incomplete::judge,
+    },
+    Rule {
+        id: "witnesses-disagree",
+        severity: Severity::Critical,
+        title: "Two ways of listing the listening sockets give different answers.",
+        why: "One of them is wrong or is being lied to, and it is not known which.",
+        remedy: "Run `guardian check` again; if it stays, compare `ss -ltn` (Linux) or `netstat -an` (macOS) with this report.",
+        judge: rule::witnesses_disagree::judge,
+    },
+    Rule {
+        id: "probe-blind",
+        severity: Severity::Critical,
+        title: "Guardian cannot see all it has to see.",
+        why: "What is not seen may be open. Guardian does not call that safe.",
+        remedy: "Mend the reason given; most are gone when guardian runs as root.",
+        judge: rule::probe_blind::judge,
+    },
+    Rule {
+        id: "side-door-open",
+        severity: Severity::Critical,
+        title: "A gateway's process has a second socket that asks for no credentials.",
+        why: "Browser control (2026.1.24) drives your signed-in browser; an inspector runs any code. On loopback every local \
+              program can use them; beyond loopback everybody can.",
+        remedy: "Upgrade the gateway, or set browser.enabled to false; never start it with --inspect.",
+        judge: rule::side_door_open::judge,
+    },
+    Rule {
+        id: "gateway-as-root",
+        severity: Severity::Warning,
+        title: "A gateway runs as root.",
+        why: "Whoever gets through it owns the whole machine, this guard included.",
+        remedy: "Run the gateway as a user of its own.",
+        judge: rule::gateway_as_root::judge,
+    },
+    Rule {
+        id: "secrets-readable",
+        severity: Severity::Warning,
+        title: "Other users can read or change a gateway's secrets.",
+        why: "Its state holds tokens, paired devices and the keys of the services it uses.",
+        remedy: "Take the permissions away: chmod -R go-rwx on the path named here.",
+        judge: rule::secrets_readable::judge,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_rule_has_one_stable_id_and_speaks_in_sentences() {
+        let ids: BTreeSet<&str> = CATALOG.iter().map(|rule| rule.id).collect();
+        assert_eq!(ids.len(), CATALOG.len());
+        for rule in CATALOG {
+            assert!(rule.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", rule.id);
+            for text in [rule.title, rule.why, rule.remedy] {
+                assert!(text.ends_with('.') || text.ends_with('`'), "{}: {text}", rule.id);
+                assert!(!text.contains("  "), "{}: {text}", rule.id);
+            }
+        }
+    }
+}

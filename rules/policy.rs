@@ -1,0 +1,57 @@
+//! What the owner allows.
+
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+use crate::address::{Scope, unmap};
+use crate::fact::InterfaceAddress;
+
+/// The policy in force at the moment of the judgement: allowances that have ended are not in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Ports to treat as gateway ports besides those of the gateways found.
+    pub ports: Vec<u16>,
+    /// Networks allowed beside loopback and VPN.
+    pub networks: Vec<AllowedNetwork>,
+    /// Paths allowed, by name: `tailscale-funnel`, `ngrok`, `container`.
+    pub paths: Vec<AllowedPath>,
+}
+
+/// A network the owner has allowed in writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedNetwork {
+    /// Which addresses.
+    pub network: IpNet,
+    /// Why, in the owner's words.
+    pub reason: String,
+}
+
+/// A way of publishing that the owner has allowed in writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedPath {
+    /// Its name.
+    pub path: String,
+    /// Why, in the owner's words.
+    pub reason: String,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { ports: vec![18789], networks: Vec::new(), paths: Vec::new() }
+    }
+}
+
+impl Policy {
+    /// Whether this address of the host may take connections for a gateway.
+    #[must_use]
+    pub fn allows_own(&self, own: &InterfaceAddress) -> bool {
+        own.scope() <= Scope::Vpn || self.names(own.address)
+    }
+
+    /// Whether an address is in a network that the owner has written down.
+    #[must_use]
+    pub fn names(&self, address: IpAddr) -> bool {
+        let address = unmap(address);
+        self.networks.iter().any(|allowed| allowed.network.contains(&address))
+    }
+}

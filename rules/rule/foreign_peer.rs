@@ -1,0 +1,44 @@
+//! Somebody from outside the allowed networks is connected to a gateway.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::address::unmap;
+use crate::catalog::Rule;
+use crate::fact::{Origin, Peer};
+use crate::finding::Finding;
+use crate::scene::{Part, Scene};
+
+pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
+    let mut foreign: BTreeMap<IpAddr, Vec<SocketAddr>> = BTreeMap::new();
+    for peer in scene.peers() {
+        if peer.origin == Origin::Elsewhere && !allowed(scene, peer) && !is_anothers(scene, peer) {
+            foreign.entry(peer.remote.ip()).or_default().push(peer.gateway);
+        }
+    }
+    foreign
+        .into_iter()
+        .map(|(remote, gateways)| {
+            let count = gateways.len();
+            let at = gateways.first().map(SocketAddr::to_string).unwrap_or_default();
+            let connections =
+                if count == 1 { "one connection".to_owned() } else { format!("{count} connections") };
+            rule.yes(&remote, vec![format!("{remote} has {connections} to the gateway's port at {at}")])
+        })
+        .collect()
+}
+
+/// Within a VPN, when the gateway's end is an address of the VPN; else when the owner has named
+/// the network. A stranger at a loopback address came through a redirect, which lets in whomever
+/// it lets in: never allowed.
+fn allowed(scene: &Scene<'_>, peer: &Peer) -> bool {
+    let own = peer.gateway.ip();
+    !unmap(own).is_loopback() && (scene.is_vpn(own) || scene.policy.names(peer.remote.ip()))
+}
+
+/// The port is one that the policy names, and a program holds it that is no gateway. A connection
+/// whose listener is gone may have been made to a gateway.
+fn is_anothers(scene: &Scene<'_>, peer: &Peer) -> bool {
+    let doors = scene.doors_at(peer.gateway);
+    !doors.is_empty() && doors.iter().all(|door| door.part == Part::Unrelated)
+}

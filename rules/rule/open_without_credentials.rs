@@ -1,0 +1,70 @@
+//! A gateway lets a request in without credentials, by whatever door.
+
+use crate::catalog::Rule;
+use crate::fact::{Access, Transport};
+use crate::finding::Finding;
+use crate::rule::audiences;
+use crate::scene::{Beyond, Door, Part, Scene};
+
+pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
+    scene.doors.iter().filter_map(|door| of_door(rule, scene, door)).collect()
+}
+
+fn of_door(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> Option<Finding> {
+    let bound = door.listener.bound;
+    let mut evidence = vec![format!("{} listens on {bound}", scene.holder_of(door))];
+    let open: Vec<String> = opened(door);
+    if !open.is_empty() {
+        evidence.extend(open);
+        match &door.beyond {
+            Beyond::Addresses(addresses) if addresses.is_empty() => {
+                evidence.push(
+                    "on allowed addresses only, for now: whatever is forwarded here is open to all"
+                        .to_owned(),
+                );
+            }
+            Beyond::Addresses(addresses) => evidence.extend(audiences(addresses)),
+            Beyond::Unknown(why) => evidence.push(why.clone()),
+        }
+        return Some(rule.yes(&bound, evidence));
+    }
+    if let Part::PerhapsGateway(why) = &door.part {
+        evidence.push(format!(
+            "a gateway is expected on this port, and whether this is one cannot be told: {why}"
+        ));
+        return Some(rule.unknown(&bound, evidence));
+    }
+    if door.part != Part::Gateway {
+        return None;
+    }
+    let why = match door.who_gets_in() {
+        Some(Access::Required | Access::RefusesProxy) => return None,
+        Some(Access::Unknown(why)) => why.to_string(),
+        Some(Access::Fronted | Access::NoGateway) => {
+            "its answer is not one that a known gateway gives".to_owned()
+        }
+        Some(Access::Open) | None => "nobody asked it".to_owned(),
+    };
+    evidence.push(format!("whether it asks for credentials could not be told: {why}"));
+    Some(rule.unknown(&bound, evidence))
+}
+
+fn opened(door: &Door<'_>) -> Vec<String> {
+    let scheme = |transport| match transport {
+        Transport::Plain => "http",
+        Transport::Tls => "https",
+    };
+    let http = door.access.iter().filter(|answer| answer.access == Access::Open).map(|answer| {
+        format!(
+            "{}://{} let a request without credentials through to its tools",
+            scheme(answer.transport),
+            answer.at
+        )
+    });
+    let websocket = door
+        .handshake
+        .iter()
+        .filter(|answer| answer.access == Access::Open)
+        .map(|answer| format!("a WebSocket to {} was welcomed without credentials", answer.at));
+    http.chain(websocket).collect()
+}

@@ -1,0 +1,80 @@
+//! Another listener carries a gateway beyond the allowed networks.
+
+use crate::catalog::Rule;
+use crate::fact::{Access, Product};
+use crate::finding::{Finding, Severity};
+use crate::rule::audiences;
+use crate::scene::{Beyond, Door, Part, Scene};
+
+pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
+    scene.doors.iter().filter_map(|door| of_door(rule, scene, door)).collect()
+}
+
+fn of_door(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> Option<Finding> {
+    let bound = door.listener.bound;
+    let held = format!("{} listens on {bound}", scene.holder_of(door));
+    let reachable = match &door.beyond {
+        Beyond::Addresses(addresses) if addresses.is_empty() => return None,
+        Beyond::Addresses(addresses) => audiences(addresses),
+        Beyond::Unknown(why) => vec![why.clone()],
+    };
+    match &door.part {
+        Part::Carries(how) => {
+            let mut evidence = vec![held, how.clone()];
+            evidence.extend(protection(door));
+            evidence.extend(reachable);
+            let finding = match door.beyond {
+                Beyond::Addresses(_) => rule.yes(&bound, evidence),
+                Beyond::Unknown(_) => rule.unknown(&bound, evidence),
+            };
+            let pids = door.listener.owner.pids();
+            let allowed = !pids.is_empty() && pids.iter().all(|pid| scene.allows_process(*pid));
+            Some(if allowed { finding.allowed() } else { finding })
+        }
+        Part::Doubtful(why) => {
+            let mut evidence = vec![held, why.clone()];
+            evidence.extend(reachable);
+            Some(rule.unknown(&bound, evidence))
+        }
+        Part::Odd(why) => Some(Finding {
+            severity: Severity::Info,
+            remedy: "Nothing, if you know this program.".to_owned(),
+            ..rule.unknown(
+                &bound,
+                vec![held, why.clone(), "nothing suggests that a gateway is behind it".to_owned()],
+            )
+        }),
+        Part::Unrelated => {
+            let likeness = likeness(door)?;
+            Some(Finding {
+                severity: Severity::Info,
+                remedy: "Nothing, if you know this page.".to_owned(),
+                ..rule.unknown(
+                    &bound,
+                    vec![
+                        held,
+                        format!("its page looks like the {likeness} panel, but no gateway answers there"),
+                    ],
+                )
+            })
+        }
+        Part::Gateway | Part::BesideGateway | Part::PerhapsGateway(_) => None,
+    }
+}
+
+/// What stands between a stranger and the gateway, as the answers tell.
+fn protection(door: &Door<'_>) -> Option<String> {
+    door.who_gets_in().and_then(|access| match access {
+        Access::Open => Some("it asks for no credentials".to_owned()),
+        Access::Required => Some("the gateway behind it asks for credentials".to_owned()),
+        Access::RefusesProxy => {
+            Some("the gateway refuses this proxy for now (proxy_attribution_required)".to_owned())
+        }
+        Access::Fronted => Some("the program itself asks for credentials first".to_owned()),
+        Access::NoGateway | Access::Unknown(_) => None,
+    })
+}
+
+fn likeness(door: &Door<'_>) -> Option<Product> {
+    door.pages().find_map(|page| page.structure.or(page.title))
+}

@@ -1,0 +1,240 @@
+//! The facts joined: which listener is a gateway's, which carries somebody else's, which is none.
+
+mod beyond;
+mod casting;
+mod door;
+mod gateway;
+mod silence;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+pub use beyond::Beyond;
+pub use door::{Door, Part};
+pub use gateway::{AccessSummary, Gateway};
+
+use crate::address::Scope;
+use crate::fact::{
+    Flow, GatewayProcess, InterfaceAddress, Listener, Peer, Process, ReachAnswer, Role, Route,
+};
+use crate::policy::Policy;
+use crate::snapshot::Snapshot;
+
+/// A snapshot seen with the eyes of a policy. Made once a judgement; every rule reads it.
+///
+/// Whatever it hands out comes in an order of its own, so that a judgement does not depend on the
+/// order in which facts came.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    /// The owner's wishes.
+    pub policy: &'a Policy,
+    /// The facts as they came.
+    pub snapshot: &'a Snapshot,
+    /// Every listening socket with the part it plays.
+    pub doors: Vec<Door<'a>>,
+    /// The gateways of this host.
+    pub gateways: Vec<Gateway>,
+    processes: BTreeMap<u32, &'a Process>,
+    /// Gateway processes by their ids.
+    marked: BTreeMap<u32, &'a GatewayProcess>,
+    /// Places in `doors` by port.
+    by_port: BTreeMap<u16, Vec<usize>>,
+    /// Places in `doors` by process.
+    by_pid: BTreeMap<u32, Vec<usize>>,
+    /// Ports by which one comes to a gateway: its own, those the policy names, and those of the
+    /// doors that carry it.
+    leading: BTreeSet<u16>,
+}
+
+impl<'a> Scene<'a> {
+    /// Joins the facts.
+    #[must_use]
+    pub fn new(policy: &'a Policy, snapshot: &'a Snapshot) -> Self {
+        let processes: BTreeMap<u32, &Process> =
+            snapshot.owner.known().into_iter().flatten().map(|process| (process.pid, process)).collect();
+        let marked: BTreeMap<u32, &GatewayProcess> =
+            snapshot.gateway.known().into_iter().flatten().map(|gateway| (gateway.pid, gateway)).collect();
+        let mut doors = door::doors(policy, snapshot);
+        let cast = casting::cast(policy, snapshot, &processes, &doors);
+        let (mut by_port, mut by_pid) = (BTreeMap::new(), BTreeMap::new());
+        for (place, (door, part)) in doors.iter_mut().zip(cast.parts).enumerate() {
+            let pids = door.listener.owner.pids();
+            door.holder = pids.iter().find(|pid| marked.contains_key(pid)).or(pids.first()).copied();
+            door.part = part;
+            by_port.entry(door.listener.bound.port()).or_insert_with(Vec::new).push(place);
+            for pid in pids {
+                by_pid.entry(*pid).or_insert_with(Vec::new).push(place);
+            }
+        }
+        let gateways = gateway::gateways(&doors, &marked, &processes);
+        Self { policy, snapshot, doors, gateways, processes, marked, by_port, by_pid, leading: cast.ports }
+    }
+
+    /// A process by its id, if the owner probe described it.
+    #[must_use]
+    pub fn process(&self, pid: u32) -> Option<&'a Process> {
+        self.processes.get(&pid).copied()
+    }
+
+    /// A process for a sentence: `nginx (pid 812, user www-data)`.
+    #[must_use]
+    pub fn name_of(&self, pid: u32) -> String {
+        match self.process(pid) {
+            None => format!("pid {pid}"),
+            Some(process) => match &process.user {
+                Some(user) => format!("{} (pid {pid}, user {user})", process.label()),
+                None => format!("{} (pid {pid})", process.label()),
+            },
+        }
+    }
+
+    /// Who holds a door, for a sentence.
+    #[must_use]
+    pub fn holder_of(&self, door: &Door<'_>) -> String {
+        match (door.holder, door.listener.owner.pids().len()) {
+            (None, _) => match door.listener.uid {
+                Some(uid) => format!("a process of user {uid} that cannot be named"),
+                None => "a process that cannot be named".to_owned(),
+            },
+            (Some(pid), 0 | 1) => self.name_of(pid),
+            (Some(pid), count) => format!("{} and {} more", self.name_of(pid), count - 1),
+        }
+    }
+
+    /// The gateway processes, by their marks.
+    pub fn gateway_processes(&self) -> impl Iterator<Item = &'a GatewayProcess> {
+        self.marked.values().copied()
+    }
+
+    /// A gateway process by its id.
+    #[must_use]
+    pub fn gateway_process(&self, pid: u32) -> Option<&'a GatewayProcess> {
+        self.marked.get(&pid).copied()
+    }
+
+    /// The addresses of this host.
+    #[must_use]
+    pub fn own_addresses(&self) -> Vec<&'a InterfaceAddress> {
+        in_order(self.snapshot.interfaces.known())
+    }
+
+    /// The connections to gateways.
+    #[must_use]
+    pub fn peers(&self) -> Vec<&'a Peer> {
+        in_order(self.snapshot.peers.known())
+    }
+
+    /// The connection attempts to gateway ports.
+    #[must_use]
+    pub fn reach(&self) -> Vec<&'a ReachAnswer> {
+        in_order(self.snapshot.reach.known())
+    }
+
+    /// The ports on which gateways take connections here, and those the policy names.
+    #[must_use]
+    pub fn gateway_ports(&self) -> BTreeSet<u16> {
+        let mut ports: BTreeSet<u16> = self.policy.ports.iter().copied().collect();
+        ports.extend(
+            self.doors.iter().filter(|door| door.part.is_gateways()).map(|door| door.listener.bound.port()),
+        );
+        ports
+    }
+
+    /// Instructions that end at a gateway's port, or at a door that carries a gateway.
+    pub fn routes_to_gateways(&self) -> impl Iterator<Item = &'a Route> {
+        let routes = in_order(self.snapshot.routes.known());
+        routes.into_iter().filter(|route| self.leading.contains(&route.to_port))
+    }
+
+    /// The sockets that take a connection to an address: of several those bound most exactly to it.
+    #[must_use]
+    pub fn doors_at(&self, address: SocketAddr) -> Vec<&Door<'a>> {
+        let places = self.by_port.get(&address.port()).map_or(&[][..], Vec::as_slice);
+        let covering = || {
+            places
+                .iter()
+                .filter_map(|place| self.doors.get(*place))
+                .filter_map(|door| Some((exactness(&door.listener, address)?, door)))
+        };
+        let most = covering().map(|(exactness, _)| exactness).max();
+        covering().filter(|(exactness, _)| Some(*exactness) == most).map(|(_, door)| door).collect()
+    }
+
+    /// The sockets that a process holds.
+    pub fn doors_of(&self, pid: u32) -> impl Iterator<Item = &Door<'a>> {
+        let places = self.by_pid.get(&pid).map_or(&[][..], Vec::as_slice);
+        places.iter().filter_map(|place| self.doors.get(*place))
+    }
+
+    /// The address is one of this host's in a VPN, and on no other interface.
+    #[must_use]
+    pub fn is_vpn(&self, own: IpAddr) -> bool {
+        let addresses = || self.snapshot.interfaces.known().into_iter().flatten();
+        let scopes = || addresses().filter(|it| it.address == own).map(InterfaceAddress::scope);
+        scopes().any(|scope| scope == Scope::Vpn) && scopes().all(|scope| scope == Scope::Vpn)
+    }
+
+    /// The policy lets this other host connect to a program of this host.
+    #[must_use]
+    pub fn admits(&self, flow: &Flow) -> bool {
+        self.is_vpn(flow.local.ip()) || self.policy.names(flow.remote.ip())
+    }
+
+    /// The owner has allowed this way of publishing.
+    #[must_use]
+    pub fn allows_path(&self, path: &str) -> bool {
+        self.policy.paths.iter().any(|allowed| allowed.path == path)
+    }
+
+    /// The owner has allowed the way of publishing that this process is: by its program's name, or
+    /// as a container engine.
+    #[must_use]
+    pub fn allows_process(&self, pid: u32) -> bool {
+        self.process(pid).is_some_and(|process| {
+            self.allows_path(process.program())
+                || (process.role == Role::ContainerEngine && self.allows_path("container"))
+        })
+    }
+
+    /// Some gateway of this host answers as one.
+    #[must_use]
+    pub fn a_gateway_answers(&self) -> bool {
+        self.doors.iter().any(|door| door.part == Part::Gateway && door.speaks_gateway())
+    }
+
+    /// How far a gateway would be open that binds to every address.
+    #[must_use]
+    pub fn beyond_on_every_address(&self) -> Beyond {
+        beyond::of_every_address(self.policy, self.snapshot)
+    }
+}
+
+fn in_order<T: Ord>(facts: Option<&Vec<T>>) -> Vec<&T> {
+    let mut facts: Vec<&T> = facts.into_iter().flatten().collect();
+    facts.sort_unstable();
+    facts
+}
+
+/// How exactly a socket is bound to an address, `None` if it does not take connections there.
+fn exactness(listener: &Listener, address: SocketAddr) -> Option<u8> {
+    if !listener.covers(address.ip()) {
+        return None;
+    }
+    match (listener.bound, address) {
+        (SocketAddr::V6(bound), SocketAddr::V6(address))
+            if bound.scope_id() != 0 && address.scope_id() != 0 && bound.scope_id() != address.scope_id() =>
+        {
+            None
+        }
+        _ if !listener.is_wildcard() => Some(2),
+        _ if listener.bound.is_ipv4() == address.is_ipv4() => Some(1),
+        // An IPv6 socket takes the IPv4 that no IPv4 socket takes.
+        _ => Some(0),
+    }
+}
+
+/// The ports on which gateways take connections here, and those the policy names.
+#[must_use]
+pub fn gateway_ports(policy: &Policy, snapshot: &Snapshot) -> BTreeSet<u16> {
+    Scene::new(policy, snapshot).gateway_ports()
+}

@@ -1,0 +1,26 @@
+//! What Guardian concludes from what it sees, rule by rule and sentence by sentence.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the scenery is part of the tests: a mistake in it ends the test"
+)]
+
+mod scenery;
+
+mod bound_beyond_allowed;
+mod config_incomplete;
+mod foreign_peer;
+mod forwarder_attached;
+mod gateway_as_root;
+mod handbook;
+mod open_without_credentials;
+mod panel_republished;
+mod probe_blind;
+mod properties;
+mod reachable_beyond_allowed;
+mod secrets_readable;
+mod side_door_open;
+mod verdict;
+mod witnesses_disagree;

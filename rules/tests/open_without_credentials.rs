@@ -1,0 +1,221 @@
+use guardian_rules::blindness::{Blindness, Cause};
+use guardian_rules::fact::{Access, Reply, Role};
+use guardian_rules::scene::AccessSummary;
+
+use crate::scenery::*;
+
+const RULE: &str = "open-without-credentials";
+
+#[test]
+fn a_401_is_a_gateway_that_asks_for_credentials() {
+    let conclusion = host().runs(gateway(812).on("127.0.0.1:18789", asking_for_credentials())).judged();
+    conclusion.nothing_of(RULE).is_safe();
+    assert_eq!(conclusion.gateways()[0].access, AccessSummary::Required);
+}
+
+#[test]
+fn open_on_loopback_is_open() {
+    let conclusion = host().runs(gateway(812).on("127.0.0.1:18789", open_to_anyone())).judged();
+    conclusion
+        .exposes(RULE, "127.0.0.1:18789")
+        .because(RULE, "http://127.0.0.1:18789 let a request without credentials through")
+        .because(RULE, "on allowed addresses only, for now");
+    assert_eq!(conclusion.gateways()[0].access, AccessSummary::Open);
+}
+
+#[test]
+fn open_within_tls_is_open() {
+    host()
+        .runs(gateway(812).on("127.0.0.1:18789", open_to_anyone().within_tls()))
+        .judged()
+        .exposes(RULE, "127.0.0.1:18789")
+        .because(RULE, "https://127.0.0.1:18789");
+}
+
+#[test]
+fn a_websocket_welcomed_without_credentials_is_open_where_http_is_not_forwarded() {
+    let websocket_only = another_site().but_access(Access::NoGateway).with_challenge(Access::Open);
+    host()
+        .runs(gateway(812).on("127.0.0.1:18789", websocket_only))
+        .judged()
+        .exposes(RULE, "127.0.0.1:18789")
+        .because(RULE, "a WebSocket to 127.0.0.1:18789 was welcomed");
+}
+
+#[test]
+fn one_open_socket_of_two_is_open() {
+    let conclusion = host()
+        .runs(
+            gateway(812).on("127.0.0.1:18789", asking_for_credentials()).on("[::1]:18789", open_to_anyone()),
+        )
+        .judged();
+    conclusion.exposes(RULE, "[::1]:18789");
+    assert_eq!(conclusion.findings(RULE).count(), 1);
+    assert_eq!(conclusion.gateways()[0].access, AccessSummary::Open);
+}
+
+#[test]
+fn a_gateway_that_is_open_through_a_proxy_alone_is_open() {
+    host()
+        .runs(gateway(812).on("127.0.0.1:18789", asking_for_credentials()))
+        .runs(nginx(900).on("127.0.0.1:8080", open_to_anyone()))
+        .judged()
+        .exposes(RULE, "127.0.0.1:8080");
+}
+
+#[test]
+fn a_page_with_the_right_title_is_reachable_and_not_open() {
+    host().runs(unknown_program(700).on("0.0.0.0:8080", decoy())).judged().nothing_of(RULE).is_safe();
+}
+
+#[test]
+fn a_hanging_gateway_is_blind_not_safe() {
+    let conclusion = host().runs(gateway(812).on("127.0.0.1:18789", silent())).judged();
+    conclusion.doubts(RULE, "127.0.0.1:18789").is_blind();
+    assert_eq!(conclusion.gateways()[0].access, AccessSummary::Unknown);
+}
+
+#[test]
+fn a_gateway_that_answers_with_an_error_is_blind_not_safe() {
+    for status in [500, 502, 503] {
+        host()
+            .runs(gateway(812).on("127.0.0.1:18789", failing(status)))
+            .judged()
+            .doubts(RULE, "18789")
+            .is_blind();
+    }
+}
+
+#[test]
+fn a_gateway_that_nobody_asked_is_blind_not_safe() {
+    host()
+        .runs(gateway(812).on("127.0.0.1:18789", unasked()))
+        .judged()
+        .doubts(RULE, "127.0.0.1:18789")
+        .because(RULE, "nobody asked it")
+        .is_blind();
+}
+
+#[test]
+fn a_gateway_behind_a_password_of_its_own_kind_is_unknown() {
+    host()
+        .runs(gateway(812).on("127.0.0.1:18789", with_a_password_in_front()))
+        .judged()
+        .doubts(RULE, "127.0.0.1:18789")
+        .because(RULE, "not one that a known gateway gives");
+}
+
+#[test]
+fn a_gateway_that_refuses_proxies_asks_for_credentials() {
+    let conclusion = host().runs(gateway(812).on("127.0.0.1:18789", refused_by_the_gateway())).judged();
+    assert_eq!(conclusion.is_safe().gateways()[0].access, AccessSummary::Required);
+}
+
+#[test]
+fn what_http_does_not_tell_websockets_may() {
+    // A proxy that forwards WebSockets alone answers HTTP itself.
+    for itself in [Access::NoGateway, Access::Fronted] {
+        let told_by_websocket = another_site().but_access(itself).with_challenge(Access::Required);
+        host().runs(gateway(812).on("127.0.0.1:18789", told_by_websocket)).judged().is_safe();
+    }
+}
+
+#[test]
+fn what_http_may_yet_tell_a_websocket_does_not_clear() {
+    // 2026.1.24 refuses a proxy's WebSocket and lets the same proxy's HTTP in.
+    host()
+        .runs(gateway(812).on("127.0.0.1:18789", silent().with_challenge(Access::Required)))
+        .judged()
+        .doubts(RULE, "127.0.0.1:18789")
+        .is_blind();
+}
+
+#[test]
+fn what_a_websocket_cannot_tell_http_may() {
+    let old = Access::Unknown(Blindness::new(Cause::Malformed, "this version does not tell"));
+    host()
+        .runs(gateway(812).on("127.0.0.1:18789", asking_for_credentials().with_challenge(old)))
+        .judged()
+        .is_safe();
+}
+
+#[test]
+fn a_face_that_does_not_tell_is_not_cleared_by_another_that_does() {
+    host()
+        .runs(gateway(812).on("127.0.0.1:18789", asking_for_credentials()).on("[::1]:18789", silent()))
+        .judged()
+        .doubts(RULE, "[::1]:18789")
+        .is_blind();
+}
+
+#[test]
+fn an_open_gateway_of_another_user_is_open() {
+    host()
+        .runs(gateway(812).on("127.0.0.1:18789", open_to_anyone()).unnamed())
+        .judged()
+        .exposes(RULE, "127.0.0.1:18789");
+}
+
+#[test]
+fn a_server_that_does_not_know_post_is_no_gateway() {
+    // Python answers 501 to POST, and a listing of files to GET.
+    let python = another_site().but_access(Access::NoGateway);
+    host().runs(program("python3", 700, Role::Unknown).on("0.0.0.0:8000", python)).judged().is_safe();
+}
+
+#[test]
+fn a_silent_program_at_a_gateways_port_may_be_a_gateway() {
+    for silent in [silent(), unasked(), failing(503)] {
+        host()
+            .runs(program("node", 700, Role::Runtime).on("127.0.0.1:18789", silent.clone()))
+            .judged()
+            .doubts(RULE, "127.0.0.1:18789")
+            .is_blind();
+        host().runs(unknown_program(700).on("127.0.0.1:18789", silent).unnamed()).judged().is_blind();
+    }
+}
+
+#[test]
+fn a_program_at_a_gateways_port_that_answers_otherwise_is_none() {
+    for other in [another_site(), another_protocol(), hanging_up()] {
+        host().runs(unknown_program(700).on("127.0.0.1:18789", other)).judged().is_safe();
+    }
+}
+
+#[test]
+fn a_refused_connection_does_not_tell_who_gets_in() {
+    host()
+        .runs(gateway(812).on("127.0.0.1:18789", refusing().but_reply(Reply::Refused)))
+        .judged()
+        .doubts(RULE, "127.0.0.1:18789");
+}
+
+#[test]
+fn a_gateway_known_by_its_first_frame_alone_that_does_not_tell_is_unknown() {
+    let frame_alone = another_site().with_challenge(Access::Unknown(timed_out()));
+    host()
+        .runs(gateway(812).on("127.0.0.1:4000", frame_alone))
+        .judged()
+        .doubts(RULE, "127.0.0.1:4000")
+        .is_blind();
+}
+
+#[test]
+fn a_program_at_a_gateways_port_that_hangs_up_on_every_question_is_none() {
+    let hangs_up = Access::Unknown(Blindness::new(Cause::Interrupted, "hung up without an answer"));
+    host()
+        .runs(unknown_program(700).on("127.0.0.1:18789", hanging_up().but_access(hangs_up)))
+        .judged()
+        .is_safe();
+    host()
+        .runs(
+            unknown_program(700).on("127.0.0.1:18789", hanging_up().but_access(Access::Unknown(timed_out()))),
+        )
+        .judged()
+        .is_blind();
+}
+
+#[test]
+fn a_forwarder_to_another_hosts_gateway_that_is_down_is_none() {
+    host().runs(program("ssh", 970, Role::Forwarder).on("127.0.0.1:18789", silent())).judged().is_safe();
+}
