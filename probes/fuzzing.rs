@@ -1,0 +1,90 @@
+//! Doors to the parsers for the fuzzer; built with `--cfg fuzzing` alone. What a parser says does
+//! not matter here, only that it says something, in time and within memory.
+
+use guardian_rules::fact::Transport;
+use reqwest::header::HeaderMap;
+
+use crate::ask::Answer;
+use crate::gateway::config::{self, syntax};
+use crate::gateway::environment::Environment;
+use crate::gateway::lock;
+use crate::handshake::frame;
+use crate::listeners::{pcblist, sock_diag, socket_fdinfo};
+use crate::panel::{page, side_door};
+use crate::routes::{argument, caddy, haproxy, nginx};
+use crate::{access, routes};
+
+/// A batch of netlink messages, as Linux answers a dump.
+pub fn sock_diag(bytes: &[u8]) {
+    let _ = sock_diag::read_batch(bytes, 1, |_| {});
+}
+
+/// A `struct socket_fdinfo`, as macOS describes a descriptor.
+pub fn socket_fdinfo(bytes: &[u8]) {
+    let _ = socket_fdinfo::read(bytes);
+}
+
+/// `net.inet.tcp.pcblist_n`, as macOS lists its sockets.
+pub fn pcblist(bytes: &[u8]) {
+    let _ = pcblist::read(bytes);
+}
+
+/// A gateway's configuration.
+pub fn config(bytes: &[u8]) {
+    if let Ok(tree) = syntax::parse(bytes) {
+        let _ = config::read(&tree, None);
+    }
+}
+
+/// A page.
+pub fn html(bytes: &[u8]) {
+    let _ = page::marks(bytes);
+}
+
+/// An HTTP answer: two bytes of status, then the body.
+pub fn http(bytes: &[u8]) {
+    let Some((status, body)) = bytes.split_first_chunk::<2>() else { return };
+    let answer = Answer {
+        transport: Transport::Plain,
+        status: u16::from_be_bytes(*status),
+        headers: HeaderMap::new(),
+        body: body.to_vec(),
+        whole: true,
+    };
+    let _ = access::verdict::of(&answer);
+    let _ = side_door::by_answer(&answer);
+}
+
+/// A WebSocket's text frame.
+pub fn frame(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = frame::is_challenge(text);
+        let _ = frame::response(text);
+    }
+}
+
+/// A lock file, and a process's environment.
+pub fn lock(bytes: &[u8]) {
+    let _ = lock::parse(bytes);
+    let _ = Environment::parse(bytes);
+}
+
+/// The configuration of a proxy.
+pub fn proxy(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(tree) = nginx::syntax::parse(text) {
+        let _ = nginx::interpret(&tree);
+    }
+    let _ = caddy::interpret(text);
+    let _ = haproxy::interpret(text);
+}
+
+/// The arguments of a forwarder: the program, then its arguments, each ended by a zero byte.
+pub fn arguments(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut words = text.split('\0').map(str::to_owned);
+    let program = words.next().unwrap_or_default();
+    let arguments: Vec<String> = words.collect();
+    let _ = argument::instructions(&program, &arguments);
+    let _ = routes::target::Target::parse(text);
+}

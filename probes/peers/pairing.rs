@@ -1,0 +1,127 @@
+//! The two ends of a connection, put together.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::listeners::socket::{Socket, State};
+
+/// A connection at a gateway's port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// The gateway's end.
+    pub gateway: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// The other end's socket, if this host has it.
+    pub other: Option<Socket>,
+    /// The other end is an address of this host.
+    pub here: bool,
+}
+
+/// The connections whose local port is one of these, each with its other end.
+///
+/// `own` are the addresses of this host beside loopback.
+#[must_use]
+pub fn pair(sockets: &[Socket], ports: &BTreeSet<u16>, own: &BTreeSet<IpAddr>) -> Vec<Link> {
+    let connected = || sockets.iter().filter(|socket| socket.is_connected());
+    let by_ends: HashMap<(SocketAddr, SocketAddr), Socket> = connected()
+        .filter(|socket| socket.id != 0)
+        .map(|socket| ((socket.local, socket.remote), *socket))
+        .collect();
+    let mut links: Vec<Link> = connected()
+        .filter(|socket| ports.contains(&socket.local.port()))
+        .filter_map(|socket| {
+            let other = by_ends.get(&(socket.remote, socket.local)).copied();
+            let own_address = is_local(socket.remote.ip(), own);
+            // A local program that closed its end: the gateway has not noticed yet.
+            if socket.state == State::HalfClosed && own_address && other.is_none() {
+                return None;
+            }
+            let here = other.is_some() || own_address;
+            Some(Link { gateway: socket.local, remote: socket.remote, other, here })
+        })
+        .collect();
+    links.sort_unstable_by_key(|link| (link.here, link.gateway, link.remote));
+    links.dedup_by_key(|link| (link.gateway, link.remote));
+    links
+}
+
+/// An address of this host.
+#[must_use]
+pub fn is_local(address: IpAddr, own: &BTreeSet<IpAddr>) -> bool {
+    address.is_loopback() || own.contains(&address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(local: &str, remote: &str, id: u64) -> Socket {
+        Socket {
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+            state: State::Established,
+            dual_stack: false,
+            device: 0,
+            uid: Some(0),
+            id,
+        }
+    }
+
+    fn links(sockets: &[Socket]) -> Vec<Link> {
+        pair(sockets, &BTreeSet::from([18789]), &BTreeSet::from(["10.0.0.1".parse().unwrap()]))
+    }
+
+    #[test]
+    fn the_other_end_is_found_when_it_is_on_this_host() {
+        let found = links(&[
+            socket("127.0.0.1:40000", "127.0.0.1:18789", 5),
+            socket("127.0.0.1:18789", "127.0.0.1:40000", 4),
+        ]);
+        assert_eq!(found.len(), 1, "the other end is no connection of its own: {found:?}");
+        assert!(found[0].here);
+        assert_eq!(found[0].other.unwrap().id, 5);
+    }
+
+    #[test]
+    fn another_host_is_elsewhere_and_comes_first() {
+        let found = links(&[
+            socket("10.0.0.1:18789", "10.0.0.1:40000", 4),
+            socket("10.0.0.1:18789", "10.0.0.9:40000", 6),
+        ]);
+        assert_eq!(found.iter().map(|link| link.here).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(found[1].other, None);
+    }
+
+    #[test]
+    fn an_end_that_nobody_holds_is_not_found() {
+        let found = links(&[
+            socket("127.0.0.1:40000", "127.0.0.1:18789", 0),
+            socket("127.0.0.1:18789", "127.0.0.1:40000", 4),
+        ]);
+        assert_eq!((found[0].other, found[0].here), (None, true));
+    }
+
+    #[test]
+    fn half_a_connection_counts_while_its_other_end_may_listen() {
+        let half = |remote| Socket { state: State::HalfClosed, ..socket("10.0.0.1:18789", remote, 4) };
+        assert!(links(&[half("10.0.0.1:40000")]).is_empty(), "its other end was here, and is gone");
+        assert_eq!(links(&[half("10.0.0.9:40000")]).len(), 1, "another host's end cannot be seen");
+        let other = Socket { state: State::HalfClosed, ..socket("10.0.0.1:40000", "10.0.0.1:18789", 5) };
+        assert_eq!(links(&[half("10.0.0.1:40000"), other]).len(), 1);
+    }
+
+    #[test]
+    fn an_end_in_an_address_this_host_does_not_list_is_here_if_its_socket_is() {
+        let found = links(&[
+            socket("10.7.7.7:40000", "10.7.7.8:18789", 5),
+            socket("10.7.7.8:18789", "10.7.7.7:40000", 4),
+        ]);
+        assert!(found[0].here);
+    }
+
+    #[test]
+    fn a_connection_to_the_same_port_elsewhere_is_none_of_this_gateway() {
+        assert!(links(&[socket("10.0.0.1:40000", "10.0.0.9:18789", 5)]).is_empty());
+    }
+}

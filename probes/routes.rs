@@ -1,0 +1,182 @@
+//! What proxies, forwarders and tunnels on this host are told to carry.
+//!
+//! An idle `ssh -R` or tunnel holds no listening socket and has no connection to a gateway: only
+//! its arguments give it away. So every process is looked at by its name, and those that may relay
+//! by their arguments and configuration. What cannot be read is not known here, and the rest is
+//! told: every listener is judged by its own answers besides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use guardian_rules::blindness::{Blindness, Cause};
+use guardian_rules::fact::{Route, RouteSource};
+use guardian_rules::snapshot::{ProbeId, Snapshot};
+
+use crate::file::{Links, View};
+use crate::owner::role::{Relay, Shown, may_relay, relay};
+use crate::owner::table::{Entry, Table};
+use crate::probe::{Ground, Probe, blocking};
+use crate::routes::argument::{Instruction, instructions};
+
+pub mod argument;
+pub mod caddy;
+mod glob;
+pub mod haproxy;
+pub mod nginx;
+pub mod target;
+
+/// Processes that may relay; more is blind.
+const MAX_RELAYS: usize = 4096;
+
+/// Routes in all; more is blind.
+const MAX_ROUTES: usize = 16 * 1024;
+
+/// Characters kept of an instruction.
+const MAX_TEXT: usize = 160;
+
+/// A configuration file in bytes.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// Reads the instructions of proxies, forwarders and tunnels.
+#[derive(Debug, Default)]
+pub struct Routes {
+    table: Table,
+}
+
+impl Probe for Routes {
+    type Facts = Vec<Route>;
+    const ID: ProbeId = ProbeId::Routes;
+    const CADENCE: Duration = Duration::from_secs(5);
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    async fn observe(&mut self, ground: Ground) -> Result<Self::Facts, Blindness> {
+        let own = own_addresses(&ground.known);
+        let met = relays_met(&ground.known);
+        let mut table = std::mem::take(&mut self.table);
+        let (table, routes) = blocking(move || {
+            let routes = look(&mut table, &met, &own)?;
+            Ok((table, routes))
+        })
+        .await?;
+        self.table = table;
+        Ok(routes)
+    }
+}
+
+fn own_addresses(known: &Snapshot) -> BTreeSet<IpAddr> {
+    let addresses = known.interfaces.known().into_iter().flatten();
+    addresses.map(|own| own.address.to_canonical()).collect()
+}
+
+/// Relays that the owner probe has named: their short names need not tell.
+fn relays_met(known: &Snapshot) -> BTreeSet<u32> {
+    let processes = known.owner.known().into_iter().flatten();
+    processes.filter(|process| process.role.relays()).map(|process| process.pid).collect()
+}
+
+fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Result<Vec<Route>, Blindness> {
+    let mut pids = table.find(may_relay)?;
+    pids.extend(met);
+    if pids.len() > MAX_RELAYS {
+        let many = format!("more than {MAX_RELAYS} processes may relay");
+        return Err(Blindness::new(Cause::TooMuch, many));
+    }
+    let entries = table.read(&pids, &BTreeSet::new())?;
+    let programs: BTreeMap<u32, String> =
+        entries.iter().filter_map(|entry| Some((entry.process.pid, relay(&shown(entry))?.name))).collect();
+    let mut routes = Vec::new();
+    for entry in &entries {
+        let Some(relay) = relay(&shown(entry)) else { continue };
+        let process = &entry.process;
+        // Workers have the instructions of the process that started them.
+        let parent = process.parent.and_then(|parent| programs.get(&parent));
+        if parent.is_some_and(|parent| *parent == relay.name) || platform::in_another_network(process.pid) {
+            continue;
+        }
+        let told = instructions(&relay.name, relay.arguments);
+        let of_arguments = told.into_iter().map(|told| (told, RouteSource::Arguments));
+        let of_file = configured(process.pid, &relay, &entry.argv).into_iter().flat_map(|(file, told)| {
+            told.into_iter().map(move |told| (told, RouteSource::File(file.clone())))
+        });
+        for (told, source) in of_arguments.chain(of_file) {
+            if told.target.is_here(own) {
+                routes.push(route(process.pid, &relay.name, told, source));
+            }
+        }
+        if routes.len() > MAX_ROUTES {
+            let many = format!("more than {MAX_ROUTES} instructions to carry connections");
+            return Err(Blindness::new(Cause::TooMuch, many));
+        }
+    }
+    Ok(routes)
+}
+
+fn shown(entry: &Entry) -> Shown<'_> {
+    let process = &entry.process;
+    Shown { name: &process.name, exe: process.exe.as_deref(), argv: &entry.argv, listens: false }
+}
+
+fn route(pid: u32, program: &str, told: Instruction, source: RouteSource) -> Route {
+    let text = match told.text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", told.text.get(..end).unwrap_or_default()),
+        None => told.text,
+    };
+    Route { pid, program: program.to_owned(), listens: told.listens, to_port: told.target.port, source, text }
+}
+
+/// The instructions in a proxy's configuration, and the file in which it begins.
+fn configured(pid: u32, relay: &Relay<'_>, argv: &[String]) -> Option<(PathBuf, Vec<Instruction>)> {
+    if platform::has_hidden_files(pid) {
+        tracing::info!(pid, program = relay.name, "lives in a container that cannot be looked into");
+        return None;
+    }
+    if nginx::PROGRAMS.contains(&relay.name.as_str()) {
+        return nginx::instructions(&View::of(pid).ok()?, argv);
+    }
+    let (options, usual, interpret): (_, _, fn(&str) -> Vec<Instruction>) = match relay.name.as_str() {
+        "caddy" => (["--config", "-c"], caddy::USUAL, caddy::interpret),
+        "haproxy" => (["-f", "-f"], haproxy::USUAL, haproxy::interpret),
+        _ => return None,
+    };
+    let view = View::of(pid).ok()?;
+    let mut told = argument::values(relay.arguments, &options).map(PathBuf::from);
+    let file = told
+        .next()
+        .or_else(|| usual.iter().map(Path::new).find(|usual| view.stamp(usual).is_some()).map(Into::into))?;
+    let content = view
+        .read(&file, MAX_FILE, Links::Follow)
+        .inspect_err(|why| tracing::info!(path = %file.display(), %why, "not read"))
+        .ok()?;
+    let found = interpret(&String::from_utf8_lossy(&content.bytes));
+    Some((file, found))
+}
+
+#[cfg(target_os = "linux")]
+mod platform {
+    use crate::gateway::procfs;
+
+    pub(super) fn in_another_network(pid: u32) -> bool {
+        procfs::same_network(pid) == Some(false)
+    }
+
+    /// In a container, a path names another file, and without permission it would be sought here.
+    pub(super) fn has_hidden_files(pid: u32) -> bool {
+        procfs::is_contained(pid) && std::fs::read_link(format!("/proc/{pid}/root")).is_err()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod platform {
+    pub(super) fn in_another_network(_: u32) -> bool {
+        false
+    }
+
+    pub(super) fn has_hidden_files(_: u32) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests;

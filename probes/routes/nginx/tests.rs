@@ -1,0 +1,114 @@
+use super::*;
+
+fn of(text: &str) -> Vec<Instruction> {
+    interpret(&parse(text).unwrap())
+}
+
+/// Each instruction as "listens -> host:port".
+fn told(text: &str) -> Vec<String> {
+    of(text)
+        .into_iter()
+        .map(|found| {
+            let listens: Vec<String> = found.listens.iter().map(ToString::to_string).collect();
+            format!("{} -> {}:{}", listens.join(" "), found.target.host, found.target.port)
+        })
+        .collect()
+}
+
+#[test]
+fn every_way_to_name_a_backend_is_read() {
+    assert_eq!(
+        told(include_str!("../../../fixtures/nginx/every-way.conf")),
+        [
+            "0.0.0.0:8088 [::]:8088 -> 127.0.0.1:18789",
+            "127.0.0.1:8089 -> 127.0.0.1:18789",
+            "127.0.0.1:8089 -> ::1:18790",
+            "0.0.0.0:80 -> localhost:18789",
+            "0.0.0.0:443 -> 127.0.0.1:443",
+            "0.0.0.0:8090 -> 127.0.0.1:18789",
+            "0.0.0.0:8091 -> 127.0.0.1:18789",
+            " -> 127.0.0.1:18789",
+            "[::]:9000 -> 127.0.0.1:18789",
+            "0.0.0.0:9001 -> 127.0.0.1:18789",
+        ]
+    );
+}
+
+#[test]
+fn the_instruction_is_told_as_it_stands() {
+    let found = of("http { server { listen 8088; location / { proxy_pass http://127.0.0.1:18789; } } }");
+    assert_eq!(found[0].text, "proxy_pass http://127.0.0.1:18789");
+}
+
+#[test]
+fn what_is_no_proxy_is_none() {
+    for text in [
+        "",
+        "events { }",
+        "http { server { listen 80; root /var/www; } }",
+        "http { server { location / { proxy_pass http://unix:/run/app.sock; } } }",
+        "http { server { location / { proxy_pass $backend; } } }",
+        "http { server { location / { proxy_pass http://127.0.0.1:$port; } } }",
+        "http { upstream empty { } server { location / { proxy_pass http://empty; } } }",
+        "server { location / { proxy_pass http://127.0.0.1:1; } }",
+    ] {
+        assert_eq!(told(text), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn variables_that_do_not_end_are_no_flood() {
+    let sets: Vec<String> = (0..64).map(|at| format!("set $a{} $a{at}$a{at};", at + 1)).collect();
+    let sets = sets.concat();
+    let text = format!("http {{ server {{ set $a0 xxxxxxxx; {sets} proxy_pass http://$a64; }} }}");
+    assert_eq!(told(&text), [""; 0]);
+}
+
+#[test]
+fn the_main_file_is_found_as_nginx_finds_it() {
+    let find = |argv: &[&str], there: &str| {
+        let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
+        main_file(&arguments(&argv), &|path| path == Path::new(there)).is_some()
+    };
+    for (argv, there) in [
+        (&["nginx"] as &[&str], "/etc/nginx/nginx.conf"),
+        (&["nginx"], "/opt/homebrew/etc/nginx/nginx.conf"),
+        (&["nginx", "-g", "daemon off;"], "/etc/nginx/nginx.conf"),
+        (&["nginx: master process /usr/sbin/nginx -c /srv/n.conf -g daemon on;"], "/srv/n.conf"),
+        (&["nginx", "-c/srv/n.conf"], "/srv/n.conf"),
+        (&["nginx", "-p", "/srv", "-c", "n.conf"], "/srv/n.conf"),
+        (&["nginx", "-p", "/srv/"], "/srv/conf/nginx.conf"),
+        (&["nginx", "-c", "n.conf"], "/usr/share/nginx/n.conf"),
+    ] {
+        assert!(find(argv, there), "{argv:?} {there}");
+    }
+    assert!(!find(&["nginx", "-c", "/srv/n.conf"], "/etc/nginx/nginx.conf"));
+}
+
+#[test]
+fn included_files_stand_in_the_place_of_their_directive() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("nginx.conf", "http { include up.conf; include site-*.conf; include none.conf; }");
+    write("up.conf", "upstream bot { server 127.0.0.1:18789; }");
+    write("site-1.conf", "server { listen 8088; include pass.inc; }");
+    write("site-2.conf", "server { listen 8089; ");
+    write("pass.inc", "location / { proxy_pass http://bot; include nginx.conf; }");
+    let main = folder.path().join("nginx.conf");
+    let argv = ["nginx".to_owned(), "-c".to_owned(), main.display().to_string()];
+    let (file, found) = instructions(&View::own().unwrap(), &argv).unwrap();
+    assert_eq!(file, main);
+    assert_eq!(found[0].listens, ["0.0.0.0:8088".parse().unwrap()]);
+    assert_eq!(found[0].target, Target { host: "127.0.0.1".into(), port: 18789 });
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_configuration_is_borne(
+        text in r"(http|stream|server|upstream u|listen [0-9*:\[\]]{1,6}|proxy_pass|http://|set \$a|[ ;{}$]|\$\{a\}|[0-9.:]{1,5}|é){0,60}"
+    ) {
+        if let Ok(tree) = parse(&text) {
+            let _ = interpret(&tree);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Real programs: what is told here is read from their processes and files.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use super::*;
+
+/// A program of this test's own, ended with it: asked to, because it may have children.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        Command::new("kill").arg(self.0.id().to_string()).status().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Starts a program, or says that it is not there.
+fn start(program: &str, arguments: &[&str]) -> Option<Running> {
+    let quiet = Stdio::null;
+    let child = Command::new(program).args(arguments).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
+    match child {
+        Ok(child) => Some(Running(child)),
+        Err(error) => {
+            eprintln!("left out: {program}: {error}");
+            None
+        }
+    }
+}
+
+/// The routes of a process, once it has any.
+fn routes_of(pid: u32) -> Vec<Route> {
+    let started = Instant::now();
+    loop {
+        let mut routes = look(&mut Table::default(), &BTreeSet::new(), &BTreeSet::new()).unwrap();
+        routes.retain(|route| route.pid == pid);
+        if !routes.is_empty() || started.elapsed().as_secs() > 10 {
+            return routes;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn an_idle_remote_forward_is_found_by_its_arguments() {
+    // The other side accepts and stays silent, so the program waits for its greeting.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port().to_string();
+    let arguments = ["-F", "/dev/null", "-p", &port, "-NR", "8080:localhost:18789", "nobody@127.0.0.1"];
+    let Some(ssh) = start("ssh", &arguments) else { return };
+    let routes = routes_of(ssh.0.id());
+    assert_eq!(routes.len(), 1, "{routes:?}");
+    assert_eq!((routes[0].program.as_str(), routes[0].to_port), ("ssh", 18789));
+    assert_eq!(routes[0].listens, []);
+    assert_eq!(routes[0].source, RouteSource::Arguments);
+    assert_eq!(routes[0].text, "ssh -R 8080:localhost:18789");
+}
+
+#[test]
+fn an_idle_forwarder_is_found_with_its_socket() {
+    let port = free_port();
+    let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,fork");
+    let Some(socat) = start("socat", &[&listen, "TCP:127.0.0.1:18789"]) else { return };
+    let routes = routes_of(socat.0.id());
+    assert_eq!(routes.len(), 1, "{routes:?}");
+    assert_eq!(routes[0].listens, [([127, 0, 0, 1], port).into()]);
+    assert_eq!(routes[0].to_port, 18789);
+}
+
+#[test]
+fn a_running_nginx_is_found_by_its_master_and_its_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, at) = (free_port(), folder.path().display());
+    let text = format!(
+        "daemon off; pid {at}/pid; error_log stderr; events {{ }}
+         http {{ access_log off; client_body_temp_path {at}/b; proxy_temp_path {at}/p;
+         fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; include {at}/*.site; }}"
+    );
+    let site = format!(
+        "server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:18789; }}
+         location /x {{ proxy_pass http://192.0.2.7:18789; }} }}"
+    );
+    let file = folder.path().join("nginx.conf");
+    std::fs::write(&file, text).unwrap();
+    std::fs::write(folder.path().join("panel.site"), site).unwrap();
+    let Some(nginx) = start("nginx", &["-c", &file.display().to_string()]) else { return };
+    let routes = routes_of(nginx.0.id());
+    assert_eq!(routes.len(), 1, "only what is carried to this host: {routes:?}");
+    assert_eq!(routes[0].listens, [([127, 0, 0, 1], port).into()]);
+    assert_eq!(routes[0].source, RouteSource::File(file));
+    assert_eq!(routes[0].text, "proxy_pass http://127.0.0.1:18789");
+    // Once it has set its title, the arguments are in that alone; workers have no routes of their own.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(routes_of(nginx.0.id()), routes);
+    let all = look(&mut Table::default(), &BTreeSet::new(), &BTreeSet::new()).unwrap();
+    assert_eq!(all.iter().filter(|route| route.listens == routes[0].listens).count(), 1);
+}
+
+#[test]
+fn a_proxy_to_an_own_address_is_told_only_if_the_address_is_known() {
+    let port = free_port();
+    let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,fork");
+    let Some(socat) = start("socat", &[&listen, "TCP:192.0.2.7:18789"]) else { return };
+    let pid = socat.0.id();
+    let own = BTreeSet::from(["192.0.2.7".parse().unwrap()]);
+    let started = Instant::now();
+    let found = |own| {
+        look(&mut Table::default(), &BTreeSet::new(), own).unwrap().into_iter().any(|route| route.pid == pid)
+    };
+    while !found(&own) {
+        assert!(started.elapsed().as_secs() < 10);
+    }
+    assert!(!found(&BTreeSet::new()));
+}
