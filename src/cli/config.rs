@@ -1,0 +1,59 @@
+//! `guardian config check|show`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::{Failure, answer, answer_json};
+use crate::config::Config;
+use crate::exit;
+
+/// The options of `guardian config`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say whether the policy file can be used
+    Check {
+        /// The file (default: the one that would be used)
+        file: Option<PathBuf>,
+    },
+    /// Show the policy in force, defaults included
+    Show {
+        /// Answer with JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) fn run(arguments: &Arguments, named: Option<&Path>) -> Result<u8, Failure> {
+    match &arguments.action {
+        Action::Check { file } => {
+            let config = Config::load(file.as_deref().or(named))?;
+            answer(&match &config.source {
+                Some(path) => format!("{} can be used.\n", path.display()),
+                None => "There is no policy file; the defaults are used.\n".to_owned(),
+            })?;
+            for caution in config.cautions(jiff::Timestamp::now()) {
+                answer(&format!("Mind: {caution}\n"))?;
+            }
+        }
+        Action::Show { json } => {
+            let config = Config::load(named)?;
+            if *json {
+                answer_json(&config.settings)?;
+            } else {
+                let source = match &config.source {
+                    Some(path) => format!("# From {}\n", path.display()),
+                    None => "# No policy file; these are the defaults.\n".to_owned(),
+                };
+                answer(&format!("{source}{}", config.to_toml()?))?;
+            }
+        }
+    }
+    Ok(exit::OK)
+}

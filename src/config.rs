@@ -1,0 +1,189 @@
+//! `guardian.toml`: where it is, whether it is to be trusted, and what follows from it.
+
+mod settings;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
+use jiff::Timestamp;
+
+pub(crate) use settings::Settings;
+use settings::Target;
+pub(crate) use source::SourceError;
+
+/// The configuration in force.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The file it comes from; none if there is none and the defaults are used.
+    pub(crate) source: Option<PathBuf>,
+    /// What it says.
+    pub(crate) settings: Settings,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read, or somebody else could have written it.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The file says something that is not understood.
+    #[error("{path} is not a valid configuration\n{told}")]
+    Invalid {
+        path: String,
+        /// The line, the key and what would be right, as the parser tells it.
+        told: String,
+    },
+    /// The configuration cannot be written out again.
+    #[error("the configuration cannot be put into TOML")]
+    Unprintable(#[from] toml::ser::Error),
+}
+
+impl Config {
+    /// Reads the configuration: of `named`, else of `$GUARDIAN_CONFIG`, else of this user or
+    /// machine. A file that was named must exist; without one the defaults are used.
+    pub(crate) fn load(named: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(file) = source::find(named)? else {
+            return Ok(Self { source: None, settings: Settings::default() });
+        };
+        let settings = parse(&file.text)
+            .map_err(|told| ConfigError::Invalid { path: file.path.display().to_string(), told })?;
+        Ok(Self { source: Some(file.path), settings })
+    }
+
+    /// The policy at an instant: allowances that have ended are not in it.
+    pub(crate) fn policy(&self, now: Timestamp) -> Policy {
+        let mut policy =
+            Policy { ports: self.settings.gateway.ports.clone(), networks: Vec::new(), paths: Vec::new() };
+        for allowance in self.settings.allowance.iter().filter(|allowance| allowance.until > now) {
+            let reason = allowance.reason.clone();
+            match &allowance.target {
+                Target::Network(network) => {
+                    policy.networks.push(AllowedNetwork { network: *network, reason });
+                }
+                Target::Path(path) => {
+                    policy.paths.push(AllowedPath { path: path.clone(), reason });
+                }
+            }
+        }
+        policy
+    }
+
+    /// What is valid and still worth a second look, a sentence each.
+    pub(crate) fn cautions(&self, now: Timestamp) -> Vec<String> {
+        let ended = |allowance: &settings::Allowance| allowance.until <= now;
+        self.settings
+            .allowance
+            .iter()
+            .filter_map(|allowance| match &allowance.target {
+                _ if ended(allowance) => {
+                    Some(format!("the allowance {:?} ended on {}.", allowance.reason, allowance.until))
+                }
+                Target::Network(network) if network.prefix_len() == 0 => {
+                    Some(format!("the allowance {:?} allows everybody ({network}).", allowance.reason))
+                }
+                Target::Network(_) | Target::Path(_) => None,
+            })
+            .collect()
+    }
+
+    /// The configuration as TOML, defaults included.
+    pub(crate) fn to_toml(&self) -> Result<String, ConfigError> {
+        Ok(toml::to_string(&self.settings)?)
+    }
+}
+
+fn parse(text: &str) -> Result<Settings, String> {
+    toml::from_str(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        Config { source: None, settings: parse(text).unwrap_or_else(|told| panic!("{told}")) }
+    }
+
+    const KIOSK: &str = r#"
+        [[allowance]]
+        network = "192.168.1.0/24"
+        reason = "kiosk in the hall"
+        until = 2026-12-31T00:00:00Z
+    "#;
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        assert_eq!(config("").settings, Settings::default());
+        assert_eq!(config("").policy(Timestamp::UNIX_EPOCH), Policy::default());
+    }
+
+    #[test]
+    fn the_defaults_survive_being_written_and_read() {
+        let written = config(KIOSK).to_toml().unwrap();
+        assert_eq!(config(&written).settings, config(KIOSK).settings);
+    }
+
+    #[test]
+    fn an_allowance_holds_until_its_end_and_not_after() {
+        let before: Timestamp = "2026-12-30T23:59:59Z".parse().unwrap();
+        let after: Timestamp = "2026-12-31T00:00:00Z".parse().unwrap();
+        assert!(config(KIOSK).policy(before).names("192.168.1.7".parse().unwrap()));
+        assert!(!config(KIOSK).policy(after).names("192.168.1.7".parse().unwrap()));
+        assert!(config(KIOSK).cautions(before).is_empty());
+        assert_eq!(config(KIOSK).cautions(after).len(), 1);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_the_key_and_the_line() {
+        let told = parse("mode = \"enforce\"\n\n[gateway]\nprots = [1]\n").unwrap_err();
+        assert!(told.contains("line 4") && told.contains("prots"), "{told}");
+        let told = parse("pateince = \"10s\"\n").unwrap_err();
+        assert!(told.contains("line 1") && told.contains("pateince"), "{told}");
+    }
+
+    #[test]
+    fn every_wrong_value_is_refused_with_its_line() {
+        for (text, part) in [
+            ("mode = \"on\"", "enforce"),
+            ("patience = \"ten\"", "patience"),
+            ("patience = 10", "10s"),
+            ("[gateway]\nports = [0]", "port"),
+            ("[gateway]\nports = [70000]", "line 2"),
+            ("[cadence]\nlisteners = \"1ms\"", "cadence"),
+            ("[cadence]\nsonar = \"1s\"", "sonar"),
+            ("[[allowance]]\nnetwork = \"192.168.1.0/24\"\nreason = \"r\"", "until"),
+            ("[[allowance]]\nreason = \"r\"\nuntil = 2026-12-31T00:00:00Z", "network"),
+            (
+                "[[allowance]]\nnetwork = \"10.0.0.0/8\"\nreason = \" \"\nuntil = 2026-12-31T00:00:00Z",
+                "reason",
+            ),
+            ("[[allowance]]\nnetwork = \"10.0.0.0/8\"\nreason = \"r\"\nuntil = 2026-12-31", "until"),
+            ("[[allowance]]\nnetwork = \"home\"\nreason = \"r\"\nuntil = 2026-12-31T00:00:00Z", "home"),
+            (
+                "[[allowance]]\nnetwork = \"10.0.0.0/8\"\npath = \"ngrok\"\nreason = \"r\"\nuntil = 2026-12-31T00:00:00Z",
+                "not both",
+            ),
+        ] {
+            let told = parse(text).expect_err(text);
+            assert!(told.contains("line ") && told.contains(part), "{text}\n{told}");
+        }
+    }
+
+    #[test]
+    fn one_address_is_a_network_of_one() {
+        let config = config(
+            "[[allowance]]\nnetwork = \"10.1.2.3\"\nreason = \"r\"\nuntil = 2026-12-31T00:00:00Z\n\
+             [[allowance]]\npath = \"ngrok\"\nreason = \"r\"\nuntil = 2026-12-31T00:00:00Z",
+        );
+        let policy = config.policy(Timestamp::UNIX_EPOCH);
+        assert!(policy.names("10.1.2.3".parse().unwrap()) && !policy.names("10.1.2.4".parse().unwrap()));
+        assert_eq!(policy.paths.first().map(|allowed| allowed.path.as_str()), Some("ngrok"));
+    }
+
+    #[test]
+    fn everybody_can_be_allowed_but_not_unnoticed() {
+        let text = "[[allowance]]\nnetwork = \"0.0.0.0/0\"\nreason = \"r\"\nuntil = 2026-12-31T00:00:00Z";
+        assert_eq!(config(text).cautions(Timestamp::UNIX_EPOCH).len(), 1);
+    }
+}

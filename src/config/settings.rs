@@ -1,0 +1,300 @@
+//! The keys of `guardian.toml`, their types and defaults. Unknown keys are errors.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::str::FromStr;
+use std::time::Duration;
+
+use guardian_rules::snapshot::ProbeId;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::fmt::friendly::{SpanParser, SpanPrinter};
+use serde::de::{self, Deserializer};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Everything the owner can set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// Whether guardian acts or only reports.
+    pub(crate) mode: Mode,
+    /// What a trip does to the gateway.
+    pub(crate) enforce: Enforce,
+    /// Blind for longer trips.
+    pub(crate) patience: Span,
+    /// The always-on firewall; needs root.
+    pub(crate) seal: bool,
+    /// Users who may recover and close, besides root and the owner of the state folder.
+    pub(crate) owners: Vec<String>,
+    /// What to treat as a gateway.
+    pub(crate) gateway: Gateway,
+    /// Recovery.
+    pub(crate) half_open: HalfOpen,
+    /// How often each probe looks, where it differs from the probe's own cadence.
+    pub(crate) cadence: BTreeMap<ProbeId, Cadence>,
+    /// The door to the panel.
+    pub(crate) gate: Gate,
+    /// Who is told of a trip.
+    pub(crate) notify: Notify,
+    /// What is allowed beside loopback and VPN.
+    pub(crate) allowance: Vec<Allowance>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Enforce,
+            enforce: Enforce::Isolate,
+            patience: Span(Duration::from_secs(10)),
+            seal: true,
+            owners: Vec::new(),
+            gateway: Gateway::default(),
+            half_open: HalfOpen::default(),
+            cadence: BTreeMap::new(),
+            gate: Gate::default(),
+            notify: Notify::default(),
+            allowance: Vec::new(),
+        }
+    }
+}
+
+/// Whether guardian acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// Trips on exposure.
+    Enforce,
+    /// Judges and reports; changes nothing.
+    Observe,
+}
+
+/// What a trip does to the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Enforce {
+    /// Firewall first; the bot's runtime lives on.
+    Isolate,
+    /// Stop it.
+    Stop,
+}
+
+/// What to treat as a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Gateway {
+    /// Ports, besides those of the gateways found.
+    #[serde(deserialize_with = "ports")]
+    pub(crate) ports: Vec<u16>,
+    /// The gateway's own user, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self { ports: vec![18789], user: None }
+    }
+}
+
+/// Recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HalfOpen {
+    /// Safe rounds in a row before it may be closed.
+    pub(crate) rounds: NonZeroU16,
+    /// How long it may last.
+    pub(crate) max: Span,
+}
+
+impl Default for HalfOpen {
+    fn default() -> Self {
+        const TEN: NonZeroU16 = NonZeroU16::MIN.saturating_add(9);
+        Self { rounds: TEN, max: Span(Duration::from_mins(15)) }
+    }
+}
+
+/// The door to the panel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Gate {
+    /// Where it listens.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Host names it answers to.
+    pub(crate) hosts: Vec<String>,
+    /// Origins it takes upgrades and unsafe methods from.
+    pub(crate) origins: Vec<String>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 18700))],
+            hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            origins: Vec::new(),
+        }
+    }
+}
+
+/// Who is told of a trip.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Notify {
+    /// Desktop notifications.
+    pub(crate) desktop: bool,
+    /// A command and its arguments; the event comes as JSON on its standard input.
+    pub(crate) command: Vec<String>,
+    /// An address to post the event to; empty for none.
+    pub(crate) webhook: String,
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self { desktop: true, command: Vec::new(), webhook: String::new() }
+    }
+}
+
+/// A written exception: what, why and until when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenAllowance", into = "WrittenAllowance")]
+pub(crate) struct Allowance {
+    /// What is allowed.
+    pub(crate) target: Target,
+    /// Why, in the owner's words.
+    pub(crate) reason: String,
+    /// When it ends.
+    pub(crate) until: Timestamp,
+}
+
+/// What an allowance allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Addresses.
+    Network(IpNet),
+    /// A way of publishing, by name: `tailscale-funnel`, `ngrok`, `cloudflared`, `container`.
+    Path(String),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenAllowance {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    reason: String,
+    until: toml::value::Datetime,
+}
+
+impl TryFrom<WrittenAllowance> for Allowance {
+    type Error = String;
+
+    fn try_from(written: WrittenAllowance) -> Result<Self, String> {
+        let target = match (written.network, written.path) {
+            (Some(network), None) => Target::Network(network_of(&network)?),
+            (None, Some(path)) if !path.trim().is_empty() => Target::Path(path),
+            (Some(_), Some(_)) => return Err("an allowance has a network or a path, not both".to_owned()),
+            (None, _) => return Err("an allowance needs a network or a path".to_owned()),
+        };
+        if written.reason.trim().is_empty() {
+            return Err("an allowance needs a reason".to_owned());
+        }
+        let until = Timestamp::from_str(&written.until.to_string())
+            .map_err(|_| "until needs a date, a time and an offset: 2026-12-31T00:00:00Z".to_owned())?;
+        Ok(Self { target, reason: written.reason, until })
+    }
+}
+
+impl From<Allowance> for WrittenAllowance {
+    fn from(allowance: Allowance) -> Self {
+        let (network, path) = match allowance.target {
+            Target::Network(network) => (Some(network.to_string()), None),
+            Target::Path(path) => (None, Some(path)),
+        };
+        #[expect(clippy::expect_used, reason = "RFC 3339, which is what TOML has for instants")]
+        let until = allowance.until.to_string().parse().expect("a timestamp prints as RFC 3339");
+        Self { network, path, reason: allowance.reason, until }
+    }
+}
+
+/// A network, or an address as a network of one.
+fn network_of(text: &str) -> Result<IpNet, String> {
+    IpNet::from_str(text)
+        .or_else(|_| IpAddr::from_str(text).map(IpNet::from))
+        .map_err(|_| format!("{text:?} is no network: write 192.168.1.0/24 or fd00::/8"))
+}
+
+/// A length of time, written `200ms`, `10s`, `15m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&SpanPrinter::new().unsigned_duration_to_string(&self.0))
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        SpanParser::new()
+            .parse_unsigned_duration(text)
+            .map(Self)
+            .map_err(|_| format!("{text:?} is no length of time: write 200ms, 10s or 15m"))
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a length of time in quotes, such as \"10s\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
+}
+
+/// How often a probe looks: between 20 milliseconds and an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Span", into = "Span")]
+pub(crate) struct Cadence(Duration);
+
+impl TryFrom<Span> for Cadence {
+    type Error = String;
+
+    fn try_from(span: Span) -> Result<Self, String> {
+        let bounds = Duration::from_millis(20)..=Duration::from_hours(1);
+        if bounds.contains(&span.0) {
+            Ok(Self(span.0))
+        } else {
+            Err(format!("a cadence of {span} is not between 20ms and 1h"))
+        }
+    }
+}
+
+impl From<Cadence> for Span {
+    fn from(cadence: Cadence) -> Self {
+        Self(cadence.0)
+    }
+}
+
+fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
+    let ports: Vec<u16> = Vec::deserialize(deserializer)?;
+    if ports.contains(&0) { Err(de::Error::custom("0 is no port")) } else { Ok(ports) }
+}

@@ -1,0 +1,232 @@
+//! The page that `guardian check` prints for people: one line of state, what is wrong, who could
+//! reach it, since when, and what to type next.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anstyle::{AnsiColor, Style as Ansi};
+use guardian_rules::catalog;
+use guardian_rules::finding::{Answer, Finding, Severity};
+use guardian_rules::scene::{AccessSummary, Gateway};
+use guardian_rules::verdict::{Judgement, Verdict};
+
+use crate::age::age;
+use crate::round::{Outcome, Round};
+
+/// Columns of a page.
+const WIDTH: usize = 100;
+/// Subjects shown of one rule; the others are counted.
+const FEW: usize = 6;
+
+/// Whether the page goes to a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// With colours, unless `NO_COLOR` is set.
+    Terminal,
+    /// Text alone.
+    Plain,
+}
+
+/// The page of a judgement.
+pub(crate) fn page(judgement: &Judgement, round: &Round, style: Style) -> String {
+    let mut page = String::new();
+    headline(&mut page, judgement, style);
+    gateways(&mut page, judgement, round);
+    for (title, wanted) in SECTIONS {
+        let findings: Vec<&Finding> = judgement.findings.iter().filter(|finding| wanted(finding)).collect();
+        section(&mut page, title, &findings, style);
+    }
+    footer(&mut page, judgement, round);
+    page
+}
+
+type Wanted = fn(&Finding) -> bool;
+
+const SECTIONS: [(&str, Wanted); 4] = [
+    ("What is wrong", |finding| finding.severity == Severity::Critical && finding.answer == Answer::Yes),
+    ("What could not be seen", |finding| {
+        finding.severity == Severity::Critical && finding.answer == Answer::Unknown
+    }),
+    ("Worth mending", |finding| finding.severity == Severity::Warning),
+    ("Worth knowing", |finding| finding.severity == Severity::Info),
+];
+
+fn headline(page: &mut String, judgement: &Judgement, style: Style) {
+    let count = judgement.gateways.len();
+    let (word, colour, sentence) = match judgement.verdict {
+        Verdict::Exposed => {
+            ("EXPOSED", AnsiColor::Red, "a gateway is open to more than it should be. Act now.".to_owned())
+        }
+        Verdict::Blind => (
+            "UNKNOWN",
+            AnsiColor::Yellow,
+            "not everything could be seen. Do not take this for safe.".to_owned(),
+        ),
+        Verdict::Safe if count == 0 => (
+            "SAFE",
+            AnsiColor::Green,
+            "no gateway was found on this host, and nothing that publishes one.".to_owned(),
+        ),
+        Verdict::Safe if count == 1 => (
+            "SAFE",
+            AnsiColor::Green,
+            "the gateway takes connections on allowed addresses only, and asks for credentials.".to_owned(),
+        ),
+        Verdict::Safe => (
+            "SAFE",
+            AnsiColor::Green,
+            format!("{count} gateways take connections on allowed addresses only, and ask for credentials."),
+        ),
+    };
+    let _ = writeln!(page, "{}  {sentence}", paint(word, colour, style));
+}
+
+fn gateways(page: &mut String, judgement: &Judgement, round: &Round) {
+    if judgement.gateways.is_empty() {
+        if judgement.verdict != Verdict::Safe {
+            page.push_str("\nNo gateway was found on this host.\n");
+        }
+        return;
+    }
+    page.push_str(if judgement.gateways.len() == 1 { "\nGateway\n" } else { "\nGateways\n" });
+    for gateway in &judgement.gateways {
+        let _ = writeln!(page, "  {}", describe(gateway, round));
+    }
+}
+
+fn describe(gateway: &Gateway, round: &Round) -> String {
+    let product = gateway.product.map_or_else(|| "gateway".to_owned(), |product| product.to_string());
+    let listeners: Vec<String> = gateway.listeners.iter().map(ToString::to_string).collect();
+    let mut facts = vec![match gateway.pid {
+        Some(pid) => format!("pid {pid}"),
+        None => "process cannot be named".to_owned(),
+    }];
+    facts.extend(gateway.user.as_ref().map(|user| format!("user {user}")));
+    facts.extend(running_for(gateway, round).map(|time| format!("running for {}", age(time))));
+    facts.push(
+        match gateway.access {
+            AccessSummary::Open => "lets anyone in",
+            AccessSummary::Required => "asks for credentials",
+            AccessSummary::Unknown => "does not tell whether it asks for credentials",
+        }
+        .to_owned(),
+    );
+    format!("{product}  {}  ({})", listeners.join(" "), facts.join(", "))
+}
+
+fn running_for(gateway: &Gateway, round: &Round) -> Option<Duration> {
+    let processes = round.snapshot.owner.known()?;
+    let process = processes.iter().find(|process| Some(process.pid) == gateway.pid)?;
+    let started = UNIX_EPOCH.checked_add(Duration::from_secs(process.started))?;
+    SystemTime::now().duration_since(started).ok()
+}
+
+fn section(page: &mut String, title: &str, findings: &[&Finding], style: Style) {
+    if findings.is_empty() {
+        return;
+    }
+    let _ = writeln!(page, "\n{}", bold(title, style));
+    let mut by_rule: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
+    for finding in findings {
+        by_rule.entry(finding.rule).or_default().push(finding);
+    }
+    // In the catalog's order: gravest first.
+    for rule in catalog::CATALOG {
+        let Some(findings) = by_rule.get(rule.id) else { continue };
+        let title = match findings.first().map(|finding| finding.answer) {
+            Some(Answer::Yes) | None => rule.title.to_owned(),
+            Some(Answer::Unknown) => {
+                format!("It cannot be told whether this is so: {}", lower_first(rule.title))
+            }
+        };
+        let _ = writeln!(page, "{}", wrap(&format!("{title} [{}]", rule.id), 2));
+        for finding in findings.iter().take(FEW) {
+            let _ = writeln!(page, "{}", wrap(&finding.subject, 4));
+            for line in &finding.evidence {
+                let _ = writeln!(page, "{}", hang("- ", line, 6));
+            }
+        }
+        if findings.len() > FEW {
+            let _ = writeln!(page, "    and {} more", findings.len() - FEW);
+        }
+        let mut remedies: Vec<&str> = findings.iter().map(|finding| finding.remedy.as_str()).collect();
+        remedies.dedup();
+        for remedy in remedies {
+            let _ = writeln!(page, "{}", hang("To do: ", remedy, 4));
+        }
+    }
+}
+
+fn footer(page: &mut String, judgement: &Judgement, round: &Round) {
+    let blind = round.probes.iter().filter(|probe| probe.outcome == Outcome::Blind).count();
+    let saw = round.probes.len() - blind;
+    let _ = writeln!(page, "\n{saw} of {} probes saw, in {} ms.", round.probes.len(), round.took.as_millis());
+    if let Some(gravest) = judgement.findings.iter().find(|finding| finding.severity > Severity::Info) {
+        let _ = writeln!(page, "More: guardian explain {}", gravest.rule);
+    }
+}
+
+/// Text in lines of a page, each indented.
+pub(crate) fn wrap(text: &str, indent: usize) -> String {
+    hang("", text, indent)
+}
+
+/// Text in lines of a page after a mark; the following lines stand under the text.
+fn hang(mark: &str, text: &str, indent: usize) -> String {
+    let first = format!("{}{mark}", " ".repeat(indent));
+    let next = " ".repeat(first.len());
+    let clean = printable(text);
+    let options = textwrap::Options::new(WIDTH)
+        .initial_indent(&first)
+        .subsequent_indent(&next)
+        // Names of rules and options stay whole.
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(&clean, options)
+}
+
+/// What processes and servers say of themselves must not steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Rules' titles are sentences; one of them may follow a colon.
+fn lower_first(title: &str) -> String {
+    let mut chars = title.chars();
+    chars.next().map_or_else(String::new, |first| format!("{}{}", first.to_lowercase(), chars.as_str()))
+}
+
+fn paint(word: &str, colour: AnsiColor, style: Style) -> String {
+    styled(word, Ansi::new().bold().fg_color(Some(colour.into())), style)
+}
+
+fn bold(word: &str, style: Style) -> String {
+    styled(word, Ansi::new().bold(), style)
+}
+
+fn styled(word: &str, ansi: Ansi, style: Style) -> String {
+    if style == Style::Plain || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        word.to_owned()
+    } else {
+        format!("{ansi}{word}{ansi:#}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_calls_itself_cannot_steer_the_terminal() {
+        assert!(!wrap("evil\u{1b}[2Jname\r\n", 2).contains('\u{1b}'));
+        assert_eq!(wrap("a\nb", 0), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn lines_stand_under_their_text() {
+        let text = hang("- ", &"word ".repeat(40), 6);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= WIDTH));
+        assert!(lines[0].starts_with("      - word") && lines[1].starts_with("        word"));
+    }
+}

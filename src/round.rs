@@ -1,0 +1,153 @@
+//! One whole round: every probe once, those that build on others after them.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use guardian_probes::access::AccessProbe;
+use guardian_probes::gateway::Gateway;
+use guardian_probes::handshake::Handshake;
+use guardian_probes::interfaces::Interfaces;
+use guardian_probes::listeners::Listeners;
+use guardian_probes::listeners::witness::Witness;
+use guardian_probes::owner::Owner;
+use guardian_probes::panel::Panel;
+use guardian_probes::peers::Peers;
+use guardian_probes::probe::{Ground, Isolated, Probe};
+use guardian_probes::reach::Reach;
+use guardian_probes::routes::Routes;
+use guardian_rules::blindness::Blindness;
+use guardian_rules::observation::Observation;
+use guardian_rules::policy::Policy;
+use guardian_rules::snapshot::{ProbeId, Snapshot};
+use serde::Serialize;
+
+/// What a round brought back.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// All observations.
+    pub(crate) snapshot: Snapshot,
+    /// How each probe fared, in the order of [`ProbeId::ALL`].
+    pub(crate) probes: Vec<ProbeReport>,
+    /// How long the round took.
+    pub(crate) took: Duration,
+}
+
+/// How a probe fared.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ProbeReport {
+    pub(crate) probe: ProbeId,
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: Option<String>,
+    /// Milliseconds, to a hundredth.
+    pub(crate) took_ms: f64,
+}
+
+/// Whether a probe saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    Seen,
+    Blind,
+}
+
+/// Runs every probe once.
+pub(crate) async fn whole(policy: Arc<Policy>) -> Round {
+    let began = Instant::now();
+    let mut known = Arc::new(Snapshot::default());
+    let mut owner = Isolated::new(Owner::default);
+    let mut clocks = Vec::new();
+    let ground = |known: &Arc<Snapshot>| Ground { policy: policy.clone(), known: known.clone() };
+
+    let (listeners, interfaces) =
+        tokio::join!(once(Listeners::default, ground(&known)), once(Interfaces::default, ground(&known)));
+    {
+        let known = Arc::make_mut(&mut known);
+        known.listeners = listeners.keep(&mut clocks);
+        known.interfaces = interfaces.keep(&mut clocks);
+    }
+
+    let (witness, holders) = tokio::join!(
+        once(Witness::default, ground(&known)),
+        timed(owner.look(ground(&known)), ProbeId::Owner)
+    );
+    {
+        let known = Arc::make_mut(&mut known);
+        known.witness = witness.keep(&mut clocks);
+        known.owner = holders.keep(&mut clocks);
+    }
+
+    let (gateway, routes) =
+        tokio::join!(once(Gateway::default, ground(&known)), once(Routes::default, ground(&known)));
+    {
+        let known = Arc::make_mut(&mut known);
+        known.gateway = gateway.keep(&mut clocks);
+        known.routes = routes.keep(&mut clocks);
+    }
+
+    let panel = once(Panel::default, ground(&known)).await;
+    Arc::make_mut(&mut known).panel = panel.keep(&mut clocks);
+
+    let access = once(AccessProbe::default, ground(&known)).await;
+    Arc::make_mut(&mut known).access = access.keep(&mut clocks);
+
+    let (handshake, reach, peers) = tokio::join!(
+        once(Handshake::default, ground(&known)),
+        once(Reach::default, ground(&known)),
+        once(Peers::default, ground(&known)),
+    );
+    {
+        let known = Arc::make_mut(&mut known);
+        known.handshake = handshake.keep(&mut clocks);
+        known.reach = reach.keep(&mut clocks);
+        known.peers = peers.keep(&mut clocks);
+    }
+
+    // The peers' processes are known only now.
+    let everybody = timed(owner.look(ground(&known)), ProbeId::Owner).await;
+    let mut snapshot = Arc::unwrap_or_clone(known);
+    clocks.push((ProbeId::Owner, everybody.took));
+    snapshot.owner = snapshot.owner.followed_by(everybody.look);
+
+    let probes = ProbeId::ALL.into_iter().map(|probe| report(probe, &snapshot, &clocks)).collect();
+    Round { snapshot, probes, took: began.elapsed() }
+}
+
+/// A look and how long it took.
+struct Timed<T> {
+    probe: ProbeId,
+    look: Result<T, Blindness>,
+    took: Duration,
+}
+
+impl<T> Timed<T> {
+    /// Notes the time and gives the observation.
+    fn keep(self, clocks: &mut Vec<(ProbeId, Duration)>) -> Observation<T> {
+        if let Err(why) = &self.look {
+            tracing::debug!(probe = %self.probe, %why, "blind");
+        }
+        clocks.push((self.probe, self.took));
+        self.look.into()
+    }
+}
+
+async fn timed<T>(look: impl Future<Output = Result<T, Blindness>>, probe: ProbeId) -> Timed<T> {
+    let began = Instant::now();
+    let look = look.await;
+    Timed { probe, look, took: began.elapsed() }
+}
+
+async fn once<P: Probe>(make: fn() -> P, ground: Ground) -> Timed<P::Facts> {
+    timed(Isolated::new(make).look(ground), P::ID).await
+}
+
+fn report(probe: ProbeId, snapshot: &Snapshot, clocks: &[(ProbeId, Duration)]) -> ProbeReport {
+    let took: Duration = clocks.iter().filter(|(of, _)| *of == probe).map(|(_, took)| *took).sum();
+    let blindness = snapshot.blindness_of(probe);
+    ProbeReport {
+        probe,
+        outcome: if blindness.is_some() { Outcome::Blind } else { Outcome::Seen },
+        reason: blindness.map(ToString::to_string),
+        took_ms: (took.as_secs_f64() * 100_000.0).round() / 100.0,
+    }
+}
