@@ -1,0 +1,37 @@
+//! The lab: real gateways, real proxies and forwarders, on hosts made of namespaces.
+//!
+//! Every test builds a situation that happens to people, proves that it is up, runs the real
+//! `guardian check --json` in it and compares what it says with what is known. It needs Linux, root
+//! and what `tests/lab/install.sh` installs. Where something is missing a test prints one line that
+//! begins with `skipped:` and passes; with `GUARDIAN_LAB=required` it fails instead, and with
+//! `GUARDIAN_LAB=off` nothing is tried.
+//!
+//! Gateways take half a minute to start, so tests that need the same gateway share one host, one
+//! test at a time.
+
+#![cfg(target_os = "linux")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod gateway;
+mod host;
+mod http;
+mod place;
+mod ready;
+mod relay;
+mod report;
+mod running;
+mod seccomp;
+
+mod addresses;
+mod blind;
+mod decoys;
+mod forwarded;
+mod harmless;
+mod hostile;
+mod lan;
+mod open;
+mod ordinary;
+mod republished;
+mod safe;
+mod side_door;
+mod speed;

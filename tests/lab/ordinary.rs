@@ -1,0 +1,58 @@
+//! An unprivileged user's check on a host that others use too.
+
+use crate::gateway::SOUND_9_6;
+use crate::host::{Host, User};
+use crate::http;
+use crate::place::{LAN, at};
+use crate::ready::Lab;
+use crate::relay::{nginx, other, server, sshd};
+use crate::report::Check;
+use crate::running::Running;
+
+fn redis(host: &Host, more: &[&str]) -> Running {
+    let arguments = [&["--save", "", "--dir", "/home/data"], more].concat();
+    other(host, User::Data, 6379, "redis-server", &arguments)
+}
+
+#[test]
+fn an_ordinary_host_with_a_sound_gateway_is_safe_for_its_owner() {
+    let Some(lab) = Lab::open() else { return };
+    let scene = SOUND_9_6.hold(&lab);
+    let host = scene.host();
+    let _sshd = sshd(host);
+    // On loopback, as Debian sets it up.
+    let _database = redis(host, &["--bind", "127.0.0.1", "-::1"]);
+    let _web = nginx(host, 80, "listen 0.0.0.0:80; location / { return 200 \"hello\"; }");
+    assert_eq!(http::ask(scene.outside(), at(LAN, 80), "GET /", &[]).unwrap().status, 200);
+    for user in [User::Ana, User::Root] {
+        Check::of(host).by(user).run().is("safe");
+    }
+}
+
+#[test]
+fn a_database_on_every_address_that_hangs_up_on_a_web_client_is_no_door() {
+    let Some(lab) = Lab::open() else { return };
+    let scene = SOUND_9_6.hold(&lab);
+    let _database = redis(scene.host(), &[]);
+    for user in [User::Ana, User::Root] {
+        Check::of(scene.host()).by(user).run().is("safe");
+    }
+}
+
+#[test]
+fn a_silent_listener_of_somebody_else_cannot_be_told_from_a_door() {
+    let Some(lab) = Lab::open() else { return };
+    let scene = SOUND_9_6.hold(&lab);
+    let _silent = server(scene.host(), User::Bob, "silent", "0.0.0.0", 7777, &[]);
+    Check::of(scene.host()).by(User::Ana).run().is("blind").cannot_tell(":7777");
+    // Root sees whose it is, and that it has nothing to do with the gateway.
+    Check::of(scene.host()).run().is("safe");
+}
+
+#[test]
+fn the_gateway_of_somebody_else_is_never_safe_to_who_cannot_see_whose_it_is() {
+    let Some(lab) = Lab::open() else { return };
+    let scene = SOUND_9_6.hold(&lab);
+    // Bob sees that a gateway answers, and closed; not which process it is.
+    Check::of(scene.host()).by(User::Bob).run().is("blind");
+}
