@@ -28,7 +28,10 @@ impl Fake {
         let home = tempfile::tempdir().unwrap();
         let folders = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect::<Vec<_>>();
         let sleep = folders.iter().map(|folder| folder.join("sleep")).find(|file| file.exists()).unwrap();
-        fs::copy(sleep, home.path().join("node")).unwrap();
+        // By another process: a file that this one holds open for writing is inherited by whatever
+        // another test starts meanwhile, and cannot be executed until that has let go of it.
+        let copied = Command::new("cp").arg(sleep).arg(home.path().join("node")).status().unwrap();
+        assert!(copied.success());
         fs::create_dir(home.path().join(".openclaw")).unwrap();
         Self { home, child: None }
     }

@@ -80,7 +80,8 @@ fn a_copy_of_this_program_is_not_taken_for_guardian_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let own = std::env::current_exe().unwrap();
     let double = folder.path().join(own.file_name().unwrap());
-    std::fs::copy(which("sleep"), &double).unwrap();
+    // By another process: what this one holds open for writing, its children may hold open too.
+    assert!(Command::new("cp").arg(which("sleep")).arg(&double).status().unwrap().success());
     let child = Running::start(Command::new(&double).arg("60"));
     let process =
         look_until(&mut Table::default(), child.0.id(), |process| process.exe.as_deref() == Some(&double));
