@@ -135,6 +135,11 @@ impl Host {
         Ok(stream)
     }
 
+    /// Whether a connection to an address comes about, as seen from this host; at once or not at all.
+    pub(crate) fn reaches(&self, to: SocketAddr) -> bool {
+        self.within(&["net"], || TcpStream::connect_timeout(&to, Duration::from_millis(300)).is_ok())
+    }
+
     /// Something on this port waits for connections. Asking the kernel leaves an idle forwarder idle.
     pub(crate) fn listens(&self, port: u16) -> bool {
         let local = format!(":{port:04X}");
