@@ -39,7 +39,7 @@ impl Decoy {
 
     /// A copy of the program, for the watcher knows its own file and leaves it alone; and what a
     /// gateway has in its user's home.
-    fn furnish(&self, host: &Host) {
+    pub(crate) fn furnish(&self, host: &Host) {
         let bind = if self.at.ip().is_loopback() { "loopback" } else { "lan" };
         let state = format!("{}/.openclaw", self.user.home());
         let config = format!(

@@ -15,7 +15,9 @@ use crate::place::{LAN, LOOPBACK, Place, at};
 use crate::ready::Lab;
 
 const POLICY: &str = "seal = false\n[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
-const STOPS: &str = "seal = false\nenforce = \"stop\"\n[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
+/// Gateways are stopped, and short recoveries.
+pub(crate) const STOPS: &str =
+    "seal = false\nenforce = \"stop\"\n[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
 const PORT: u16 = 18789;
 
 const ON_THE_LAN: Decoy = Decoy {
@@ -28,7 +30,7 @@ const SOUND: Decoy = Decoy {
 };
 
 /// Nobody gets through to a gateway for a while, however often it comes back.
-fn nobody_gets_through(host: &Host, outside: &Host, seconds: u64) {
+pub(crate) fn nobody_gets_through(host: &Host, outside: &Host, seconds: u64) {
     let begun = Instant::now();
     let mut tried = 0;
     while begun.elapsed() < Duration::from_secs(seconds) {

@@ -39,6 +39,8 @@ missing_packages() {
   done
   "$python" -c 'import ensurepip' 2>/dev/null || echo python3-venv
   [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+  # It is on no path.
+  [ -x /lib/systemd/systemd ] || echo systemd
 }
 
 install_packages() {

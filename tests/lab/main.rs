@@ -39,5 +39,6 @@ mod republished;
 mod safe;
 mod side_door;
 mod speed;
+mod supervised;
 mod timing;
 mod trips;
