@@ -32,13 +32,16 @@ pub fn is_contained(pid: u32) -> bool {
 #[must_use]
 pub fn service(cgroup: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(cgroup);
-    let path = text.lines().find_map(|line| {
+    text.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':');
         let (number, controllers) = (fields.next()?, fields.next()?);
-        ((number == "0" && controllers.is_empty()) || controllers == "name=systemd")
-            .then(|| fields.next())
-            .flatten()
-    })?;
+        let told = (number == "0" && controllers.is_empty()) || controllers == "name=systemd";
+        service_of(fields.next().filter(|_| told)?)
+    })
+}
+
+/// The service by a path in one tree. A machine may have both trees, and systemd use but one.
+fn service_of(path: &str) -> Option<String> {
     let last = path.rsplit('/').next()?;
     (last.ends_with(".service") && !last.starts_with("user@")).then(|| last.to_owned())
 }
@@ -89,6 +92,7 @@ mod tests {
                 Some("clawdbot-gateway-work.service"),
             ),
             ("12:cpu:/x\n1:name=systemd:/system.slice/bot.service\n0::/", Some("bot.service")),
+            ("1:name=systemd:/\n0::/system.slice/bot.service", Some("bot.service")),
             ("0::/user.slice/user-1000.slice/user@1000.service", None),
             ("0::/user.slice/user-1000.slice/session-3.scope", None),
             ("0::/\n", None),
