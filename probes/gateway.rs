@@ -5,11 +5,11 @@
 //! (`private`). Secrets are looked for, never kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{ConfigFile, ConfigState, GatewayProcess, Process, Product, Role};
+use guardian_rules::fact::{ConfigFile, ConfigState, GatewayProcess, Manager, Process, Role, Service};
 use guardian_rules::snapshot::{ProbeId, Snapshot};
 use nix::unistd::{Uid, User};
 
@@ -25,6 +25,7 @@ use crate::probe::{Ground, Probe, blocking};
 
 pub mod config;
 mod configs;
+pub mod devices;
 pub mod environment;
 pub mod lock;
 pub mod marks;
@@ -65,6 +66,16 @@ impl Probe for Gateway {
     }
 }
 
+/// Reads a gateway's configuration while no gateway runs by it: variables of its environment are
+/// not known.
+#[must_use]
+pub fn configuration(path: &Path) -> ConfigState {
+    match View::own() {
+        Ok(view) => configs::read_alone(&view, path),
+        Err(failed) => ConfigState::Unreadable(Blindness::denied(failed.to_string())),
+    }
+}
+
 /// The ports that each process listens on.
 fn listening_ports(known: &Snapshot) -> Result<BTreeMap<u32, BTreeSet<u16>>, Blindness> {
     let mut ports: BTreeMap<u32, BTreeSet<u16>> =
@@ -85,7 +96,7 @@ struct Candidate {
     environment: Result<Environment, Blindness>,
     lock: Option<Lock>,
     places: Places,
-    service: Option<String>,
+    service: Option<Service>,
     network: Option<&'static str>,
 }
 
@@ -175,7 +186,8 @@ impl Gateway {
         let sign = title(&shown);
         let script = script(&shown);
         let cgroup_service = platform::service(pid);
-        let unit = cgroup_service.clone().and_then(|unit| Some((product_of_service(&unit)?, unit)));
+        let unit =
+            cgroup_service.as_ref().and_then(|it| Some((product_of_service(&it.name)?, it.name.clone())));
         let telling = readable.and_then(Environment::telling);
         let product = sign
             .or(script)
@@ -201,7 +213,7 @@ impl Gateway {
         {
             told_ports.extend(settings.port);
         }
-        let service = service(cgroup_service, unit.as_ref(), readable, parent_name);
+        let service = service(cgroup_service, unit.is_some(), readable, process.uid, parent_name);
         let marks = Marks {
             pid,
             parent: process.parent,
@@ -288,12 +300,13 @@ fn siblings(view: &View, known: &Known<'_>) -> Vec<std::ffi::OsString> {
 /// The supervisor's label or unit: the unit that the kernel knows, if it is named after the product
 /// or the process is its first; else what the service has put into the environment.
 fn service(
-    cgroup: Option<String>,
-    unit: Option<&(Product, String)>,
+    cgroup: Option<Service>,
+    is_products: bool,
     environment: Option<&Environment>,
+    uid: Option<u32>,
     parent_name: Option<&str>,
-) -> Option<String> {
-    let known = cgroup.filter(|_| unit.is_some() || matches!(parent_name, Some("systemd" | "init")));
+) -> Option<Service> {
+    let known = cgroup.filter(|_| is_products || matches!(parent_name, Some("systemd" | "init")));
     let told = if cfg!(target_os = "macos") { "LAUNCHD_LABEL" } else { "SYSTEMD_UNIT" };
     let by_launchd = |environment: &Environment| {
         let label = environment.get("XPC_SERVICE_NAME")?;
@@ -302,19 +315,23 @@ fn service(
     };
     known.or_else(|| {
         let environment = environment?;
-        environment.of_product(told).map(str::to_owned).or_else(|| by_launchd(environment))
+        let name = environment.of_product(told).map(str::to_owned).or_else(|| by_launchd(environment))?;
+        // The product installs itself as a service of its user.
+        Some(Service { name, manager: uid.map_or(Manager::System, Manager::User) })
     })
 }
 
 #[cfg(target_os = "linux")]
 mod platform {
+    use guardian_rules::fact::Service;
+
     use crate::gateway::procfs;
 
     pub(super) fn same_network(pid: u32) -> Option<bool> {
         procfs::same_network(pid)
     }
 
-    pub(super) fn service(pid: u32) -> Option<String> {
+    pub(super) fn service(pid: u32) -> Option<Service> {
         procfs::service(&procfs::read(pid, "cgroup")?)
     }
 
@@ -328,12 +345,14 @@ mod platform {
 
 #[cfg(not(target_os = "linux"))]
 mod platform {
+    use guardian_rules::fact::Service;
+
     #[expect(clippy::unnecessary_wraps, reason = "on Linux it may not be told")]
     pub(super) fn same_network(_: u32) -> Option<bool> {
         Some(true)
     }
 
-    pub(super) fn service(_: u32) -> Option<String> {
+    pub(super) fn service(_: u32) -> Option<Service> {
         None
     }
 

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use guardian_rules::fact::{Manager, Service};
+
 /// Start time in clock ticks since boot: field 22 of `/proc/PID/stat` (proc(5)). The name in field
 /// 2 may hold anything, parentheses included.
 #[must_use]
@@ -28,9 +30,10 @@ pub fn is_contained(pid: u32) -> bool {
 }
 
 /// The systemd service in which a process runs, by `/proc/PID/cgroup` (cgroups(7)): the last part
-/// of its path, if that is a service. The service that runs a user's other services is none.
+/// of its path, if that is a service, and the user below whose own manager it lies. The service
+/// that runs a user's other services is none.
 #[must_use]
-pub fn service(cgroup: &[u8]) -> Option<String> {
+pub fn service(cgroup: &[u8]) -> Option<Service> {
     let text = String::from_utf8_lossy(cgroup);
     text.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':');
@@ -41,9 +44,14 @@ pub fn service(cgroup: &[u8]) -> Option<String> {
 }
 
 /// The service by a path in one tree. A machine may have both trees, and systemd use but one.
-fn service_of(path: &str) -> Option<String> {
-    let last = path.rsplit('/').next()?;
-    (last.ends_with(".service") && !last.starts_with("user@")).then(|| last.to_owned())
+fn service_of(path: &str) -> Option<Service> {
+    let mut parts = path.rsplit('/');
+    let last = parts.next()?;
+    if !last.ends_with(".service") || last.starts_with("user@") {
+        return None;
+    }
+    let user = parts.find_map(|part| part.strip_prefix("user@")?.strip_suffix(".service")?.parse().ok());
+    Some(Service { name: last.to_owned(), manager: user.map_or(Manager::System, Manager::User) })
 }
 
 /// Reads one of a process's small files.
@@ -86,19 +94,27 @@ mod tests {
     #[test]
     fn the_service_is_the_last_part_of_the_path() {
         for (cgroup, expected) in [
-            ("0::/system.slice/openclaw-gateway.service\n", Some("openclaw-gateway.service")),
+            (
+                "0::/system.slice/openclaw-gateway.service\n",
+                Some(("openclaw-gateway.service", Manager::System)),
+            ),
             (
                 "0::/user.slice/user-1000.slice/user@1000.service/app.slice/clawdbot-gateway-work.service",
-                Some("clawdbot-gateway-work.service"),
+                Some(("clawdbot-gateway-work.service", Manager::User(1000))),
             ),
-            ("12:cpu:/x\n1:name=systemd:/system.slice/bot.service\n0::/", Some("bot.service")),
-            ("1:name=systemd:/\n0::/system.slice/bot.service", Some("bot.service")),
+            (
+                "12:cpu:/x\n1:name=systemd:/system.slice/bot.service\n0::/",
+                Some(("bot.service", Manager::System)),
+            ),
+            ("1:name=systemd:/\n0::/system.slice/bot.service", Some(("bot.service", Manager::System))),
             ("0::/user.slice/user-1000.slice/user@1000.service", None),
             ("0::/user.slice/user-1000.slice/session-3.scope", None),
             ("0::/\n", None),
             ("", None),
         ] {
-            assert_eq!(service(cgroup.as_bytes()).as_deref(), expected, "{cgroup}");
+            let found = service(cgroup.as_bytes());
+            let found = found.as_ref().map(|service| (service.name.as_str(), service.manager));
+            assert_eq!(found, expected, "{cgroup}");
         }
     }
 

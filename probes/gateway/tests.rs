@@ -10,7 +10,7 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Instant;
 
-use guardian_rules::fact::{Attribution, GatewayConfig, Listener};
+use guardian_rules::fact::{Attribution, GatewayConfig, Listener, Product};
 use guardian_rules::observation::Observation;
 
 use super::*;

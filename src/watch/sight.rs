@@ -1,0 +1,136 @@
+//! What is seen now, and what follows from it.
+
+use std::sync::Arc;
+
+use guardian_rules::blindness::Blindness;
+use guardian_rules::fact::Stopped;
+use guardian_rules::observation::Observation;
+use guardian_rules::policy::Policy;
+use guardian_rules::snapshot::{ProbeId, Snapshot};
+use guardian_rules::verdict::{Judgement, Verdict, judge};
+
+use super::schedule::Schedule;
+use super::stations::Looked;
+use crate::breaker::event::Round;
+use crate::trip::Evidence;
+
+/// The rule of what was found open, beyond which nothing is left to lose.
+const OPEN: &str = "open-without-credentials";
+
+/// The present picture.
+pub(crate) struct Sight {
+    /// The owner's wishes, as of now.
+    pub(crate) policy: Arc<Policy>,
+    /// What was seen last.
+    pub(crate) known: Arc<Snapshot>,
+    /// The judgement of the whole picture, until something changes.
+    judged: Option<Judgement>,
+    /// The parts that are settled were judged as they are.
+    accused: bool,
+}
+
+impl Sight {
+    /// Nothing seen yet.
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self { policy: Arc::new(policy), known: Arc::default(), judged: None, accused: false }
+    }
+
+    /// Takes in what a probe has brought back; answers whether it is news.
+    pub(crate) fn take(&mut self, looked: Looked) -> bool {
+        let changed = (looked.keep)(Arc::make_mut(&mut self.known));
+        if changed {
+            self.doubt();
+        }
+        // More of the picture may be settled now.
+        self.accused = false;
+        changed
+    }
+
+    /// The owner's wishes have changed.
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        if *self.policy != policy {
+            self.policy = Arc::new(policy);
+            self.doubt();
+        }
+    }
+
+    /// What the breaker has put down has changed.
+    pub(crate) fn set_stopped(&mut self, stopped: Option<Stopped>) {
+        if self.known.stopped != stopped {
+            Arc::make_mut(&mut self.known).stopped = stopped;
+            self.doubt();
+        }
+    }
+
+    /// What was concluded does not hold any more.
+    pub(crate) fn doubt(&mut self) {
+        (self.judged, self.accused) = (None, false);
+    }
+
+    /// The judgement of the whole picture, if it is whole.
+    pub(crate) fn whole(&mut self, schedule: &Schedule) -> Option<&Judgement> {
+        if !schedule.is_whole() {
+            return None;
+        }
+        if self.judged.is_none() {
+            self.judged = Some(judge(&self.policy, &self.known));
+        }
+        self.judged.as_ref()
+    }
+
+    /// What the settled part of the picture proves already; nothing if it was asked before and
+    /// nothing has changed.
+    pub(crate) fn accusation(&mut self, schedule: &Schedule) -> Option<Round> {
+        if self.accused || schedule.is_whole() {
+            return None;
+        }
+        self.accused = true;
+        let judgement = judge(&self.policy, &settled(&self.known, schedule));
+        if judgement.verdict != Verdict::Exposed {
+            return None;
+        }
+        let mut round = round(&judgement);
+        // That the rest is not settled yet is no finding.
+        round.findings.retain(Evidence::is_proof);
+        Some(round)
+    }
+}
+
+/// The part of a picture that fits together. What does not is left out, for it could accuse
+/// wrongly: an answer of a listener that has gone, and its place taken by another.
+fn settled(known: &Snapshot, schedule: &Schedule) -> Snapshot {
+    fn keep<T: Clone>(observation: &Observation<T>, settled: bool) -> Observation<T> {
+        if settled { observation.clone() } else { Observation::never_ran() }
+    }
+    let is = |probe| schedule.is_settled(probe);
+    Snapshot {
+        listeners: keep(&known.listeners, is(ProbeId::Listeners)),
+        witness: keep(&known.witness, is(ProbeId::Witness)),
+        interfaces: keep(&known.interfaces, is(ProbeId::Interfaces)),
+        // What a process is called does not change with what it listens on.
+        owner: Observation::Blind { why: Blindness::never_ran(), last: known.owner.known().cloned() },
+        gateway: keep(&known.gateway, is(ProbeId::Gateway)),
+        routes: keep(&known.routes, is(ProbeId::Routes)),
+        reach: keep(&known.reach, is(ProbeId::Reach)),
+        panel: keep(&known.panel, is(ProbeId::Panel)),
+        access: keep(&known.access, is(ProbeId::Access)),
+        handshake: keep(&known.handshake, is(ProbeId::Handshake)),
+        peers: keep(&known.peers, is(ProbeId::Peers)),
+        stopped: known.stopped.clone(),
+    }
+}
+
+/// A judgement as the breaker hears of it.
+pub(crate) fn round(judgement: &Judgement) -> Round {
+    let findings: Vec<Evidence> = judgement
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == guardian_rules::finding::Severity::Critical)
+        .map(Evidence::from)
+        .collect();
+    let proven = |rule: &str| findings.iter().any(|finding| finding.rule == rule && finding.is_proof());
+    let reachable =
+        ["bound-beyond-allowed", "reachable-beyond-allowed", "panel-republished", "forwarder-attached"];
+    let open_beyond = proven(OPEN) && reachable.into_iter().any(proven);
+    Round { verdict: judgement.verdict, findings, open_beyond }
+}

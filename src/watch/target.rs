@@ -1,0 +1,187 @@
+//! What the barriers have to act on, as far as it is seen.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use guardian_rules::address::Scope;
+use guardian_rules::fact::Role;
+use guardian_rules::policy::Policy;
+use guardian_rules::scene::Scene;
+use guardian_rules::snapshot::Snapshot;
+use ipnet::IpNet;
+
+use crate::barrier::{Identity, Target};
+
+/// What belongs to gateways.
+pub(crate) fn target(policy: &Policy, known: &Snapshot) -> Target {
+    let scene = Scene::new(policy, known);
+    let doors = || scene.doors.iter().filter(|door| door.part.is_gateways());
+    let holders = doors().flat_map(|door| door.listener.owner.pids()).copied();
+    let pids: BTreeSet<u32> = holders.chain(scene.gateway_processes().map(|it| it.pid)).collect();
+    let processes = pids
+        .into_iter()
+        .filter_map(|pid| scene.process(pid))
+        // A supervisor may hold its service's socket; the packet of a proxy is not the gateway's.
+        .filter(|process| process.pid > 1 && process.role != Role::Guardian && !process.role.relays())
+        .map(|process| Identity {
+            pid: process.pid,
+            started: process.started,
+            uid: process.uid,
+            name: scene.name_of(process.pid),
+        })
+        .collect();
+    Target {
+        ports: scene.gateway_ports(),
+        bound: doors().map(|door| door.listener.bound).collect(),
+        processes,
+        services: scene.gateway_processes().filter_map(|it| it.service.clone()).collect(),
+        configs: scene.gateway_processes().filter_map(|it| it.config.path.clone()).collect(),
+    }
+}
+
+/// What the policy allows, as a packet filter needs it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Allowed {
+    /// Tunnel interfaces.
+    pub(crate) vpn: BTreeSet<String>,
+    /// Addresses of this host that are allowed, loopback left out.
+    pub(crate) own: BTreeSet<IpAddr>,
+    /// Networks allowed in writing.
+    pub(crate) networks: BTreeSet<IpNet>,
+}
+
+/// What the policy allows on this host. Addresses that are not known are not allowed.
+pub(crate) fn allowed(policy: &Policy, known: &Snapshot) -> Allowed {
+    let own = || known.interfaces.seen().into_iter().flatten();
+    Allowed {
+        vpn: own().filter(|it| it.scope() == Scope::Vpn).map(|it| it.interface.clone()).collect(),
+        own: own()
+            .filter(|it| it.scope() != Scope::Loopback && policy.allows_own(it))
+            .map(|it| it.address.to_canonical())
+            .collect(),
+        networks: policy.networks.iter().map(|allowed| allowed.network).collect(),
+    }
+}
+
+impl Target {
+    /// Remembers what has gone in the meantime: a service that was stopped has no process to name
+    /// it. Processes are as they are now.
+    pub(crate) fn remember(&mut self, seen: Self) {
+        self.ports.extend(seen.ports);
+        self.bound.extend(seen.bound);
+        self.services.extend(seen.services);
+        self.configs.extend(seen.configs);
+        self.processes = seen.processes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guardian_rules::fact::{
+        Attribution, ConfigFile, ConfigState, GatewayProcess, InterfaceAddress, Listener, Manager, Process,
+        Product, Service,
+    };
+    use guardian_rules::observation::Observation;
+    use guardian_rules::policy::AllowedNetwork;
+
+    use super::*;
+
+    fn process(pid: u32, role: Role) -> Process {
+        Process {
+            pid,
+            parent: Some(1),
+            started: 1_780_000_000,
+            uid: Some(1000),
+            user: Some("ana".to_owned()),
+            name: "node".to_owned(),
+            exe: None,
+            argv: Vec::new(),
+            role,
+        }
+    }
+
+    fn snapshot() -> Snapshot {
+        let listener = |bound: &str, pids: &[u32]| Listener {
+            bound: bound.parse().unwrap(),
+            dual_stack: false,
+            device: None,
+            uid: Some(1000),
+            socket: 1,
+            owner: Attribution::Named(pids.to_vec()),
+        };
+        let service = Service { name: "openclaw-gateway.service".to_owned(), manager: Manager::User(1000) };
+        let gateway = GatewayProcess {
+            pid: 812,
+            product: Some(Product::Openclaw),
+            marks: Vec::new(),
+            service: Some(service),
+            config: ConfigFile {
+                path: Some("/home/ana/.openclaw/openclaw.json".into()),
+                state: ConfigState::Absent,
+            },
+            private_paths: Vec::new(),
+        };
+        let own = |interface: &str, address: &str| InterfaceAddress {
+            interface: interface.to_owned(),
+            index: None,
+            address: address.parse().unwrap(),
+            prefix: 24,
+        };
+        Snapshot {
+            listeners: Observation::Seen(vec![
+                listener("0.0.0.0:4711", &[1, 812]),
+                listener("0.0.0.0:8088", &[900]),
+            ]),
+            owner: Observation::Seen(vec![
+                process(1, Role::Unknown),
+                process(812, Role::Gateway),
+                process(900, Role::Proxy),
+            ]),
+            gateway: Observation::Seen(vec![gateway]),
+            interfaces: Observation::Seen(vec![
+                own("lo", "127.0.0.1"),
+                own("eth0", "192.168.1.5"),
+                own("wg0", "10.9.0.2"),
+            ]),
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn the_gateways_port_process_and_service_are_the_target_and_nobody_elses() {
+        let target = target(&Policy::default(), &snapshot());
+        assert_eq!(target.ports, BTreeSet::from([4711, 18789]));
+        assert_eq!(
+            target.processes.iter().map(|it| it.pid).collect::<Vec<_>>(),
+            [812],
+            "neither init nor nginx"
+        );
+        assert_eq!(target.services.len(), 1);
+        assert_eq!(target.configs.len(), 1);
+    }
+
+    #[test]
+    fn what_has_gone_is_remembered_but_not_its_processes() {
+        let mut target = target(&Policy::default(), &snapshot());
+        target.remember(Target::default());
+        assert!(target.processes.is_empty());
+        assert!(target.ports.contains(&4711) && target.services.len() == 1);
+    }
+
+    #[test]
+    fn vpns_and_written_networks_are_allowed() {
+        let policy = Policy {
+            networks: vec![AllowedNetwork {
+                network: "192.168.1.0/24".parse().unwrap(),
+                reason: "r".to_owned(),
+            }],
+            ..Policy::default()
+        };
+        let allowed = allowed(&policy, &snapshot());
+        assert_eq!(allowed.vpn, BTreeSet::from(["wg0".to_owned()]));
+        assert_eq!(allowed.own.len(), 2);
+        assert_eq!(allowed.networks.len(), 1);
+        let unseen = super::allowed(&policy, &Snapshot::default());
+        assert!(unseen.own.is_empty() && unseen.vpn.is_empty());
+    }
+}

@@ -1,0 +1,126 @@
+//! What the watcher says of itself.
+
+use std::time::Duration;
+
+use guardian_rules::verdict::Verdict;
+use jiff::Timestamp;
+
+use super::Watcher;
+use crate::barrier::{Barrier, Held};
+use crate::breaker::state::State;
+use crate::lock;
+use crate::status::{AllowanceStatus, BarrierStatus, Daemon, Recovery, Status, TripStatus};
+use crate::sys::clock;
+
+impl Watcher {
+    /// Renews the status for whoever asks.
+    pub(super) fn tell_status(&mut self) {
+        let status = self.status();
+        self.told = clock::moment();
+        self.lines.status.send_replace(status);
+        alive();
+    }
+
+    fn status(&mut self) -> Status {
+        let mut status = Status::new(
+            self.state.circuit(),
+            Some(self.state.since()),
+            self.config.settings.mode,
+            Daemon::Running,
+        );
+        let report = self.enforcer.report.borrow().clone();
+        status.degraded = self.powers.missing().collect();
+        status.degraded.extend(self.trouble.values().cloned());
+        status.degraded.extend(report.trouble.values().cloned());
+        status.armed = self.powers.armed() && self.trouble.is_empty();
+        status.round = self.round;
+        status.verdict = self.verdict;
+        status.lease = *self.lines.lease.borrow();
+        status.gateways = match self.sight.whole(&self.schedule) {
+            Some(judgement) => {
+                self.gateways =
+                    judgement.gateways.iter().filter_map(|it| serde_json::to_value(it).ok()).collect();
+                self.gateways.clone()
+            }
+            // The last ones that were seen: between two pictures nobody wants to see none.
+            None => self.gateways.clone(),
+        };
+        status.allowances = self
+            .config
+            .settings
+            .allowance
+            .iter()
+            .filter(|allowance| allowance.until > self.latest)
+            .map(AllowanceStatus::from)
+            .collect();
+        if let State::HalfOpen(half) = &self.state {
+            let left = self.rules.recovery.saturating_sub(clock::moment().since(half.began));
+            status.half_open = Some(Recovery {
+                safe: half.safe.min(self.rules.rounds),
+                wanted: self.rules.rounds,
+                until: later(self.latest, left),
+            });
+        }
+        if let State::Closed(_) = &self.state {
+            let wanted = self.enforcer.orders.borrow().wall.clone();
+            // A report about other orders says nothing of these.
+            let firewall = report.held.get(&Barrier::Firewall).copied();
+            let held = firewall.filter(|_| report.orders.wall == wanted).unwrap_or(Held::Unknown);
+            status.seal = wanted.map(|_| held);
+        }
+        if let State::Open(open) = &self.state {
+            status.level = Some(open.level);
+        }
+        status.trip = self.state.trip().map(|trip| {
+            let mut told = TripStatus::from(trip);
+            told.barriers = self.barriers(&report);
+            told.detect_ms = self.times.detect.map(milliseconds);
+            told.block_ms = self.times.block.map(milliseconds);
+            told
+        });
+        status
+    }
+
+    fn barriers(&self, report: &crate::enforce::Report) -> Vec<BarrierStatus> {
+        let State::Open(_) = &self.state else { return Vec::new() };
+        let lock = if lock::is_locked(&self.paths) { Held::Yes } else { Held::No };
+        // Before the first report nothing has been looked at.
+        let raised = report.held.iter().filter(|_| report.orders.open);
+        std::iter::once((Barrier::Lock, lock))
+            .chain(raised.map(|(barrier, held)| (*barrier, *held)))
+            .map(|(barrier, held)| BarrierStatus { barrier, held })
+            .collect()
+    }
+
+    /// The first whole round is over: the watcher is at work.
+    pub(super) fn ready(&self) {
+        #[cfg(target_os = "linux")]
+        {
+            let circuit = self.state.circuit().as_str();
+            let verdict = match self.verdict {
+                Some(Verdict::Safe) => "safe",
+                Some(Verdict::Exposed) => "exposed",
+                Some(Verdict::Blind) | None => "blind",
+            };
+            let said = format!("{circuit}, {verdict}");
+            let ready = [sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&said)];
+            if let Err(failed) = sd_notify::notify(&ready) {
+                tracing::debug!(%failed, "the supervisor is not told");
+            }
+        }
+    }
+}
+
+/// Tells a supervisor that the loop turns.
+fn alive() {
+    #[cfg(target_os = "linux")]
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+}
+
+fn later(than: Timestamp, by: Duration) -> Timestamp {
+    than.checked_add(jiff::SignedDuration::try_from(by).unwrap_or_default()).unwrap_or(than)
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
