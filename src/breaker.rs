@@ -92,6 +92,11 @@ fn while_closed(rules: &Rules, mut closed: Closed, event: Event, now: Now) -> (S
         Event::Trip { by, reason } => asked(rules, &by, &reason, &[], now),
         Event::Recover { .. } => refuse(closed.into(), Refusal::NotOpen),
         Event::Close { .. } => (closed.into(), vec![Effect::Answer(Answer::AlreadySo)]),
+        // Nobody could have looked: that is no blindness. It counts from now on.
+        Event::Slept => {
+            closed.blind = None;
+            (closed.into(), vec![Effect::RevokeLease])
+        }
         Event::Isolation { .. } | Event::Tick => (closed.into(), Vec::new()),
     }
 }
@@ -123,7 +128,7 @@ fn while_open(mut open: Open, event: Event, now: Now) -> (State, Vec<Effect>) {
             refuse(open.into(), refusal)
         }
         Event::Trip { .. } => (open.into(), vec![Effect::Answer(Answer::AlreadySo)]),
-        Event::Isolation { .. } | Event::Tick => (open.into(), Vec::new()),
+        Event::Isolation { .. } | Event::Slept | Event::Tick => (open.into(), Vec::new()),
     }
 }
 
@@ -144,6 +149,10 @@ fn while_half_open(rules: &Rules, mut half: HalfOpen, event: Event, now: Now) ->
         Event::Trip { by, reason } => asked(rules, &by, &reason, &half.trip.findings, now),
         Event::Recover { .. } => (half.into(), vec![Effect::Answer(Answer::AlreadySo)]),
         Event::Close { by } => close(rules, half, &by, now),
+        Event::Slept => {
+            half.safe = 0;
+            (half.into(), vec![Effect::RevokeLease])
+        }
         Event::Isolation { .. } | Event::Tick => (half.into(), Vec::new()),
     }
 }

@@ -3,35 +3,35 @@
 //! It is told what is to be so, not what to do: what already stands is only looked at, what does
 //! not is raised, again and again. So a trip is held, a restart picks up where the last watcher
 //! was cut off, and nothing depends on what happened before.
+//!
+//! The packet filter, the supervisors and the processes have a task each: what one of them waits
+//! for holds up no other.
+
+mod ledger;
+mod pause;
+mod processes;
+mod services;
+mod wall;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use guardian_rules::fact::Service;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::barrier::firewall::Firewall;
+use self::ledger::Ledger;
 use crate::barrier::firewall::wall::Wall;
-use crate::barrier::port::Ports;
-use crate::barrier::process::{self, Ending};
-use crate::barrier::service::{self, Before};
 use crate::barrier::{Barrier, Held, Target};
-use crate::sys::clock::{self, Moment};
-use crate::sys::crash;
-use crate::undo::{Change, Undo};
+use crate::sys::clock::Moment;
+use crate::undo::Undo;
 
 /// How often what stands is looked at while the circuit is open.
 const HOLD: Duration = Duration::from_millis(500);
 /// The same while it is not.
 const REST: Duration = Duration::from_secs(5);
-/// How long a process has to end by itself.
-const GRACE: Duration = Duration::from_secs(3);
-/// The longest pause between two ends of a gateway that is revived behind a wall that stands.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// What is to be so.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Orders {
     /// The packet filter; none where it is not to be used.
     pub(crate) wall: Option<Wall>,
@@ -45,324 +45,151 @@ pub(crate) struct Orders {
     pub(crate) target: Target,
 }
 
-/// What is so.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Report {
-    /// The orders that it is about.
-    pub(crate) orders: Orders,
-    /// The barriers that were to stand, and whether they do.
-    pub(crate) held: BTreeMap<Barrier, Held>,
-    /// What went wrong, a sentence a barrier.
-    pub(crate) trouble: BTreeMap<Barrier, String>,
-    /// When it was looked.
-    pub(crate) at: Moment,
-}
-
-impl Report {
-    /// Every barrier that was to stand does.
-    pub(crate) fn holds(&self) -> bool {
-        self.held.values().all(|held| *held == Held::Yes)
+impl Orders {
+    /// How long what stands is left alone.
+    fn rest(&self) -> Duration {
+        if self.open { HOLD } else { REST }
     }
 }
 
-/// The task, and how to talk with it.
+/// What one task found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Found {
+    /// The orders that it is about; none before the first look.
+    pub(crate) orders: Option<Orders>,
+    /// The barriers that were to stand, and whether they do.
+    held: BTreeMap<Barrier, Held>,
+    /// What went wrong, a sentence a barrier.
+    trouble: BTreeMap<Barrier, String>,
+    /// When it was looked.
+    at: Moment,
+}
+
+impl Found {
+    /// The wall of these orders stands.
+    fn stands(&self, orders: &Orders) -> bool {
+        orders.wall.is_some()
+            && self.orders.as_ref().is_some_and(|by| by.wall == orders.wall)
+            && self.held.get(&Barrier::Firewall) == Some(&Held::Yes)
+    }
+}
+
+/// What is so.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Report {
+    wall: Found,
+    services: Found,
+    processes: Found,
+}
+
+impl Report {
+    fn parts(&self) -> [&Found; 3] {
+        [&self.wall, &self.services, &self.processes]
+    }
+
+    /// The barriers that were to stand while the circuit is open, as far as they have been looked at
+    /// since it is.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (Barrier, Held)> {
+        let open = self.parts().into_iter().filter(|found| found.orders.as_ref().is_some_and(|by| by.open));
+        open.flat_map(|found| found.held.iter().map(|(barrier, held)| (*barrier, *held)))
+    }
+
+    /// Whether this wall stands. What was found of another one says nothing of it.
+    pub(crate) fn wall(&self, wanted: &Wall) -> Held {
+        let same = self.wall.orders.as_ref().is_some_and(|by| by.wall.as_ref() == Some(wanted));
+        let held = self.wall.held.get(&Barrier::Firewall).filter(|_| same);
+        held.copied().unwrap_or(Held::Unknown)
+    }
+
+    /// When the last of the barriers was found to stand, if the circuit is open and all of them do.
+    pub(crate) fn blocked_at(&self) -> Option<Moment> {
+        let open = self.parts().into_iter().all(|found| found.orders.as_ref().is_some_and(|by| by.open));
+        let stand = || self.held().all(|(_, held)| held == Held::Yes);
+        (open && stand()).then(|| self.parts().into_iter().map(|found| found.at).max()).flatten()
+    }
+
+    /// What went wrong, a sentence each.
+    pub(crate) fn trouble(&self) -> impl Iterator<Item = &str> {
+        self.parts().into_iter().flat_map(|found| found.trouble.values().map(String::as_str))
+    }
+}
+
+/// The tasks, and how to talk with them.
 pub(crate) struct Enforcer {
     /// What is to be so.
     pub(crate) orders: watch::Sender<Orders>,
     /// What is so.
     pub(crate) report: watch::Receiver<Report>,
-    task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Enforcer {
-    /// Starts the task.
-    pub(crate) fn start(undo: Undo) -> Self {
-        let (orders, told) = watch::channel(Orders::default());
+    /// Starts the tasks with what is to be so from the beginning: what an earlier watcher has left
+    /// standing is not touched unless it should not be there.
+    pub(crate) fn start(undo: Undo, first: Orders) -> Self {
+        let (orders, told) = watch::channel(first);
         let (tell, report) = watch::channel(Report::default());
-        let task = tokio::spawn(Work::new(undo).run(told, tell));
-        Self { orders, report, task }
+        let ledger = Ledger::new(undo);
+        let tasks = [
+            tokio::spawn(wall::Work::new(ledger.clone()).run(told.clone(), tell.clone())),
+            tokio::spawn(services::Work::new(ledger).run(told.clone(), tell.clone())),
+            tokio::spawn(processes::Work::new().run(told, tell)),
+        ];
+        Self { orders, report, tasks }
     }
 
-    /// It works.
+    /// All of it works.
     pub(crate) fn is_alive(&self) -> bool {
-        !self.task.is_finished()
+        self.tasks.iter().all(|task| !task.is_finished())
     }
 }
 
-struct Work {
-    undo: Undo,
-    firewall: Firewall,
-    wall: Option<Wall>,
-    /// An earlier watcher has left a wall.
-    left: bool,
-    services: BTreeMap<Service, Before>,
-    ports: Ports,
-    ending: Option<JoinHandle<Ending>>,
-    pause: Pause,
-    trouble: BTreeMap<Barrier, String>,
-}
-
-impl Work {
-    fn new(undo: Undo) -> Self {
-        let changes = undo.open_changes();
-        let left = changes.iter().any(|change| matches!(change, Change::Firewall { .. }));
-        let token = changes.iter().find_map(|change| match change {
-            Change::Firewall { token } => token.clone(),
-            Change::Service(_) => None,
-        });
-        let services = changes
-            .into_iter()
-            .filter_map(|change| match change {
-                Change::Service(before) => serde_json::from_value::<Before>(before).ok(),
-                Change::Firewall { .. } => None,
-            })
-            .map(|before| (before.service.clone(), before))
-            .collect();
-        Self {
-            undo,
-            firewall: Firewall::resumed(token),
-            wall: None,
-            left,
-            services,
-            ports: Ports::new(),
-            ending: None,
-            pause: Pause::default(),
-            trouble: BTreeMap::new(),
-        }
-    }
-
-    async fn run(mut self, mut told: watch::Receiver<Orders>, tell: watch::Sender<Report>) {
-        loop {
-            let orders = told.borrow_and_update().clone();
-            let report = self.bring_about(orders).await;
-            let rest = if report.orders.open { HOLD } else { REST };
-            tell.send_replace(report);
-            tokio::select! {
-                changed = told.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(rest) => {}
-            }
-        }
-    }
-
-    async fn bring_about(&mut self, orders: Orders) -> Report {
-        self.trouble.clear();
-        let mut held = BTreeMap::new();
-        if let Some(standing) = self.wall(&orders).await {
-            held.insert(Barrier::Firewall, standing);
-        }
-        if orders.stopped {
-            self.stop(&orders, &mut held).await;
-        } else {
-            self.let_go(orders.restart).await;
-        }
-        Report { orders, held, trouble: self.trouble.clone(), at: clock::moment() }
-    }
-
-    async fn wall(&mut self, orders: &Orders) -> Option<Held> {
-        let Some(wall) = &orders.wall else {
-            if self.wall.take().is_some() || std::mem::take(&mut self.left) {
-                let lowered = self.firewall.lower().await.map_err(|failed| failed.to_string());
-                if lowered.is_ok() {
-                    self.forget_firewall();
-                }
-                self.note(Barrier::Firewall, lowered);
-            }
-            return None;
-        };
-        let same = self.wall.as_ref() == Some(wall);
-        if !same || self.firewall.standing().await != Held::Yes {
-            self.will(Barrier::Firewall, Change::Firewall { token: None });
-            crash::point("firewall-before");
-            let raised = self.firewall.raise(wall).await.map_err(|failed| failed.to_string());
-            crash::point("firewall-after");
-            self.wall = raised.is_ok().then(|| wall.clone());
-            if let Some(token) = self.firewall.token() {
-                self.will(Barrier::Firewall, Change::Firewall { token: Some(token) });
-            }
-            self.note(Barrier::Firewall, raised);
-            if orders.open && self.wall.is_some() {
-                let cut = self.firewall.cut(&wall.ports).await.map_err(|failed| failed.to_string());
-                self.note(Barrier::Firewall, cut);
-                crash::point("cut-after");
-            }
-        }
-        Some(if self.wall.is_some() { self.firewall.standing().await } else { Held::No })
-    }
-
-    /// The supervisor first, then the processes, then the port.
-    async fn stop(&mut self, orders: &Orders, held: &mut BTreeMap<Barrier, Held>) {
-        if !orders.target.services.is_empty() || !self.services.is_empty() {
-            held.insert(Barrier::Service, self.hold_services(orders).await);
-        }
-        held.insert(Barrier::Process, self.end_processes(orders).await);
-        if self.wall.is_none() {
-            crash::point("port-before");
-            let refused = self.ports.take(&orders.target.ports, &orders.target.bound).await;
-            crash::point("port-after");
-            if let Some((at, why)) = refused.first() {
-                self.trouble.insert(Barrier::Port, format!("{at} cannot be taken: {why}"));
-            }
-            held.insert(Barrier::Port, self.ports.standing(&orders.target.ports));
-        } else {
-            self.ports.release().await;
-        }
-    }
-
-    async fn hold_services(&mut self, orders: &Orders) -> Held {
-        for service in &orders.target.services {
-            if self.services.contains_key(service) {
-                continue;
-            }
-            match service::before(service).await {
-                Ok(before) => {
-                    self.services.insert(service.clone(), before);
-                }
-                Err(failed) => {
-                    self.trouble.insert(Barrier::Service, failed.to_string());
-                }
-            }
-        }
-        let mut standing = Held::Yes;
-        for before in self.services.values().cloned().collect::<Vec<_>>() {
-            let mut held = service::standing(&before).await;
-            if held != Held::Yes {
-                match serde_json::to_value(&before) {
-                    Ok(value) => self.will(Barrier::Service, Change::Service(value)),
-                    Err(failed) => self.note(Barrier::Service, Err(failed.to_string())),
-                }
-                crash::point("service-before");
-                let raised = service::raise(&before).await.map_err(|failed| failed.to_string());
-                crash::point("service-after");
-                self.note(Barrier::Service, raised);
-                held = service::standing(&before).await;
-            }
-            standing = standing.min_of(held);
-        }
-        // A service that could not even be looked at is not held.
-        if self.trouble.contains_key(&Barrier::Service) { standing.min_of(Held::Unknown) } else { standing }
-    }
-
-    async fn end_processes(&mut self, orders: &Orders) -> Held {
-        if self.ending.as_ref().is_some_and(JoinHandle::is_finished)
-            && let Some(ending) = self.ending.take()
-            && let Ok(ending) = ending.await
-            && let Some((left, why)) = ending.left.first()
-        {
-            self.trouble.insert(Barrier::Process, format!("{} lives on: {why}", left.name));
-        }
-        let alive: Vec<_> =
-            orders.target.processes.iter().filter(|it| process::gone(it) != Held::Yes).cloned().collect();
-        if alive.is_empty() {
-            return Held::Yes;
-        }
-        if let Some(anothers) = alive.iter().find(|it| !process::may_end(it)) {
-            let why = format!("{} belongs to another user, and only root could end it", anothers.name);
-            self.trouble.insert(Barrier::Process, why);
-        }
-        let behind_a_wall = self.wall.is_some();
-        if self.ending.is_none() && self.pause.is_over(clock::moment(), behind_a_wall) {
-            let targets = alive.into_iter().collect();
-            self.ending = Some(tokio::spawn(async move {
-                crash::point("process-before");
-                let ending = process::end(&targets, GRACE).await;
-                crash::point("process-after");
-                ending
-            }));
-        }
-        Held::No
-    }
-
-    /// Takes back what was done to services and ports.
-    async fn let_go(&mut self, restart: bool) {
-        self.ports.release().await;
-        self.pause = Pause::default();
-        for (service, before) in std::mem::take(&mut self.services) {
-            crash::point("lower-before");
-            match service::lower(&before, restart).await {
-                Ok(()) => {
-                    if let Ok(value) = serde_json::to_value(&before) {
-                        self.undone(&Change::Service(value));
-                    }
-                }
-                Err(failed) => {
-                    self.trouble.insert(Barrier::Service, failed.to_string());
-                    self.services.insert(service, before);
-                }
-            }
-            crash::point("lower-after");
-        }
-    }
-
-    fn note(&mut self, barrier: Barrier, result: Result<(), String>) {
-        if let Err(why) = result {
-            tracing::warn!(?barrier, %why, "a barrier cannot be raised");
-            self.trouble.insert(barrier, why);
-        }
-    }
-
-    /// Writes a change down before it is made. A disk that refuses does not keep a barrier down.
-    fn will(&mut self, barrier: Barrier, change: Change) {
-        crash::point("undo-before");
-        if let Err(failed) = self.undo.will(change) {
-            self.note(barrier, Err(failed.to_string()));
-        }
-        crash::point("undo-after");
-    }
-
-    fn forget_firewall(&mut self) {
-        for change in self.undo.open_changes() {
-            if matches!(change, Change::Firewall { .. }) {
-                self.undone(&change);
-            }
-        }
-    }
-
-    fn undone(&mut self, change: &Change) {
-        if let Err(failed) = self.undo.undone(change) {
-            tracing::warn!(%failed, "the undo journal cannot be written");
-        }
-    }
-}
-
-/// The pause between two ends of a gateway that something keeps reviving. Without a wall every
-/// moment counts; behind one a supervisor must not be fought at its own speed.
-#[derive(Debug, Default)]
-struct Pause {
-    until: Option<Moment>,
-    length: Duration,
-}
-
-impl Pause {
-    fn is_over(&mut self, now: Moment, behind_a_wall: bool) -> bool {
-        if behind_a_wall && self.until.is_some_and(|until| now < until) {
-            return false;
-        }
-        self.length = (self.length * 2).clamp(Duration::from_secs(1), LONGEST_PAUSE);
-        self.until = Some(now + self.length);
-        true
+/// Waits for other orders, at most so long; none if nobody gives orders any more.
+async fn next(told: &mut watch::Receiver<Orders>, rest: Duration) -> Option<()> {
+    match tokio::time::timeout(rest, told.changed()).await {
+        Ok(Err(_)) => None,
+        Ok(Ok(())) | Err(_) => Some(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::barrier::firewall::wall::Stance;
 
-    fn at(seconds: u64) -> Moment {
-        Moment::after_boot(Duration::from_secs(seconds))
+    fn orders(open: bool, port: u16) -> Orders {
+        let wall = Wall { ports: BTreeSet::from([port]), ..Wall::empty(Stance::Block) };
+        Orders { wall: Some(wall), open, stopped: false, restart: false, target: Target::default() }
+    }
+
+    fn found(orders: Orders, held: Held) -> Found {
+        let held = BTreeMap::from([(Barrier::Firewall, held)]);
+        Found { orders: Some(orders), held, ..Found::default() }
     }
 
     #[test]
-    fn behind_a_wall_a_revived_gateway_is_ended_ever_more_seldom() {
-        let mut pause = Pause::default();
-        let ends: Vec<u64> = (0..600).filter(|second| pause.is_over(at(*second), true)).collect();
-        assert_eq!(ends[..6], [0, 1, 3, 7, 15, 31]);
-        assert!(ends.len() < 20, "ten minutes of it: {ends:?}");
-        assert!(ends.windows(2).all(|two| two[1] - two[0] <= LONGEST_PAUSE.as_secs()));
+    fn what_was_found_of_another_wall_says_nothing_of_this_one() {
+        let (old, new) = (orders(true, 1), orders(true, 2));
+        let report = Report { wall: found(old.clone(), Held::Yes), ..Report::default() };
+        assert_eq!(report.wall(old.wall.as_ref().unwrap()), Held::Yes);
+        assert_eq!(report.wall(new.wall.as_ref().unwrap()), Held::Unknown);
+        assert!(!report.wall.stands(&new) && report.wall.stands(&old));
+        assert_eq!(Report::default().wall(old.wall.as_ref().unwrap()), Held::Unknown);
     }
 
     #[test]
-    fn without_a_wall_every_moment_counts() {
-        let mut pause = Pause::default();
-        assert!((0..20).all(|second| pause.is_over(at(second), false)));
+    fn nothing_is_blocked_until_every_task_has_looked_since_the_circuit_opened() {
+        let by = orders(true, 1);
+        let mut report = Report { wall: found(by.clone(), Held::Yes), ..Report::default() };
+        assert_eq!(report.blocked_at(), None);
+        report.services = Found { orders: Some(orders(false, 1)), ..Found::default() };
+        report.processes = Found { orders: Some(by.clone()), ..Found::default() };
+        assert_eq!(report.blocked_at(), None, "the supervisors are as they were before");
+        report.services.orders = Some(by);
+        assert!(report.blocked_at().is_some());
+        report.wall.held.insert(Barrier::Firewall, Held::Unknown);
+        assert_eq!(report.blocked_at(), None);
     }
 }

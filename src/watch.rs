@@ -3,7 +3,9 @@
 //! Everything that happens comes into one loop, one after the other. Whatever takes time (probes,
 //! barriers, messages) is a task of its own that the loop talks with and never waits for.
 
+mod asked;
 mod carry_out;
+mod configurations;
 pub(crate) mod review;
 pub(crate) mod schedule;
 pub(crate) mod sight;
@@ -22,17 +24,19 @@ use guardian_rules::verdict::Verdict;
 use jiff::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use self::asked::Waiting;
+use self::configurations::Reader;
 use self::schedule::Schedule;
 use self::sight::Sight;
 use self::standing_orders::Users;
 use self::stations::{Looked, Stations, cadence};
-use crate::barrier::{Barrier, Held, Target};
+use crate::barrier::{Held, Target};
+use crate::breaker::Rules;
 use crate::breaker::effect::Notice;
 use crate::breaker::event::{Event, Round};
 use crate::breaker::state::{Level, State};
-use crate::breaker::{self, Rules};
 use crate::config::Config;
-use crate::control::protocol::{Ask, NoticeLine, Reply, Request};
+use crate::control::protocol::{NoticeLine, Request};
 use crate::enforce::{Enforcer, Report};
 use crate::journal::Journal;
 use crate::lease::Lease;
@@ -42,6 +46,7 @@ use crate::status::Status;
 use crate::sys::clock::{self, Moment, Now};
 use crate::sys::paths::Paths;
 use crate::sys::wake::Wake;
+use crate::undo::Undo;
 
 /// A lease outlives this many rounds, a round being a look at the listeners.
 const LEASE_ROUNDS: u32 = 3;
@@ -49,12 +54,16 @@ const LEASE_ROUNDS: u32 = 3;
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// Without a whole round for this long, nothing can be said of the host.
 const OVERDUE: Duration = Duration::from_secs(3);
-/// A look that is made for a review may take this long; then what is known has to do.
-const LOOK: Duration = Duration::from_secs(6);
+/// A whole picture that is older than this is waited for: what changes meanwhile comes after it.
+const HASTE: Duration = Duration::from_millis(300);
 /// The loop turns at least this often.
 const TURN: Duration = Duration::from_millis(500);
 /// A turn that comes this late means that time has passed that nobody watched.
 const GAP: Duration = Duration::from_secs(2);
+/// A system that was awake for so much less than time has passed has slept.
+const SLEEP: Duration = Duration::from_secs(1);
+/// What belongs to gateways is written down at most this often.
+const SAVES: Duration = Duration::from_secs(1);
 /// The status is renewed this often though nothing happens.
 const STATUS: Duration = Duration::from_secs(1);
 
@@ -88,11 +97,9 @@ pub(crate) struct Beginning {
     pub(crate) target: Target,
     pub(crate) latest: Timestamp,
     pub(crate) journal: Option<Journal>,
-    pub(crate) enforcer: Enforcer,
+    pub(crate) undo: Undo,
     /// Why it begins in this state, if there is anything to say.
     pub(crate) why: Option<String>,
-    /// A part of the undo journal cannot be read.
-    pub(crate) damaged: bool,
 }
 
 /// The loop's own state.
@@ -108,7 +115,12 @@ pub(crate) struct Watcher {
     stations: Stations,
     looks: mpsc::Receiver<Looked>,
     sight: Sight,
+    /// What belongs to gateways: what lasts, and what is seen now.
     target: Target,
+    /// What lasts, though it is not seen now: it was so in a whole picture, or when it tripped.
+    lasting: Target,
+    /// The target as it was last written down, and when.
+    saved: (Target, Moment),
     /// The latest wall time ever seen: a clock that was set back revives no allowance.
     latest: Timestamp,
     journal: Option<Journal>,
@@ -119,6 +131,8 @@ pub(crate) struct Watcher {
     noticed: u64,
     /// When the last whole round was.
     round: Option<Moment>,
+    /// Since when a whole round is waited for.
+    fresh: Moment,
     /// When the last whole round without an exposure was.
     clean: Moment,
     verdict: Option<Verdict>,
@@ -127,12 +141,18 @@ pub(crate) struct Watcher {
     trouble: BTreeMap<&'static str, String>,
     /// The processes that were put down, while they are held down.
     put_down: Option<Stopped>,
-    /// Those who wait for a review, and since when.
-    waiting: Vec<(Request, Moment)>,
+    /// Those who wait for a review.
+    waiting: Vec<Waiting>,
+    /// Reads the configurations for it.
+    reader: Reader,
     /// The gateways of the last whole picture.
     gateways: Vec<serde_json::Value>,
     told: Moment,
     turned: Moment,
+    /// How long the system had been awake then.
+    awake: Duration,
+    /// A round was whole since time last passed that nobody watched.
+    rested: bool,
 }
 
 /// How long a trip took.
@@ -149,25 +169,17 @@ struct Times {
 impl Watcher {
     /// Sets the watcher up; [`Watcher::run`] lets it work.
     pub(crate) fn new(beginning: Beginning, lines: Lines) -> Self {
-        let Beginning {
-            config,
-            config_path,
-            paths,
-            powers,
-            state,
-            target,
-            latest,
-            journal,
-            enforcer,
-            why,
-            damaged,
-        } = beginning;
+        let Beginning { config, config_path, paths, powers, state, target, latest, journal, undo, why } =
+            beginning;
         let now = clock::now();
         let (stations, looks) = Stations::new();
         let schedule = Schedule::new(|probe| config.cadence(probe).unwrap_or_else(|| cadence(probe)));
         let sight = Sight::new(config.policy(now.wall.max(latest)));
         let rules = rules(&config, &powers);
         let users = Users::of(&config);
+        let damaged = !undo.damaged().is_empty();
+        let first = standing_orders::of(&config, &powers, &users, &sight, &state, &target);
+        let enforcer = Enforcer::start(undo, first);
         let mut watcher = Self {
             config,
             config_path,
@@ -176,6 +188,8 @@ impl Watcher {
             rules,
             users,
             state,
+            saved: (target.clone(), now.moment),
+            lasting: target.clone(),
             schedule,
             stations,
             looks,
@@ -188,15 +202,19 @@ impl Watcher {
             serial: 0,
             noticed: 0,
             round: None,
+            fresh: now.moment,
             clean: now.moment,
             verdict: None,
             times: Times::default(),
             trouble: BTreeMap::new(),
             put_down: None,
             waiting: Vec::new(),
+            reader: Reader::new(),
             gateways: Vec::new(),
             told: now.moment,
             turned: now.moment,
+            awake: clock::awake(),
+            rested: true,
         };
         // Before the journal: a journal without a memory is a memory that was lost.
         watcher.save();
@@ -218,7 +236,7 @@ impl Watcher {
         loop {
             let now = clock::now();
             self.turn(now);
-            self.answer_waiting(now).await;
+            self.answer_waiting(now);
             for probe in self.schedule.due(now.moment) {
                 self.schedule.started(probe, now.moment);
                 let known = self.sight.known.clone();
@@ -229,7 +247,7 @@ impl Watcher {
                 biased;
                 _ = &mut self.lines.stop => break,
                 Some(looked) = self.looks.recv() => self.looked(looked),
-                Some(request) = self.lines.requests.recv() => self.asked(request, now).await,
+                Some(request) = self.lines.requests.recv() => self.asked(request, now),
                 Ok(()) = reports.changed() => {
                     let report = reports.borrow_and_update().clone();
                     self.reported(&report);
@@ -245,14 +263,7 @@ impl Watcher {
 
     /// What comes with time alone.
     fn turn(&mut self, now: Now) {
-        if now.moment.since(self.turned) > GAP {
-            // Asleep, stopped or starved: what was seen before says nothing of now.
-            tracing::info!(gap = ?now.moment.since(self.turned), "time has passed that nobody watched");
-            self.lines.lease.send_replace(None);
-            self.schedule.doubt_all();
-            self.sight.doubt();
-        }
-        self.turned = now.moment;
+        self.notice_gap(now);
         self.latest = self.latest.max(now.wall);
         self.sight.set_policy(self.config.policy(self.latest));
         if self.enforcer.is_alive() {
@@ -264,20 +275,55 @@ impl Watcher {
             State::HalfOpen(_) => self.step(Event::Tick, now),
             State::Closed(_) | State::Open(_) => {}
         }
-        let round = self.round.unwrap_or(self.clean);
-        if now.moment.since(round) > OVERDUE {
+        if now.moment.since(self.fresh) > OVERDUE {
             let overdue = Round { verdict: Verdict::Blind, findings: Vec::new(), open_beyond: false };
             self.verdict = Some(Verdict::Blind);
             self.step(Event::Round(overdue), now);
+        }
+        if !self.target.lasts_as(&self.saved.0) && now.moment.since(self.saved.1) >= SAVES {
+            self.save();
         }
         if now.moment.since(self.told) >= STATUS {
             self.tell_status();
         }
     }
 
+    /// Asleep, stopped or starved: what was seen before says nothing of now. It was no blindness
+    /// either, unless it comes again and again and nothing is seen in between.
+    fn notice_gap(&mut self, now: Now) {
+        let gap = now.moment.since(self.turned);
+        let asleep = gap.saturating_sub(clock::awake().saturating_sub(self.awake));
+        (self.turned, self.awake) = (now.moment, clock::awake());
+        if gap <= GAP {
+            return;
+        }
+        tracing::info!(?gap, ?asleep, "time has passed that nobody watched");
+        self.lines.lease.send_replace(None);
+        self.doubt_all();
+        if asleep >= SLEEP || std::mem::take(&mut self.rested) {
+            (self.fresh, self.clean) = (now.moment, now.moment);
+            self.step(Event::Slept, now);
+        }
+    }
+
+    /// What was seen so far says nothing of now.
+    fn doubt_all(&mut self) {
+        self.schedule.doubt_all();
+        self.sight.doubt();
+    }
+
     fn looked(&mut self, looked: Looked) {
         let probe = looked.probe;
+        let now = clock::now();
         tracing::trace!(%probe, took = ?looked.took, "looked");
+        if probe == ProbeId::Listeners && now.moment.since(self.fresh) > HASTE {
+            // Listeners that come and go all the time must not keep every picture from being whole.
+            self.conclude(now);
+            if !self.schedule.is_whole() {
+                self.look_ahead(looked, now);
+                return;
+            }
+        }
         let changed = self.sight.take(looked);
         self.schedule.finished(probe, changed);
         if changed {
@@ -286,20 +332,51 @@ impl Watcher {
         if probe == ProbeId::Reach {
             self.judge_isolation();
         }
-        let now = clock::now();
         if let Some(round) = self.sight.accusation(&self.schedule) {
             self.verdict = Some(round.verdict);
             self.step(Event::Round(round), now);
         }
-        if (changed || probe == ProbeId::Listeners || self.round.is_none())
-            && let Some(judgement) = self.sight.whole(&self.schedule)
-        {
-            let round = sight::round(judgement);
-            self.whole(round, now);
+        if changed || probe == ProbeId::Listeners || self.round.is_none() || self.sight.looks_ahead() {
+            self.conclude(now);
+        }
+    }
+
+    /// Keeps newer listeners for the next picture, unless they accuse: then the one under way is
+    /// worth nothing any more.
+    fn look_ahead(&mut self, looked: Looked, now: Now) {
+        if let Some(round) = self.sight.look_ahead(looked, &self.schedule) {
+            self.schedule.finished(ProbeId::Listeners, self.sight.catch_up());
+            self.see_target();
+            self.verdict = Some(round.verdict);
+            self.step(Event::Round(round), now);
+        } else {
+            self.schedule.finished(ProbeId::Listeners, false);
+        }
+    }
+
+    /// Judges the picture if it is whole, and goes on to the next one.
+    fn conclude(&mut self, now: Now) {
+        let Some(judgement) = self.sight.whole(&self.schedule) else { return };
+        let round = sight::round(judgement);
+        self.whole(round, now);
+        if self.sight.catch_up() {
+            self.schedule.changed(ProbeId::Listeners);
+            self.see_target();
         }
     }
 
     fn whole(&mut self, round: Round, now: Now) {
+        (self.fresh, self.rested) = (now.moment, true);
+        if round.verdict != Verdict::Blind {
+            let seen = target::target(&self.sight.policy, &self.sight.known);
+            match self.state {
+                // All of it is seen: what is not there any more is forgotten.
+                State::Closed(_) => self.lasting = seen,
+                // What has gone is what a recovery brings back.
+                State::Open(_) | State::HalfOpen(_) => self.lasting.remember(seen),
+            }
+            self.see_target();
+        }
         let first = self.round.replace(now.moment).is_none();
         let news = self.verdict != Some(round.verdict);
         self.verdict = Some(round.verdict);
@@ -323,106 +400,32 @@ impl Watcher {
     /// to its ports came through.
     fn judge_isolation(&mut self) {
         let State::Open(_) = self.state else { return };
-        let stands = self.enforcer.report.borrow().held.get(&Barrier::Firewall) == Some(&Held::Yes);
-        let answers = self.sight.known.reach.seen();
+        let wanted = self.enforcer.orders.borrow().wall.clone();
+        let stands = wanted.is_some_and(|wall| self.enforcer.report.borrow().wall(&wall) == Held::Yes);
+        let answers = self.sight.known.reach.seen().filter(|answers| !answers.is_empty());
         let refused = answers.is_some_and(|it| it.iter().all(|answer| answer.reached == Reached::Refused));
         self.step(Event::Isolation { proven: stands && refused }, clock::now());
     }
 
     fn reported(&mut self, report: &Report) {
         if let (State::Open(_), Some(began), None) = (&self.state, self.times.began, self.times.block)
-            && report.orders.open
-            && report.holds()
+            && let Some(at) = report.blocked_at()
         {
-            self.times.block = Some(report.at.since(began));
+            self.times.block = Some(at.since(began));
         }
         self.tell_status();
     }
 
-    /// A review is made of what is seen after it was asked for: whoever has just mended something
-    /// is not to be told of what was.
-    async fn asked(&mut self, request: Request, now: Now) {
-        let reviews = matches!(request.ask, Ask::Review | Ask::Recover);
-        if reviews && matches!(self.state, State::Open(_)) {
-            self.schedule.doubt_all();
-            self.sight.doubt();
-            self.waiting.push((request, now.moment));
-        } else {
-            self.answer(request).await;
-        }
-    }
-
-    /// Answers those who have waited for a whole look, or long enough.
-    async fn answer_waiting(&mut self, now: Now) {
-        let whole = self.schedule.is_whole();
-        let ready = |since: Moment| whole || now.moment.since(since) > LOOK;
-        while let Some(at) = self.waiting.iter().position(|(_, since)| ready(*since)) {
-            let (request, _) = self.waiting.remove(at);
-            self.answer(request).await;
-        }
-    }
-
-    async fn answer(&mut self, request: Request) {
-        let Request { asker, ask, reply } = request;
-        let now = clock::now();
-        let answer = match ask {
-            Ask::Review => Some(Reply::Review(self.review().await)),
-            Ask::Reload if !asker.owner => Some(Reply::Refused(breaker::effect::Refusal::NotOwner)),
-            Ask::Reload => Some(match self.reload() {
-                Ok(()) => Reply::Done,
-                Err(why) => Reply::Failed(why),
-            }),
-            Ask::Trip { reason } => self.step_for(Event::Trip { by: asker, reason }, now),
-            Ask::Recover => {
-                let review = self.review().await.failing();
-                self.step_for(Event::Recover { by: asker, review }, now)
-            }
-            Ask::Close => self.step_for(Event::Close { by: asker }, now),
-        };
-        self.tell_status();
-        if let Some(answer) = answer {
-            // Whoever asked may have gone.
-            let _ = reply.send(answer);
-        }
-    }
-
-    /// Reads the policy again. One that cannot be used is refused, and the old one stays.
-    fn reload(&mut self) -> Result<(), String> {
-        let loaded = Config::load(self.config_path.as_deref()).map_err(|failed| crate::cli::chain(&failed));
-        match loaded {
-            Ok(config) => {
-                self.config = config;
-                self.rules = rules(&self.config, &self.powers);
-                self.users = Users::of(&self.config);
-                let cadences = &self.config;
-                self.schedule.set_cadences(|probe| cadences.cadence(probe).unwrap_or_else(|| cadence(probe)));
-                self.sight.set_policy(self.config.policy(self.latest));
-                self.lines.owners.send_replace(self.config.owner_ids());
-                self.trouble.remove("policy");
-                self.record("policy reloaded", serde_json::Value::Null);
-                self.give_orders();
-                self.tell_status();
-                Ok(())
-            }
-            Err(why) => {
-                let sentence = format!("the new policy is refused, the old one stays: {why}");
-                tracing::warn!("{sentence}");
-                self.record("policy refused", serde_json::json!({ "why": why }));
-                self.trouble.insert("policy", sentence);
-                self.tell_status();
-                Err(why)
-            }
-        }
-    }
-
-    /// Takes in what belongs to gateways now. While the circuit is open what has gone is
-    /// remembered: it is what a recovery brings back.
+    /// Takes in what belongs to gateways now. Between two whole pictures somebody's listener may be
+    /// taken for a gateway's for a moment: that counts now, and is not remembered.
     fn see_target(&mut self) {
         let seen = target::target(&self.sight.policy, &self.sight.known);
-        match self.state {
-            State::Closed(_) => self.target = seen,
-            State::Open(_) | State::HalfOpen(_) => self.target.remember(seen),
+        if !matches!(self.state, State::Closed(_)) {
+            self.lasting.services.extend(seen.services.iter().cloned());
+            self.lasting.configs.extend(seen.configs.iter().cloned());
         }
+        self.target = self.lasting.clone();
+        self.target.remember(seen);
         self.give_orders();
     }
 

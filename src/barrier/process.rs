@@ -82,38 +82,11 @@ pub(crate) fn note_boot() {
     platform::note_boot();
 }
 
-/// Ends processes and all that descends from them: SIGTERM, `grace`, SIGKILL.
+/// Ends processes and all that descends from them: SIGTERM, `grace`, SIGKILL. It blocks its thread.
 ///
 /// Takes at most `grace` and about three seconds more. Never signals process 1, guardian itself,
 /// what guardian runs within, or the kernel's own. Targets that have ended before are in neither list.
-pub(crate) async fn end(targets: &BTreeSet<Identity>, grace: Duration) -> Ending {
-    let all = targets.clone();
-    match tokio::task::spawn_blocking(move || end_now(&all, grace)).await {
-        Ok(ending) => ending,
-        Err(failure) => Ending {
-            ended: Vec::new(),
-            left: targets.iter().map(|target| (target.clone(), failure.to_string())).collect(),
-        },
-    }
-}
-
-/// Whether a process is gone. A zombie is.
-pub(crate) fn gone(target: &Identity) -> Held {
-    match platform::look(target.pid) {
-        Look::Gone => Held::Yes,
-        Look::There(entry) if entry.alive && entry.is(target) => Held::No,
-        Look::There(_) => Held::Yes,
-        Look::Unknown(_) => Held::Unknown,
-    }
-}
-
-/// Whether the system lets guardian end a process: root any, others their own.
-pub(crate) fn may_end(target: &Identity) -> bool {
-    let own = Uid::effective();
-    own.is_root() || target.uid == Some(own.as_raw())
-}
-
-fn end_now(targets: &BTreeSet<Identity>, grace: Duration) -> Ending {
+pub(crate) fn end(targets: &BTreeSet<Identity>, grace: Duration) -> Ending {
     let protected = protected::chain();
     let mut ending = Ending::default();
     let mut marked = Vec::new();
@@ -139,6 +112,22 @@ fn end_now(targets: &BTreeSet<Identity>, grace: Duration) -> Ending {
     let stuck = "it does not end although it was killed: the kernel holds it";
     ending.left.extend(marked.into_iter().map(|process| (process.identity, stuck.to_owned())));
     ending
+}
+
+/// Whether a process is gone. A zombie is.
+pub(crate) fn gone(target: &Identity) -> Held {
+    match platform::look(target.pid) {
+        Look::Gone => Held::Yes,
+        Look::There(entry) if entry.alive && entry.is(target) => Held::No,
+        Look::There(_) => Held::Yes,
+        Look::Unknown(_) => Held::Unknown,
+    }
+}
+
+/// Whether the system lets guardian end a process: root any, others their own.
+pub(crate) fn may_end(target: &Identity) -> bool {
+    let own = Uid::effective();
+    own.is_root() || target.uid == Some(own.as_raw())
 }
 
 /// A target as it lives; none if it does not. An error says why it must not be signalled.

@@ -33,6 +33,8 @@ pub(crate) enum Event {
         /// Who.
         by: Asker,
     },
+    /// Time has passed that nobody watched: the machine slept, or the watcher was stopped.
+    Slept,
     /// Time has passed.
     Tick,
 }

@@ -11,7 +11,6 @@ use crate::barrier::process;
 use crate::breaker::state::Circuit;
 use crate::config::Config;
 use crate::control::server;
-use crate::enforce::Enforcer;
 use crate::exit;
 use crate::journal::Journal;
 use crate::lock;
@@ -86,9 +85,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
         tracing::error!("{}", chain(&failed));
     }
     let undo = Undo::open(&paths)?;
-    let damaged = !undo.damaged().is_empty();
     let powers = Powers::look(&config, &paths).await;
-    let enforcer = Enforcer::start(undo);
     let delivery = notify::spawn(ways, to_deliver);
     let lines = Lines {
         requests: asked,
@@ -109,9 +106,8 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
         target: resumed.target,
         latest: resumed.latest.max(now.wall),
         journal,
-        enforcer,
+        undo,
         why: resumed.why,
-        damaged,
     };
     let watcher = Watcher::new(beginning, lines);
     let serving = tokio::spawn(server.serve(server::Desk {

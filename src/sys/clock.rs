@@ -64,6 +64,18 @@ pub(crate) fn moment() -> Moment {
     Moment(Duration::from(time))
 }
 
+/// How long the system has been awake since boot, by `CLOCK_MONOTONIC` (`clock_gettime(2)`), on macOS
+/// by `CLOCK_UPTIME_RAW`.
+pub(crate) fn awake() -> Duration {
+    #[cfg(target_os = "linux")]
+    const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: ClockId = ClockId::from_raw(nix::libc::CLOCK_UPTIME_RAW);
+    #[expect(clippy::expect_used, reason = "the clock is there since Linux 2.6 and macOS 10.12")]
+    let time = clock_gettime(CLOCK).expect("the system has a clock");
+    Duration::from(time)
+}
+
 /// What tells this boot from every other one; none if the system does not tell.
 #[cfg(target_os = "linux")]
 pub(crate) fn boot_id() -> Option<String> {

@@ -91,6 +91,7 @@ impl Watcher {
         let locked = lock::write(&self.paths, trip).map_err(|failed| crate::cli::chain(&failed));
         crash::point("lock-after");
         self.note("lock", locked);
+        self.lasting = self.target.clone();
         self.times = super::Times {
             began: Some(now.moment),
             detect: Some(clock::moment().since(self.clean)),
@@ -105,6 +106,8 @@ impl Watcher {
         let saved = memory::save(&self.paths, &memory).map_err(|failed| crate::cli::chain(&failed));
         crash::point(&format!("save-{circuit}-after"));
         self.note("memory", saved);
+        // Tried is enough: a disk that refuses is not asked all the time.
+        self.saved = (self.target.clone(), clock::moment());
     }
 
     pub(super) fn record(&mut self, what: &str, about: Value) {
@@ -120,7 +123,9 @@ impl Watcher {
                 self.trouble.remove(what);
             }
             Err(why) => {
-                tracing::error!(%why, "{what}");
+                if self.trouble.get(what) != Some(&why) {
+                    tracing::error!(%why, "{what}");
+                }
                 self.trouble.insert(what, why);
             }
         }

@@ -4,9 +4,9 @@
 //! review does not ask whether all is safe; it asks whether anything is known to be wrong, reads
 //! the configurations by which gateways would start, and says what it cannot tell.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use guardian_probes::gateway::devices::{self, Device};
+use guardian_probes::gateway::devices::Device;
 use guardian_rules::blindness::Blindness;
 use guardian_rules::catalog::configuration_at_next_start;
 use guardian_rules::fact::{ConfigState, Product};
@@ -16,6 +16,7 @@ use guardian_rules::verdict::judge;
 use jiff::Timestamp;
 
 use super::Watcher;
+use super::configurations::Configuration;
 use crate::breaker::event::Review;
 use crate::review::{ReviewItem, ReviewReport};
 
@@ -32,23 +33,19 @@ const CHECKS: &[(&str, &[&str])] = &[
 const DEVICES: usize = 3;
 
 impl Watcher {
-    /// Reviews what is seen now, and what gateways would start with.
-    pub(super) async fn review(&mut self) -> ReviewReport {
-        let paths: Vec<PathBuf> = self.target.configs.iter().cloned().collect();
-        let read = tokio::task::spawn_blocking(move || {
-            let look = |path: PathBuf| {
-                let state = guardian_probes::gateway::configuration(&path);
-                let devices = path.parent().map(devices::paired);
-                (path, state, devices)
-            };
-            paths.into_iter().map(look).collect::<Vec<_>>()
-        });
-        let configs = read.await.unwrap_or_default();
+    /// Reviews what is seen now, and what gateways would start with. `in_time`: all of it has been
+    /// looked at since the review was asked for.
+    pub(super) fn review(&self, configs: &[Configuration], in_time: bool) -> ReviewReport {
         let scene = Scene::new(&self.sight.policy, &self.sight.known);
         let mut items = Vec::new();
-        for (path, state, _) in &configs {
-            items.push(configuration(&scene, path, state));
+        if !in_time {
+            items.push(ReviewItem {
+                title: "Everything was looked at again".to_owned(),
+                passed: Some(false),
+                detail: "it took too long: what was seen before does not count. Try again".to_owned(),
+            });
         }
+        items.extend(configs.iter().map(|it| configuration(&scene, &it.path, &it.state)));
         if configs.is_empty() {
             items.push(ReviewItem {
                 title: "The gateway's configuration".to_owned(),
@@ -60,9 +57,7 @@ impl Watcher {
         items.extend(CHECKS.iter().map(|(title, rules)| check(title, rules, &judgement.findings)));
         items.push(sight(&self.sight.known));
         let since = self.state.trip().map(|trip| trip.at);
-        items.extend(
-            configs.into_iter().filter_map(|(path, _, devices)| Some(paired(&path, devices?, since))),
-        );
+        items.extend(configs.iter().filter_map(|it| Some(paired(&it.path, it.devices.as_ref()?, since))));
         items.push(ReviewItem {
             title: "The token is one that nobody else knows".to_owned(),
             passed: None,
@@ -121,7 +116,7 @@ fn sight(known: &guardian_rules::snapshot::Snapshot) -> ReviewItem {
     }
 }
 
-fn paired(path: &Path, devices: Result<Vec<Device>, Blindness>, since: Option<Timestamp>) -> ReviewItem {
+fn paired(path: &Path, devices: &Result<Vec<Device>, Blindness>, since: Option<Timestamp>) -> ReviewItem {
     let title = format!("The devices paired with the gateway of {} are yours", path.display());
     let detail = match devices {
         Err(why) => format!("they cannot be listed here ({why}): type `openclaw devices list`"),
@@ -203,9 +198,9 @@ mod tests {
         };
         let path = Path::new("/home/ana/.clawdbot/clawdbot.json");
         let since = Timestamp::from_millisecond(1000).ok();
-        let item = paired(path, Ok(vec![device(2000), device(500)]), since);
+        let item = paired(path, &Ok(vec![device(2000), device(500)]), since);
         assert!(item.passed.is_none() && item.detail.contains("2 paired, 1 of them"), "{}", item.detail);
-        assert_eq!(paired(path, Ok(Vec::new()), since).passed, Some(true));
-        assert_eq!(paired(path, Err(Blindness::denied("no")), since).passed, None);
+        assert_eq!(paired(path, &Ok(Vec::new()), since).passed, Some(true));
+        assert_eq!(paired(path, &Err(Blindness::denied("no")), since).passed, None);
     }
 }

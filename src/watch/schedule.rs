@@ -54,7 +54,7 @@ pub(crate) struct Schedule {
 struct Slot {
     cadence: Duration,
     version: u64,
-    running: bool,
+    look: Look,
     /// It must look again, whatever its inputs.
     forced: bool,
     began: Option<Moment>,
@@ -64,13 +64,22 @@ struct Slot {
     finished: bool,
 }
 
+/// The look that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    None,
+    UnderWay,
+    /// It counts for nothing: it began before everything was doubted.
+    Doubted,
+}
+
 impl Schedule {
     /// Nobody has looked yet.
     pub(crate) fn new(cadence: impl Fn(ProbeId) -> Duration) -> Self {
         let slot = |probe| Slot {
             cadence: cadence(probe),
             version: 0,
-            running: false,
+            look: Look::None,
             forced: true,
             began: None,
             basis: Vec::new(),
@@ -90,7 +99,7 @@ impl Schedule {
     pub(crate) fn due(&self, now: Moment) -> Vec<ProbeId> {
         let wanted = |probe: &ProbeId, slot: &Slot| {
             let by_cadence = slot.began.is_none_or(|began| now.since(began) >= slot.cadence);
-            !slot.running && (slot.forced || by_cadence || !self.is_settled(*probe))
+            slot.look == Look::None && (slot.forced || by_cadence || !self.is_settled(*probe))
         };
         let may_start = |probe: ProbeId| {
             let waits_for = builds_on(probe).iter().filter(|on| !never_waited_for(probe, **on));
@@ -105,7 +114,7 @@ impl Schedule {
 
     /// When the next probe is due by its cadence.
     pub(crate) fn next(&self, now: Moment) -> Moment {
-        let idle = self.slots.values().filter(|slot| !slot.running);
+        let idle = self.slots.values().filter(|slot| slot.look == Look::None);
         let due = |slot: &Slot| slot.began.map_or(now, |began| began + slot.cadence);
         idle.map(due).min().unwrap_or(now + Duration::from_secs(1))
     }
@@ -114,7 +123,7 @@ impl Schedule {
     pub(crate) fn started(&mut self, probe: ProbeId, now: Moment) {
         let basis = self.versions(probe);
         if let Some(slot) = self.slots.get_mut(&probe) {
-            (slot.running, slot.forced, slot.began) = (true, false, Some(now));
+            (slot.look, slot.forced, slot.began) = (Look::UnderWay, false, Some(now));
             if slot.basis != basis {
                 (slot.basis, slot.finished) = (basis, false);
             }
@@ -124,8 +133,16 @@ impl Schedule {
     /// A probe has finished its look. `changed`: it brought something else than before.
     pub(crate) fn finished(&mut self, probe: ProbeId, changed: bool) {
         if let Some(slot) = self.slots.get_mut(&probe) {
-            (slot.running, slot.finished) = (false, true);
+            slot.finished = slot.look != Look::Doubted;
+            slot.look = Look::None;
             slot.version += u64::from(changed);
+        }
+    }
+
+    /// What a probe has seen was replaced by something else.
+    pub(crate) fn changed(&mut self, probe: ProbeId) {
+        if let Some(slot) = self.slots.get_mut(&probe) {
+            slot.version += 1;
         }
     }
 
@@ -133,6 +150,9 @@ impl Schedule {
     pub(crate) fn doubt_all(&mut self) {
         for slot in self.slots.values_mut() {
             (slot.forced, slot.finished) = (true, false);
+            if slot.look == Look::UnderWay {
+                slot.look = Look::Doubted;
+            }
         }
     }
 
@@ -275,6 +295,19 @@ mod tests {
         assert!(ProbeId::ALL.into_iter().all(|probe| !schedule.is_settled(probe)));
         settle(&mut schedule, at(1), |_, _| false);
         assert!(schedule.is_whole());
+    }
+
+    #[test]
+    fn a_look_that_began_before_everything_was_doubted_does_not_count() {
+        let mut schedule = settled();
+        schedule.started(ProbeId::Interfaces, at(1000));
+        schedule.doubt_all();
+        schedule.finished(ProbeId::Interfaces, false);
+        assert!(!schedule.is_settled(ProbeId::Interfaces));
+        assert!(schedule.due(at(1000)).contains(&ProbeId::Interfaces), "it looks again");
+        schedule.started(ProbeId::Interfaces, at(1001));
+        schedule.finished(ProbeId::Interfaces, false);
+        assert!(schedule.is_settled(ProbeId::Interfaces));
     }
 
     proptest::proptest! {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guardian_rules::blindness::Blindness;
-use guardian_rules::fact::Stopped;
+use guardian_rules::fact::{Listener, Stopped};
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
@@ -27,12 +27,14 @@ pub(crate) struct Sight {
     judged: Option<Judgement>,
     /// The parts that are settled were judged as they are.
     accused: bool,
+    /// Newer listeners, for the next picture.
+    ahead: Option<Observation<Vec<Listener>>>,
 }
 
 impl Sight {
     /// Nothing seen yet.
     pub(crate) fn new(policy: Policy) -> Self {
-        Self { policy: Arc::new(policy), known: Arc::default(), judged: None, accused: false }
+        Self { policy: Arc::new(policy), known: Arc::default(), judged: None, accused: false, ahead: None }
     }
 
     /// Takes in what a probe has brought back; answers whether it is news.
@@ -44,6 +46,42 @@ impl Sight {
         // More of the picture may be settled now.
         self.accused = false;
         changed
+    }
+
+    /// Keeps newer listeners for the next picture. Answers what they prove by themselves.
+    pub(crate) fn look_ahead(&mut self, looked: Looked, schedule: &Schedule) -> Option<Round> {
+        let mut next = Snapshot::clone(&self.known);
+        if let Some(ahead) = self.ahead.take() {
+            next.listeners = ahead;
+        }
+        (looked.keep)(&mut next);
+        // Answers of others are about the listeners of before.
+        let mut alone = settled(&next, schedule);
+        alone = Snapshot {
+            listeners: next.listeners.clone(),
+            interfaces: alone.interfaces,
+            owner: alone.owner,
+            gateway: alone.gateway,
+            stopped: alone.stopped,
+            ..Snapshot::default()
+        };
+        self.ahead = Some(next.listeners);
+        accuse(&self.policy, &alone)
+    }
+
+    /// Newer listeners wait for the next picture.
+    pub(crate) fn looks_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// Goes on to the newest listeners; answers whether they are others.
+    pub(crate) fn catch_up(&mut self) -> bool {
+        let Some(ahead) = self.ahead.take().filter(|ahead| *ahead != self.known.listeners) else {
+            return false;
+        };
+        Arc::make_mut(&mut self.known).listeners = ahead;
+        self.doubt();
+        true
     }
 
     /// The owner's wishes have changed.
@@ -85,15 +123,20 @@ impl Sight {
             return None;
         }
         self.accused = true;
-        let judgement = judge(&self.policy, &settled(&self.known, schedule));
-        if judgement.verdict != Verdict::Exposed {
-            return None;
-        }
-        let mut round = round(&judgement);
-        // That the rest is not settled yet is no finding.
-        round.findings.retain(Evidence::is_proof);
-        Some(round)
+        accuse(&self.policy, &settled(&self.known, schedule))
     }
+}
+
+/// What a part of a picture proves.
+fn accuse(policy: &Policy, part: &Snapshot) -> Option<Round> {
+    let judgement = judge(policy, part);
+    if judgement.verdict != Verdict::Exposed {
+        return None;
+    }
+    let mut round = round(&judgement);
+    // That the rest is not settled yet is no finding.
+    round.findings.retain(Evidence::is_proof);
+    Some(round)
 }
 
 /// The part of a picture that fits together. What does not is left out, for it could accuse

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::Watcher;
+use super::sight::Sight;
 use super::target::{Allowed, allowed};
 use crate::barrier::Target;
 use crate::barrier::firewall::wall::{Stance, Wall};
 use crate::breaker::state::{Level, State};
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::enforce::Orders;
+use crate::powers::Powers;
 
 /// What the orders depend on beside the state.
 #[derive(Debug, Clone, Default)]
@@ -44,20 +46,33 @@ impl Users {
     }
 }
 
+/// What is to be so, as far as is seen.
+pub(super) fn of(
+    config: &Config,
+    powers: &Powers,
+    users: &Users,
+    sight: &Sight,
+    state: &State,
+    target: &Target,
+) -> Orders {
+    let mut local_users = users.local.clone();
+    local_users.extend(target.processes.iter().filter_map(|process| process.uid));
+    let means = Means {
+        firewall: powers.firewall(),
+        seal: config.settings.seal,
+        observes: config.settings.mode == Mode::Observe,
+        allowed: allowed(&sight.policy, &sight.known),
+        local_users,
+        gateway_user: users.gateway,
+    };
+    orders(state, &means, target)
+}
+
 impl Watcher {
     /// Tells the enforcer what is to be so, if that has changed.
     pub(super) fn give_orders(&mut self) {
-        let mut local_users = self.users.local.clone();
-        local_users.extend(self.target.processes.iter().filter_map(|process| process.uid));
-        let means = Means {
-            firewall: self.powers.firewall(),
-            seal: self.config.settings.seal,
-            observes: self.rules.observes,
-            allowed: allowed(&self.sight.policy, &self.sight.known),
-            local_users,
-            gateway_user: self.users.gateway,
-        };
-        let orders = orders(&self.state, &means, &self.target);
+        let Self { config, powers, users, sight, state, target, .. } = self;
+        let orders = of(config, powers, users, sight, state, target);
         self.enforcer.orders.send_if_modified(|standing| {
             let changed = *standing != orders;
             if changed {
@@ -83,12 +98,10 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
     match state {
         // Processes come and go: while nothing is to be done to them they are left out, so that
         // orders stay the same.
-        State::Closed(_) => Orders {
-            wall: if means.seal && !means.observes { wall(Stance::Seal) } else { None },
-            restart: true,
-            ..Orders::default()
-        },
-        State::HalfOpen(_) => Orders { wall: wall(Stance::Loopback), restart: true, ..Orders::default() },
+        State::Closed(_) => {
+            Orders { wall: if means.seal && !means.observes { wall(Stance::Seal) } else { None }, ..let_go() }
+        }
+        State::HalfOpen(_) => Orders { wall: wall(Stance::Loopback), ..let_go() },
         State::Open(open) => {
             let stopped = open.level == Level::Stopped;
             Orders {
@@ -100,6 +113,11 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
             }
         }
     }
+}
+
+/// Gateways may run, and services that were stopped are started again.
+fn let_go() -> Orders {
+    Orders { wall: None, open: false, stopped: false, restart: true, target: Target::default() }
 }
 
 #[cfg(test)]

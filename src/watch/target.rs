@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::Path;
 
 use guardian_rules::address::Scope;
-use guardian_rules::fact::Role;
+use guardian_rules::fact::{Process, Role};
 use guardian_rules::policy::Policy;
 use guardian_rules::scene::Scene;
 use guardian_rules::snapshot::Snapshot;
@@ -16,13 +17,20 @@ use crate::barrier::{Identity, Target};
 pub(crate) fn target(policy: &Policy, known: &Snapshot) -> Target {
     let scene = Scene::new(policy, known);
     let doors = || scene.doors.iter().filter(|door| door.part.is_gateways());
-    let holders = doors().flat_map(|door| door.listener.owner.pids()).copied();
-    let pids: BTreeSet<u32> = holders.chain(scene.gateway_processes().map(|it| it.pid)).collect();
+    // A descriptor can be handed to anybody: whoever holds one without being a gateway counts only
+    // if it is of the user who made the socket.
+    let holders = doors().flat_map(|door| {
+        let pids = door.listener.owner.pids().iter().filter_map(|pid| scene.process(*pid));
+        pids.filter(|process| process.uid.is_some() && process.uid == door.listener.uid)
+    });
+    let marked = scene.gateway_processes().filter_map(|it| scene.process(it.pid));
+    let pids: BTreeSet<u32> = holders.chain(marked).map(|process| process.pid).collect();
     let processes = pids
         .into_iter()
         .filter_map(|pid| scene.process(pid))
-        // A supervisor may hold its service's socket; the packet of a proxy is not the gateway's.
-        .filter(|process| process.pid > 1 && process.role != Role::Guardian && !process.role.relays())
+        .filter(|process| process.pid > 1 && !is_the_systems(process))
+        // A proxy that holds a gateway's socket relays for others too.
+        .filter(|process| process.role != Role::Guardian && !process.role.relays())
         .map(|process| Identity {
             pid: process.pid,
             started: process.started,
@@ -37,6 +45,20 @@ pub(crate) fn target(policy: &Policy, known: &Snapshot) -> Target {
         services: scene.gateway_processes().filter_map(|it| it.service.clone()).collect(),
         configs: scene.gateway_processes().filter_map(|it| it.config.path.clone()).collect(),
     }
+}
+
+/// A supervisor or a bus, which may hold the sockets of what it starts and carries a whole session.
+/// By its file: its name is its own choice.
+fn is_the_systems(process: &Process) -> bool {
+    const PROGRAMS: &[&str] = &[
+        "/lib/systemd/systemd",
+        "/usr/lib/systemd/systemd",
+        "/usr/bin/dbus-daemon",
+        "/usr/bin/dbus-broker",
+        "/usr/bin/dbus-broker-launch",
+        "/sbin/launchd",
+    ];
+    process.exe.as_deref().is_some_and(|exe| PROGRAMS.iter().any(|program| exe == Path::new(program)))
 }
 
 /// What the policy allows, as a packet filter needs it.
@@ -73,13 +95,20 @@ impl Target {
         self.configs.extend(seen.configs);
         self.processes = seen.processes;
     }
+
+    /// What lasts beyond a process is the same.
+    pub(crate) fn lasts_as(&self, other: &Self) -> bool {
+        let lasting =
+            |it: &Self| (it.ports.clone(), it.bound.clone(), it.services.clone(), it.configs.clone());
+        lasting(self) == lasting(other)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use guardian_rules::fact::{
-        Attribution, ConfigFile, ConfigState, GatewayProcess, InterfaceAddress, Listener, Manager, Process,
-        Product, Service,
+        Attribution, ConfigFile, ConfigState, GatewayProcess, InterfaceAddress, Listener, Manager, Product,
+        Service,
     };
     use guardian_rules::observation::Observation;
     use guardian_rules::policy::AllowedNetwork;
@@ -158,6 +187,30 @@ mod tests {
         );
         assert_eq!(target.services.len(), 1);
         assert_eq!(target.configs.len(), 1);
+    }
+
+    #[test]
+    fn whoever_was_handed_a_gateways_socket_is_not_the_gateway() {
+        let mut snapshot = snapshot();
+        let Observation::Seen(processes) = &mut snapshot.owner else { unreachable!() };
+        processes.extend([
+            Process { uid: Some(0), ..process(500, Role::Unknown) },
+            Process { uid: None, ..process(501, Role::Unknown) },
+            Process { exe: Some("/usr/lib/systemd/systemd".into()), ..process(502, Role::Unknown) },
+            process(503, Role::Runtime),
+        ]);
+        let Observation::Seen(listeners) = &mut snapshot.listeners else { unreachable!() };
+        listeners[0].owner = Attribution::Named(vec![500, 501, 502, 503, 812]);
+        let ended = |snapshot: &Snapshot| {
+            let target = target(&Policy::default(), snapshot);
+            target.processes.iter().map(|it| it.pid).collect::<Vec<_>>()
+        };
+        assert_eq!(ended(&snapshot), [503, 812], "of its own user, and bearing the marks");
+        let Observation::Seen(processes) = &mut snapshot.owner else { unreachable!() };
+        for process in processes.iter_mut().filter(|it| it.pid == 812) {
+            process.uid = Some(0);
+        }
+        assert!(ended(&snapshot).contains(&812), "its marks are enough");
     }
 
     #[test]

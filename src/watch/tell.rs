@@ -31,7 +31,7 @@ impl Watcher {
         let report = self.enforcer.report.borrow().clone();
         status.degraded = self.powers.missing().collect();
         status.degraded.extend(self.trouble.values().cloned());
-        status.degraded.extend(report.trouble.values().cloned());
+        status.degraded.extend(report.trouble().map(str::to_owned));
         status.armed = self.powers.armed() && self.trouble.is_empty();
         status.round = self.round;
         status.verdict = self.verdict;
@@ -63,10 +63,7 @@ impl Watcher {
         }
         if let State::Closed(_) = &self.state {
             let wanted = self.enforcer.orders.borrow().wall.clone();
-            // A report about other orders says nothing of these.
-            let firewall = report.held.get(&Barrier::Firewall).copied();
-            let held = firewall.filter(|_| report.orders.wall == wanted).unwrap_or(Held::Unknown);
-            status.seal = wanted.map(|_| held);
+            status.seal = wanted.map(|wall| report.wall(&wall));
         }
         if let State::Open(open) = &self.state {
             status.level = Some(open.level);
@@ -84,10 +81,8 @@ impl Watcher {
     fn barriers(&self, report: &crate::enforce::Report) -> Vec<BarrierStatus> {
         let State::Open(_) = &self.state else { return Vec::new() };
         let lock = if lock::is_locked(&self.paths) { Held::Yes } else { Held::No };
-        // Before the first report nothing has been looked at.
-        let raised = report.held.iter().filter(|_| report.orders.open);
         std::iter::once((Barrier::Lock, lock))
-            .chain(raised.map(|(barrier, held)| (*barrier, *held)))
+            .chain(report.held())
             .map(|(barrier, held)| BarrierStatus { barrier, held })
             .collect()
     }

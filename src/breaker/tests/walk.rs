@@ -38,6 +38,7 @@ fn turns() -> Vec<Turn> {
         Event::Recover { by: by(false), review: Review::default() },
         Event::Close { by: by(true) },
         Event::Close { by: by(false) },
+        Event::Slept,
         Event::Tick,
     ];
     let pauses = [1, rules().patience.as_secs(), rules().recovery.as_secs()];
