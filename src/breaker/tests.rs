@@ -103,6 +103,22 @@ fn a_safe_round_in_between_begins_the_patience_anew() {
 }
 
 #[test]
+fn time_asleep_is_no_blindness_and_no_permit_outlives_it() {
+    let (state, _) = step(&rules(), closed(), round(Verdict::Blind), at(1));
+    let (state, effects) = step(&rules(), state, Event::Slept, at(3600));
+    assert_eq!(effects, [Effect::RevokeLease]);
+    let (state, _) = step(&rules(), state, round(Verdict::Blind), at(3601));
+    assert_eq!(state.circuit(), Circuit::Closed, "the patience begins with the first look after it");
+    let (state, _) = step(&rules(), state, round(Verdict::Blind), at(3611));
+    assert_eq!(state.trip().unwrap().cause, Cause::Blind);
+    let (state, effects) = step(&rules(), recovering(), Event::Slept, at(5));
+    assert_eq!(effects, [Effect::RevokeLease]);
+    let State::HalfOpen(half) = state else { panic!("{state:?}") };
+    assert_eq!(half.safe, 0);
+    assert!(step(&rules(), opened(), Event::Slept, at(5)).1.is_empty());
+}
+
+#[test]
 fn a_gateway_is_isolated_where_that_is_possible_and_else_stopped() {
     let level = |rules: &Rules, open_beyond| {
         let round = Round { verdict: Verdict::Exposed, findings: vec![proof("x")], open_beyond };

@@ -177,3 +177,102 @@ pub(crate) fn round(judgement: &Judgement) -> Round {
     let open_beyond = proven(OPEN) && reachable.into_iter().any(proven);
     Round { verdict: judgement.verdict, findings, open_beyond }
 }
+
+#[cfg(test)]
+mod tests {
+    use guardian_rules::fact::{
+        Attribution, ConfigFile, ConfigState, GatewayProcess, InterfaceAddress, Process, Product, Role,
+    };
+
+    use super::*;
+    use crate::sys::clock::Moment;
+
+    fn listener(bound: &str, pid: u32) -> Listener {
+        Listener {
+            bound: bound.parse().unwrap(),
+            dual_stack: false,
+            device: None,
+            uid: Some(1000),
+            socket: 1,
+            owner: Attribution::Named(vec![pid]),
+        }
+    }
+
+    /// A gateway on loopback, seen by everybody once.
+    fn sight() -> (Sight, Schedule) {
+        let mut sight = Sight::new(Policy::default());
+        let known = Arc::make_mut(&mut sight.known);
+        known.listeners = Observation::Seen(vec![listener("127.0.0.1:4711", 812)]);
+        known.interfaces = Observation::Seen(vec![InterfaceAddress {
+            interface: "eth0".to_owned(),
+            index: None,
+            address: "192.168.1.5".parse().unwrap(),
+            prefix: 24,
+        }]);
+        known.gateway = Observation::Seen(vec![GatewayProcess {
+            pid: 812,
+            product: Some(Product::Openclaw),
+            marks: Vec::new(),
+            service: None,
+            config: ConfigFile { path: None, state: ConfigState::Absent },
+            private_paths: Vec::new(),
+        }]);
+        known.owner = Observation::Seen(vec![Process {
+            pid: 812,
+            parent: Some(1),
+            started: 1_780_000_000,
+            uid: Some(1000),
+            user: Some("ana".to_owned()),
+            name: "node".to_owned(),
+            exe: None,
+            argv: Vec::new(),
+            role: Role::Gateway,
+        }]);
+        let mut schedule = Schedule::new(|_| std::time::Duration::from_secs(1));
+        for probe in ProbeId::ALL {
+            schedule.started(probe, Moment::default());
+            schedule.finished(probe, false);
+        }
+        (sight, schedule)
+    }
+
+    fn looked(listeners: Vec<Listener>) -> Looked {
+        let keep = Box::new(move |known: &mut Snapshot| {
+            known.listeners = Observation::Seen(listeners);
+            true
+        });
+        Looked { probe: ProbeId::Listeners, took: std::time::Duration::ZERO, keep }
+    }
+
+    #[test]
+    fn listeners_that_come_and_go_wait_for_the_next_picture() {
+        let (mut sight, schedule) = sight();
+        let before = sight.known.listeners.clone();
+        for port in 40_000..40_003 {
+            let churn = vec![listener("127.0.0.1:4711", 812), listener(&format!("127.0.0.1:{port}"), 900)];
+            assert_eq!(sight.look_ahead(looked(churn), &schedule), None);
+            assert!(sight.looks_ahead() && sight.known.listeners == before);
+        }
+        assert!(sight.catch_up(), "the newest");
+        let newest = sight.known.listeners.seen().unwrap();
+        assert!(newest.iter().any(|it| it.bound.port() == 40_002) && newest.len() == 2);
+        assert!(!sight.looks_ahead() && !sight.catch_up());
+    }
+
+    #[test]
+    fn what_is_as_before_when_its_turn_comes_is_no_news() {
+        let (mut sight, schedule) = sight();
+        sight.look_ahead(looked(vec![listener("127.0.0.1:9", 900)]), &schedule);
+        sight.look_ahead(looked(vec![listener("127.0.0.1:4711", 812)]), &schedule);
+        assert!(!sight.catch_up());
+    }
+
+    #[test]
+    fn a_gateway_that_binds_beyond_what_is_allowed_accuses_without_waiting() {
+        let (mut sight, schedule) = sight();
+        let wide = vec![listener("0.0.0.0:4711", 812)];
+        let round = sight.look_ahead(looked(wide), &schedule).unwrap();
+        assert_eq!(round.verdict, Verdict::Exposed);
+        assert!(round.findings.iter().any(|it| it.rule == "bound-beyond-allowed"), "{:?}", round.findings);
+    }
+}
