@@ -108,7 +108,7 @@ fn time_asleep_is_no_blindness_and_no_permit_outlives_it() {
     let (state, effects) = step(&rules(), state, Event::Slept, at(3600));
     assert_eq!(effects, [Effect::RevokeLease]);
     let (state, _) = step(&rules(), state, round(Verdict::Blind), at(3601));
-    assert_eq!(state.circuit(), Circuit::Closed, "the patience begins with the first look after it");
+    assert_eq!(state.circuit(), state::Circuit::Closed, "the patience begins with the first look after it");
     let (state, _) = step(&rules(), state, round(Verdict::Blind), at(3611));
     assert_eq!(state.trip().unwrap().cause, Cause::Blind);
     let (state, effects) = step(&rules(), recovering(), Event::Slept, at(5));
