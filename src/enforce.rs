@@ -213,7 +213,7 @@ impl Work {
             if self.services.contains_key(service) {
                 continue;
             }
-            match service::before(service).await {
+            match service::before(service, &orders.target.processes).await {
                 Ok(before) => {
                     self.services.insert(service.clone(), before);
                 }
