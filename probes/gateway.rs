@@ -19,7 +19,7 @@ use crate::gateway::environment::Environment;
 use crate::gateway::lock::{Lock, Writer, locks};
 use crate::gateway::marks::{Judged, Marks, gateways};
 use crate::gateway::place::{Known, Places};
-use crate::owner::role::{Shown, is_runtime, product_of_service, script, title};
+use crate::owner::role::{Shown, is_runtime, may_wrap, product_of_service, script, title};
 use crate::owner::table::{Entry, Table};
 use crate::probe::{Ground, Probe, blocking};
 
@@ -35,6 +35,9 @@ pub mod procfs;
 
 /// Processes with marks; more is blind.
 const MAX_CANDIDATES: usize = 128;
+
+/// So many programs may be between a supervisor and its gateway: `sh`, `npm`, `sh` again.
+const MAX_WRAPPERS: usize = 8;
 
 /// Names looked at in a home.
 const MAX_SIBLINGS: usize = 4096;
@@ -88,6 +91,9 @@ fn listening_ports(known: &Snapshot) -> Result<BTreeMap<u32, BTreeSet<u16>>, Bli
     Ok(ports)
 }
 
+/// Names of processes, and their parents.
+type Family = BTreeMap<u32, (String, Option<u32>)>;
+
 /// All that is known of one process.
 struct Candidate {
     marks: Marks,
@@ -106,17 +112,18 @@ impl Gateway {
         let starting = self.named_by_own_locks();
         let pids = holders.union(&starting).copied().collect();
         let entries = self.table.read(&pids, &holders)?;
-        let names: BTreeMap<u32, String> =
-            entries.iter().map(|entry| (entry.process.pid, entry.process.name.clone())).collect();
+        let family: Family = entries
+            .iter()
+            .map(|entry| (entry.process.pid, (entry.process.name.clone(), entry.process.parent)))
+            .collect();
         let mut candidates = Vec::new();
         let mut marks = Vec::new();
         for entry in entries {
             let ports = listening.get(&entry.process.pid).cloned().unwrap_or_default();
-            let parent = entry.process.parent.and_then(|parent| names.get(&parent)).map(String::as_str);
             let (pid, above) = (entry.process.pid, entry.process.parent);
             // Every process counts as an ancestor, whether it shows anything or not.
             let unmarked = Marks { pid, parent: above, ..Marks::default() };
-            let candidate = self.candidate(entry, ports, parent);
+            let candidate = self.candidate(entry, ports, &family);
             marks.push(candidate.as_ref().map_or(unmarked, |candidate| candidate.marks.clone()));
             candidates.extend(candidate);
             if candidates.len() > MAX_CANDIDATES {
@@ -150,12 +157,7 @@ impl Gateway {
     }
 
     /// A process that may be a gateway or wrap one; none for all others.
-    fn candidate(
-        &mut self,
-        entry: Entry,
-        listens: BTreeSet<u16>,
-        parent_name: Option<&str>,
-    ) -> Option<Candidate> {
+    fn candidate(&mut self, entry: Entry, listens: BTreeSet<u16>, family: &Family) -> Option<Candidate> {
         let Entry { process, argv } = entry;
         let pid = process.pid;
         let may_be_gateway =
@@ -213,7 +215,10 @@ impl Gateway {
         {
             told_ports.extend(settings.port);
         }
-        let service = service(cgroup_service, unit.is_some(), readable, process.uid, parent_name);
+        let above = above(pid, family);
+        let of_unit = unit.is_some() || is_supervised(&above, || platform::has_terminal(pid));
+        let service =
+            service(cgroup_service.filter(|_| of_unit), readable, process.uid, above.first().copied());
         let marks = Marks {
             pid,
             parent: process.parent,
@@ -297,23 +302,43 @@ fn siblings(view: &View, known: &Known<'_>) -> Vec<std::ffi::OsString> {
     known.home().and_then(|home| view.names(&home, MAX_SIBLINGS, Links::Follow).ok()).unwrap_or_default()
 }
 
-/// The supervisor's label or unit: the unit that the kernel knows, if it is named after the product
-/// or the process is its first; else what the service has put into the environment.
+/// The names of a process's ancestors, the parent first.
+fn above(pid: u32, family: &Family) -> Vec<&str> {
+    let mut above = Vec::new();
+    let mut next = family.get(&pid).and_then(|(_, parent)| *parent);
+    while let Some((name, parent)) = next.and_then(|pid| family.get(&pid))
+        && above.len() < MAX_WRAPPERS
+    {
+        above.push(name.as_str());
+        next = *parent;
+    }
+    above
+}
+
+/// Whether the service in which a process runs was made for it: a supervisor started it, or started
+/// what did nothing else. A gateway that somebody typed in a terminal of a service is not that
+/// service.
+fn is_supervised(above: &[&str], has_terminal: impl Fn() -> bool) -> bool {
+    let wrappers = above.iter().take_while(|name| may_wrap(name)).count();
+    matches!(above.get(wrappers), Some(&("systemd" | "init"))) && (wrappers == 0 || !has_terminal())
+}
+
+/// The supervisor's label or unit: the unit that the kernel knows, else what the service has put
+/// into the environment. Both are claims: a process chooses its environment, and anything may be
+/// started within a unit.
 fn service(
-    cgroup: Option<Service>,
-    is_products: bool,
+    of_kernel: Option<Service>,
     environment: Option<&Environment>,
     uid: Option<u32>,
     parent_name: Option<&str>,
 ) -> Option<Service> {
-    let known = cgroup.filter(|_| is_products || matches!(parent_name, Some("systemd" | "init")));
     let told = if cfg!(target_os = "macos") { "LAUNCHD_LABEL" } else { "SYSTEMD_UNIT" };
     let by_launchd = |environment: &Environment| {
         let label = environment.get("XPC_SERVICE_NAME")?;
         let job = parent_name == Some("launchd") && label != "0" && !label.starts_with("application.");
         job.then(|| label.to_owned())
     };
-    known.or_else(|| {
+    of_kernel.or_else(|| {
         let environment = environment?;
         let name = environment.of_product(told).map(str::to_owned).or_else(|| by_launchd(environment))?;
         // The product installs itself as a service of its user.
@@ -335,6 +360,10 @@ mod platform {
         procfs::service(&procfs::read(pid, "cgroup")?)
     }
 
+    pub(super) fn has_terminal(pid: u32) -> bool {
+        procfs::read(pid, "stat").is_some_and(|stat| procfs::has_terminal(&stat))
+    }
+
     /// The number by which a process knows itself, and its start in clock ticks.
     pub(super) fn own_identity(pid: u32) -> (u32, Option<u64>) {
         let own = procfs::read(pid, "status").and_then(|status| procfs::numbers(&status).pop());
@@ -354,6 +383,10 @@ mod platform {
 
     pub(super) fn service(_: u32) -> Option<Service> {
         None
+    }
+
+    pub(super) fn has_terminal(_: u32) -> bool {
+        false
     }
 
     pub(super) fn own_identity(pid: u32) -> (u32, Option<u64>) {

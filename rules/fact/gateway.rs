@@ -39,7 +39,8 @@ pub struct GatewayProcess {
     pub product: Option<Product>,
     /// What was seen, one short sentence each: "its title is openclaw-gateway".
     pub marks: Vec<String>,
-    /// The supervisor that starts it, if the process shows one.
+    /// The supervisor that starts it, as the process shows it. A claim: whoever starts a process
+    /// chooses what it shows, so nothing is done to a service before its supervisor has confirmed it.
     pub service: Option<Service>,
     /// Its configuration file.
     pub config: ConfigFile,

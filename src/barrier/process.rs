@@ -4,6 +4,7 @@
 //! process whose start time was compared after the kernel had pinned it. Descendants are recorded
 //! before the first signal: children of a process that has ended cannot be told from others.
 
+pub(crate) mod kinship;
 mod protected;
 #[cfg(any(target_os = "linux", test))]
 mod stat;

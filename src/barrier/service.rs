@@ -6,13 +6,18 @@
 //! A supervisor of a user answers as that user. A hostile one could lie about itself: that the
 //! gateway is gone is for the process and port barriers to show.
 
+mod claim;
 mod launchd;
 mod systemd;
+
+use std::collections::BTreeSet;
 
 use guardian_rules::fact::Service;
 use serde::{Deserialize, Serialize};
 
-use super::Held;
+use self::claim::{Line, Own, Told};
+use super::process::kinship;
+use super::{Held, Identity};
 use crate::sys::command::CommandError;
 
 /// How a service was before anything was done to it. It goes into the undo journal.
@@ -47,6 +52,20 @@ pub(crate) enum ServiceError {
     /// Somebody else's.
     #[error("{0} can be held by root alone")]
     NotOurs(Service),
+    /// A process claimed it that it does not run.
+    #[error("{service} is not the gateway's own service: {why}")]
+    NotTheGateways {
+        /// The service.
+        service: Service,
+        /// What shows it.
+        why: String,
+    },
+    /// Nothing shows whose it is.
+    #[error("whether {0} is the gateway's own service cannot be told: no gateway runs in it now")]
+    Unproven(Service),
+    /// The supervisor let the time pass.
+    #[error("the supervisor of {0} does not answer in time, so nothing more was asked of it")]
+    Silent(Service),
     /// It has no supervisor now.
     #[error("{0} has no supervisor: the user's service manager does not run")]
     NoManager(Service),
@@ -83,9 +102,18 @@ pub(crate) enum ServiceError {
     Foreign(String),
 }
 
-/// How a service is now. Changes nothing.
-pub(crate) async fn before(service: &Service) -> Result<Before, ServiceError> {
-    if cfg!(target_os = "macos") { launchd::before(service).await } else { systemd::before(service).await }
+/// How a service is now, if it is the own one of gateways with these processes. Changes nothing.
+pub(crate) async fn before(
+    service: &Service,
+    processes: &BTreeSet<Identity>,
+) -> Result<Before, ServiceError> {
+    // Before the supervisor is asked: what it starts meanwhile is none of these.
+    let lines: Vec<Line> = processes.iter().map(line).collect();
+    if cfg!(target_os = "macos") {
+        launchd::before(service, &lines).await
+    } else {
+        systemd::before(service, &lines).await
+    }
 }
 
 /// Keeps the supervisor from starting the service, and has it stopped. Does not wait for its end.
@@ -111,6 +139,33 @@ pub(crate) async fn lower(before: &Before, start: bool) -> Result<(), ServiceErr
     match &before.supervisor {
         Supervisor::Systemd(state) => systemd::lower(&before.service, state, start).await,
         Supervisor::Launchd(state) => launchd::lower(&before.service, state, start).await,
+    }
+}
+
+/// A process as it is now, and what is above it.
+fn line(process: &Identity) -> Line {
+    Line { kin: kinship::line(process), groups: groups(process.pid) }
+}
+
+/// The control groups of a process.
+#[cfg(target_os = "linux")]
+fn groups(pid: u32) -> Vec<String> {
+    use guardian_probes::gateway::procfs;
+    procfs::read(pid, "cgroup").map(|cgroup| procfs::control_groups(&cgroup)).unwrap_or_default()
+}
+
+/// There are none.
+#[cfg(not(target_os = "linux"))]
+fn groups(_: u32) -> Vec<String> {
+    Vec::new()
+}
+
+/// An error, unless a service is a gateway's own.
+fn check(service: &Service, products: bool, told: &Told<'_>, lines: &[Line]) -> Result<(), ServiceError> {
+    match claim::judge(&service.name, products, told, lines) {
+        Own::Yes => Ok(()),
+        Own::No(why) => Err(ServiceError::NotTheGateways { service: service.clone(), why }),
+        Own::Unknown => Err(ServiceError::Unproven(service.clone())),
     }
 }
 

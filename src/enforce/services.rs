@@ -124,10 +124,10 @@ impl Work {
     }
 }
 
-async fn hold(service: Service, before: Option<Before>, _target: &Target, ledger: &Ledger) -> Outcome {
+async fn hold(service: Service, before: Option<Before>, target: &Target, ledger: &Ledger) -> Outcome {
     let before = match before {
         Some(before) => before,
-        None => match service::before(&service).await {
+        None => match service::before(&service, &target.processes).await {
             Ok(before) => before,
             Err(failed) => {
                 // One that could not even be looked at is not held.

@@ -77,6 +77,11 @@ pub(crate) enum CommandError {
 }
 
 impl CommandError {
+    /// The program did not end in time.
+    pub(crate) fn timed_out(&self) -> bool {
+        matches!(self, Self::TimedOut { .. })
+    }
+
     /// The exit code of a program that failed.
     pub(crate) fn code(&self) -> Option<i32> {
         match self {

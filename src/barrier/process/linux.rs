@@ -5,6 +5,7 @@ use std::io;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use guardian_probes::gateway::procfs;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
 
 use super::stat::Stat;
@@ -44,6 +45,11 @@ pub(super) fn look(pid: u32) -> Look {
         Ok(None) => Look::Unknown(io::ErrorKind::PermissionDenied.into()),
         Err(failure) => Look::Unknown(failure),
     }
+}
+
+/// The real user of a process, if procfs tells.
+pub(super) fn real_user(pid: u32) -> Option<u32> {
+    procfs::real_user(&procfs::read(pid, "status")?)
 }
 
 /// Signals the process that has this number and was born then; no other one.

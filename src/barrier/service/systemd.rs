@@ -6,17 +6,20 @@
 //! condition too.
 
 mod drop_in;
+mod manager;
 mod unit;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use guardian_probes::owner::role::product_of_service;
 use guardian_rules::fact::{Manager, Service};
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
+use self::manager::Talk;
+use super::claim::Line;
 use super::{ServiceError, Supervisor};
 use crate::barrier::Held;
-use crate::sys::command::{CommandError, Tool};
 
 /// `systemctl stop` of a unit that is not loaded (systemctl(1), after the LSB).
 const NOT_LOADED: i32 = 5;
@@ -35,7 +38,7 @@ pub(crate) struct Before {
 }
 
 /// Asks the manager, and finds out where the drop-in goes.
-pub(super) async fn before(service: &Service) -> Result<super::Before, ServiceError> {
+pub(super) async fn before(service: &Service, lines: &[Line]) -> Result<super::Before, ServiceError> {
     if !unit::is_safe(&service.name) {
         return Err(ServiceError::Name(service.name.clone()));
     }
@@ -51,9 +54,10 @@ pub(super) async fn before(service: &Service) -> Result<super::Before, ServiceEr
         ),
         _ => return Err(ServiceError::NotOurs(service.clone())),
     };
+    let state = Talk::about(service, runtime.as_deref()).look().await?;
+    super::check(service, product_of_service(&service.name).is_some(), &state.told(service.manager), lines)?;
     let drop_in = unit::drop_in(service, own.is_root(), runtime.as_deref());
-    let made = drop_in::missing_folders(&drop_in);
-    let state = look(service, runtime.as_deref()).await?;
+    let made = drop_in::folders(&drop_in);
     Ok(super::Before {
         service: service.clone(),
         active: state.runs(),
@@ -61,16 +65,17 @@ pub(super) async fn before(service: &Service) -> Result<super::Before, ServiceEr
     })
 }
 
-/// Each step is taken whatever becomes of the others; the first failure is reported.
+/// Each step is taken whatever becomes of the others, unless the manager has fallen silent; the
+/// first failure is reported.
 pub(super) async fn raise(service: &Service, before: &Before) -> Result<(), ServiceError> {
-    let runtime = before.runtime.as_deref();
+    let mut talk = Talk::about(service, before.runtime.as_deref());
     let written = drop_in::write(&before.drop_in);
     // Stopped before the reload as well, which takes its time, and after it again: something may
     // have started it in between.
-    let stopped = stop(service, runtime).await;
-    let loaded = ask(service, runtime, "reload its units", &["daemon-reload"]).await;
-    let stopped_again = stop(service, runtime).await;
-    written.and(loaded).and(stopped_again).and(stopped)
+    let stopped = stop(&mut talk, service).await;
+    let loaded = talk.ask("reload its units", &["daemon-reload"]).await;
+    let stopped_again = stop(&mut talk, service).await;
+    written.and(stopped).and(loaded).and(stopped_again)
 }
 
 /// The drop-in is in place and loaded, nothing after it can take the condition back, and the unit
@@ -84,26 +89,26 @@ pub(super) async fn standing(service: &Service, before: &Before) -> Held {
     if nobody_home(before) {
         return Held::Yes;
     }
-    match look(service, before.runtime.as_deref()).await {
-        Ok(state) => state.held_by(&before.drop_in),
+    match Talk::about(service, before.runtime.as_deref()).look().await {
+        Ok(state) => state.held_by(&before.drop_in, drop_in::holds_too),
         Err(_) => Held::Unknown,
     }
 }
 
 /// Takes the drop-in away. A manager that does not run has nothing loaded.
 pub(super) async fn lower(service: &Service, before: &Before, start: bool) -> Result<(), ServiceError> {
-    let runtime = before.runtime.as_deref();
+    let mut talk = Talk::about(service, before.runtime.as_deref());
     drop_in::remove(&before.drop_in, &before.made)?;
-    match ask(service, runtime, "reload its units", &["daemon-reload"]).await {
+    match talk.ask("reload its units", &["daemon-reload"]).await {
         Err(ServiceError::NoManager(_)) if !start => return Ok(()),
         other => other?,
     }
-    if !before.failed && look(service, runtime).await?.failed() {
+    if !before.failed && talk.look().await?.failed() {
         // It was ended by signals, which is no failure of its own.
-        ask(service, runtime, "forget its failure", &["reset-failed", "--", &service.name]).await?;
+        talk.ask("forget its failure", &["reset-failed", "--", &service.name]).await?;
     }
     if start {
-        ask(service, runtime, "start it", &["start", "--no-block", "--", &service.name]).await?;
+        talk.ask("start it", &["start", "--no-block", "--", &service.name]).await?;
     }
     Ok(())
 }
@@ -117,57 +122,10 @@ fn nobody_home(before: &Before) -> bool {
     gone && !before.drop_in.starts_with(runtime)
 }
 
-async fn look(service: &Service, runtime: Option<&Path>) -> Result<unit::State, ServiceError> {
-    let arguments = ["show", unit::PROPERTIES, "--", &service.name];
-    let printed = run(service, runtime, "show its state", &arguments).await?;
-    Ok(unit::State::read(&printed))
-}
-
-async fn stop(service: &Service, runtime: Option<&Path>) -> Result<(), ServiceError> {
-    match ask(service, runtime, "stop it", &["stop", "--no-block", "--", &service.name]).await {
+async fn stop(talk: &mut Talk<'_>, service: &Service) -> Result<(), ServiceError> {
+    match talk.ask("stop it", &["stop", "--no-block", "--", &service.name]).await {
         Err(ServiceError::Supervisor { cause, .. }) if cause.code() == Some(NOT_LOADED) => Ok(()),
         other => other,
-    }
-}
-
-async fn ask(
-    service: &Service,
-    runtime: Option<&Path>,
-    what: &'static str,
-    arguments: &[&str],
-) -> Result<(), ServiceError> {
-    run(service, runtime, what, arguments).await.map(drop)
-}
-
-async fn run(
-    service: &Service,
-    runtime: Option<&Path>,
-    what: &'static str,
-    arguments: &[&str],
-) -> Result<String, ServiceError> {
-    let tool = match runtime {
-        None => systemctl(arguments),
-        Some(runtime) => {
-            let owner = unit::manager_in(runtime).ok_or_else(|| ServiceError::NoManager(service.clone()))?;
-            user_systemctl(arguments, runtime, Uid::effective().is_root().then_some(owner))
-        }
-    };
-    let failed = |cause: CommandError| ServiceError::Supervisor { service: service.clone(), what, cause };
-    tool.run().await.map(|printed| printed.stdout).map_err(failed)
-}
-
-/// `systemctl` for the system's manager. Never asks anybody for a password.
-fn systemctl(arguments: &[&str]) -> Tool {
-    Tool::new("systemctl", ["--system", "--no-ask-password", "--no-pager"].iter().chain(arguments))
-}
-
-/// The same for a user's manager, as that user if another one is to be.
-fn user_systemctl(arguments: &[&str], runtime: &Path, user: Option<(u32, u32)>) -> Tool {
-    let tool = Tool::new("systemctl", ["--user", "--no-ask-password", "--no-pager"].iter().chain(arguments))
-        .with("XDG_RUNTIME_DIR", runtime);
-    match user {
-        Some((uid, gid)) => tool.run_as(uid, gid),
-        None => tool,
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) struct Job {
     /// `running`, `not running`, `waiting`, `spawn scheduled`.
     state: Option<String>,
     /// Its process.
-    pid: Option<u32>,
+    pub(super) pid: Option<u32>,
     /// Its property list.
     pub(super) path: Option<PathBuf>,
 }

@@ -7,10 +7,12 @@ use guardian_rules::fact::{Manager, Service};
 
 use super::drop_in;
 use crate::barrier::Held;
+use crate::barrier::service::claim::Told;
 use crate::barrier::service::plain;
 
 /// What is asked of a unit.
-pub(super) const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,DropInPaths";
+pub(super) const PROPERTIES: &str =
+    "--property=LoadState,ActiveState,SubState,DropInPaths,MainPID,ControlGroup";
 
 /// Only services, and only with the signs that names of units have (systemd.unit(5)). With `.d` it
 /// has to fit into a file name of 255 bytes.
@@ -23,15 +25,15 @@ pub(super) fn usual_runtime(uid: u32) -> PathBuf {
     PathBuf::from(format!("/run/user/{uid}"))
 }
 
-/// Where the drop-in goes. Root's in `/run/systemd/user` cannot be taken away by the user; it
-/// applies to units of that name of every user.
+/// Where the drop-in goes. Root's in `/run/systemd/user` cannot be taken away by the user; as it is
+/// loaded by every user's manager, it is one of that user's own, and says so.
 pub(super) fn drop_in(service: &Service, root: bool, runtime: Option<&Path>) -> PathBuf {
-    let folder = match (service.manager, runtime) {
-        (Manager::System, _) => PathBuf::from("/run/systemd/system"),
-        (Manager::User(_), Some(runtime)) if !root => runtime.join("systemd/user"),
-        (Manager::User(_), _) => PathBuf::from("/run/systemd/user"),
+    let (folder, name) = match (service.manager, runtime) {
+        (Manager::System, _) => (PathBuf::from("/run/systemd/system"), drop_in::name(None)),
+        (Manager::User(_), Some(runtime)) if !root => (runtime.join("systemd/user"), drop_in::name(None)),
+        (Manager::User(uid), _) => (PathBuf::from("/run/systemd/user"), drop_in::name(Some(uid))),
     };
-    folder.join(format!("{}.d", service.name)).join(drop_in::NAME)
+    folder.join(format!("{}.d", service.name)).join(name)
 }
 
 /// The user and group of a manager that runs, by its socket and its folder.
@@ -49,6 +51,8 @@ pub(super) struct State {
     active: String,
     sub: String,
     drop_ins: String,
+    main: Option<u32>,
+    group: String,
 }
 
 impl State {
@@ -61,11 +65,26 @@ impl State {
                 "ActiveState" => &mut state.active,
                 "SubState" => &mut state.sub,
                 "DropInPaths" => &mut state.drop_ins,
+                "ControlGroup" => &mut state.group,
+                "MainPID" => {
+                    state.main = value.trim().parse().ok().filter(|pid| *pid > 0);
+                    continue;
+                }
                 _ => continue,
             };
             value.trim().clone_into(field);
         }
         state
+    }
+
+    /// What shows whose it is.
+    pub(super) fn told(&self, manager: Manager) -> Told<'_> {
+        Told {
+            known: !matches!(self.load.as_str(), "" | "not-found" | "stub"),
+            main: self.main,
+            systems: manager == Manager::System,
+            group: Some(&self.group),
+        }
     }
 
     /// It runs or is about to; one that waits to be restarted is `activating`.
@@ -80,9 +99,10 @@ impl State {
 
     /// Whether a drop-in keeps it from starting, and it does not run.
     ///
-    /// Drop-ins apply in the order of their names, and an empty `ConditionPathExists=` in a later
-    /// one takes back all conditions: only the last one is certain to count.
-    pub(super) fn held_by(&self, drop_in: &Path) -> Held {
+    /// Drop-ins apply in the order of their names, and an empty condition in a later one takes back
+    /// all: only the last one is certain to count. `holds_too` tells of a later one that it takes
+    /// nothing back.
+    pub(super) fn held_by(&self, drop_in: &Path, holds_too: impl Fn(&Path) -> bool) -> Held {
         match self.active.as_str() {
             "inactive" | "failed" => {}
             "" => return Held::Unknown,
@@ -94,15 +114,10 @@ impl State {
             "masked" | "not-found" | "bad-setting" | "error" => return Held::Yes,
             _ => return Held::Unknown,
         }
-        let drop_in = drop_in.to_string_lossy();
-        match self.drop_ins.rsplit_once(drop_in.as_ref()) {
-            Some((before, "")) if before.is_empty() || before.ends_with(' ') => Held::Yes,
-            Some((before, after))
-                if (before.is_empty() || before.ends_with(' ')) && after.starts_with(' ') =>
-            {
-                Held::Unknown
-            }
-            _ => Held::No,
+        let mut loaded = self.drop_ins.split(' ').map(Path::new);
+        if !loaded.any(|path| path == drop_in) {
+            return Held::No;
         }
+        if loaded.all(holds_too) { Held::Yes } else { Held::Unknown }
     }
 }
