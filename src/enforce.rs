@@ -87,11 +87,23 @@ impl Report {
         [&self.wall, &self.services, &self.processes]
     }
 
-    /// The barriers that were to stand while the circuit is open, as far as they have been looked at
-    /// since it is.
-    pub(crate) fn held(&self) -> impl Iterator<Item = (Barrier, Held)> {
-        let open = self.parts().into_iter().filter(|found| found.orders.as_ref().is_some_and(|by| by.open));
-        open.flat_map(|found| found.held.iter().map(|(barrier, held)| (*barrier, *held)))
+    /// The barriers that are to stand while the circuit is open. What has not been looked at since
+    /// it is, is not known.
+    pub(crate) fn held(&self, wanted: &Orders) -> BTreeMap<Barrier, Held> {
+        let mut held = BTreeMap::new();
+        if wanted.wall.is_some() {
+            held.insert(Barrier::Firewall, Held::Unknown);
+        }
+        if wanted.stopped {
+            held.insert(Barrier::Process, Held::Unknown);
+        }
+        if wanted.stopped && !wanted.target.services.is_empty() {
+            held.insert(Barrier::Service, Held::Unknown);
+        }
+        let since = |by: &Orders| by.open && by.stopped == wanted.stopped;
+        let parts = self.parts().into_iter().filter(|found| found.orders.as_ref().is_some_and(since));
+        held.extend(parts.flat_map(|found| found.held.iter().map(|(barrier, held)| (*barrier, *held))));
+        held
     }
 
     /// Whether this wall stands. What was found of another one says nothing of it.
@@ -102,10 +114,9 @@ impl Report {
     }
 
     /// When the last of the barriers was found to stand, if the circuit is open and all of them do.
-    pub(crate) fn blocked_at(&self) -> Option<Moment> {
-        let open = self.parts().into_iter().all(|found| found.orders.as_ref().is_some_and(|by| by.open));
-        let stand = || self.held().all(|(_, held)| held == Held::Yes);
-        (open && stand()).then(|| self.parts().into_iter().map(|found| found.at).max()).flatten()
+    pub(crate) fn blocked_at(&self, wanted: &Orders) -> Option<Moment> {
+        let stand = self.held(wanted).into_values().all(|held| held == Held::Yes);
+        (wanted.open && stand).then(|| self.parts().into_iter().map(|found| found.at).max()).flatten()
     }
 
     /// What went wrong, a sentence each.
@@ -181,15 +192,16 @@ mod tests {
 
     #[test]
     fn nothing_is_blocked_until_every_task_has_looked_since_the_circuit_opened() {
-        let by = orders(true, 1);
+        let by = Orders { stopped: true, ..orders(true, 1) };
         let mut report = Report { wall: found(by.clone(), Held::Yes), ..Report::default() };
-        assert_eq!(report.blocked_at(), None);
-        report.services = Found { orders: Some(orders(false, 1)), ..Found::default() };
-        report.processes = Found { orders: Some(by.clone()), ..Found::default() };
-        assert_eq!(report.blocked_at(), None, "the supervisors are as they were before");
-        report.services.orders = Some(by);
-        assert!(report.blocked_at().is_some());
+        assert_eq!(report.held(&by)[&Barrier::Process], Held::Unknown);
+        assert_eq!(report.blocked_at(&by), None);
+        let ended = BTreeMap::from([(Barrier::Process, Held::Yes)]);
+        report.processes = Found { orders: Some(orders(false, 1)), held: ended, ..Found::default() };
+        assert_eq!(report.blocked_at(&by), None, "the processes are as they were before");
+        report.processes.orders = Some(by.clone());
+        assert!(report.blocked_at(&by).is_some());
         report.wall.held.insert(Barrier::Firewall, Held::Unknown);
-        assert_eq!(report.blocked_at(), None);
+        assert_eq!(report.blocked_at(&by), None);
     }
 }

@@ -409,7 +409,7 @@ impl Watcher {
 
     fn reported(&mut self, report: &Report) {
         if let (State::Open(_), Some(began), None) = (&self.state, self.times.began, self.times.block)
-            && let Some(at) = report.blocked_at()
+            && let Some(at) = report.blocked_at(&self.enforcer.orders.borrow())
         {
             self.times.block = Some(at.since(began));
         }

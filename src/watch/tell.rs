@@ -82,7 +82,7 @@ impl Watcher {
         let State::Open(_) = &self.state else { return Vec::new() };
         let lock = if lock::is_locked(&self.paths) { Held::Yes } else { Held::No };
         std::iter::once((Barrier::Lock, lock))
-            .chain(report.held())
+            .chain(report.held(&self.enforcer.orders.borrow()))
             .map(|(barrier, held)| BarrierStatus { barrier, held })
             .collect()
     }
