@@ -11,6 +11,7 @@ pub(crate) mod schedule;
 pub(crate) mod sight;
 mod standing_orders;
 pub(crate) mod stations;
+mod supervisor;
 pub(crate) mod target;
 mod tell;
 
@@ -392,7 +393,7 @@ impl Watcher {
             self.tell_status();
         }
         if first {
-            self.ready();
+            supervisor::ready(self.state.circuit(), self.verdict);
         }
     }
 

@@ -70,14 +70,15 @@ pub(crate) enum FirewallError {
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Connections live on.
+    /// Connections live on. pf does not tell.
+    #[cfg(target_os = "linux")]
     #[error("{0} connections to the gateway could not be ended; they are refused from now on")]
     Alive(usize),
 }
 
 impl Firewall {
     /// One that has not been raised.
-    #[cfg(test)]
+    #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn new() -> Self {
         Self::default()
     }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use guardian_rules::verdict::Verdict;
 use jiff::Timestamp;
 
-use super::Watcher;
+use super::{Watcher, supervisor};
 use crate::barrier::{Barrier, Held};
 use crate::breaker::state::State;
 use crate::lock;
@@ -18,7 +17,7 @@ impl Watcher {
         let status = self.status();
         self.told = clock::moment();
         self.lines.status.send_replace(status);
-        alive();
+        supervisor::alive();
     }
 
     fn status(&mut self) -> Status {
@@ -86,30 +85,6 @@ impl Watcher {
             .map(|(barrier, held)| BarrierStatus { barrier, held })
             .collect()
     }
-
-    /// The first whole round is over: the watcher is at work.
-    pub(super) fn ready(&self) {
-        #[cfg(target_os = "linux")]
-        {
-            let circuit = self.state.circuit().as_str();
-            let verdict = match self.verdict {
-                Some(Verdict::Safe) => "safe",
-                Some(Verdict::Exposed) => "exposed",
-                Some(Verdict::Blind) | None => "blind",
-            };
-            let said = format!("{circuit}, {verdict}");
-            let ready = [sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&said)];
-            if let Err(failed) = sd_notify::notify(&ready) {
-                tracing::debug!(%failed, "the supervisor is not told");
-            }
-        }
-    }
-}
-
-/// Tells a supervisor that the loop turns.
-fn alive() {
-    #[cfg(target_os = "linux")]
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
 }
 
 fn later(than: Timestamp, by: Duration) -> Timestamp {

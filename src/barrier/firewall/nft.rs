@@ -80,6 +80,7 @@ pub(crate) fn check(commands: &Value) -> Tool {
 
 /// Shows our table, without what its counters have counted. As text: the JSON of nft 1.0 is silent
 /// on the flags of a table, and so on whether it is dormant.
+#[cfg(target_os = "linux")]
 pub(crate) fn list() -> Tool {
     Tool::new("nft", ["-s", "list", "table", "inet", TABLE])
 }
