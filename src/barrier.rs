@@ -82,6 +82,9 @@ impl Held {
 pub(crate) struct Target {
     /// Ports by which one comes to a gateway.
     pub(crate) ports: BTreeSet<u16>,
+    /// Their places on ports on which somebody else listens as well, elsewhere.
+    #[serde(default)]
+    pub(crate) doors: BTreeSet<SocketAddr>,
     /// Addresses that gateways listen on, as bound.
     pub(crate) bound: BTreeSet<SocketAddr>,
     /// Their processes.

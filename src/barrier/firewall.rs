@@ -105,13 +105,14 @@ impl Firewall {
         self.0.standing().await
     }
 
-    /// Ends connections of which the local port is one of these, or that of a peer on this host is.
-    pub(crate) async fn cut(&self, ports: &BTreeSet<u16>) -> Result<(), FirewallError> {
+    /// Ends connections of which the local end is at one of a wall's places, or that of a peer on this
+    /// host is.
+    pub(crate) async fn cut(&self, wall: &Wall) -> Result<(), FirewallError> {
         only_root()?;
-        if ports.is_empty() {
+        if wall.ports.is_empty() && wall.doors.is_empty() {
             return Ok(());
         }
-        platform::cut(ports).await
+        platform::cut(wall).await
     }
 
     /// Takes away whatever is there of ours. It is no failure if nothing is, and takes no raise.

@@ -66,7 +66,7 @@ impl Work {
             self.raise(wall).await;
         }
         if orders.open && self.wall.is_some() && !self.cut {
-            let cut = self.firewall.cut(&wall.ports).await.map_err(|failed| failed.to_string());
+            let cut = self.firewall.cut(wall).await.map_err(|failed| failed.to_string());
             self.cut = cut.is_ok();
             self.note(cut);
             crash::point("cut-after");

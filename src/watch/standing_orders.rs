@@ -88,6 +88,7 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
         means.firewall.then(|| Wall {
             stance,
             ports: target.ports.clone(),
+            doors: target.doors.clone(),
             vpn: means.allowed.vpn.clone(),
             own: means.allowed.own.clone(),
             networks: means.allowed.networks.clone(),

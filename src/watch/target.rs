@@ -1,13 +1,13 @@
 //! What the barriers have to act on, as far as it is seen.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use guardian_rules::address::Scope;
 use guardian_rules::fact::{Process, Role};
 use guardian_rules::policy::Policy;
-use guardian_rules::scene::Scene;
+use guardian_rules::scene::{Door, Part, Scene};
 use guardian_rules::snapshot::Snapshot;
 use ipnet::IpNet;
 
@@ -16,10 +16,10 @@ use crate::barrier::{Identity, Target};
 /// What belongs to gateways.
 pub(crate) fn target(policy: &Policy, known: &Snapshot) -> Target {
     let scene = Scene::new(policy, known);
-    let doors = || scene.doors.iter().filter(|door| door.part.is_gateways());
+    let gateways = || scene.doors.iter().filter(|door| door.part.is_gateways());
     // A descriptor can be handed to anybody: whoever holds one without being a gateway counts only
     // if it is of the user who made the socket.
-    let holders = doors().flat_map(|door| {
+    let holders = gateways().flat_map(|door| {
         let pids = door.listener.owner.pids().iter().filter_map(|pid| scene.process(*pid));
         pids.filter(|process| process.uid.is_some() && process.uid == door.listener.uid)
     });
@@ -38,13 +38,42 @@ pub(crate) fn target(policy: &Policy, known: &Snapshot) -> Target {
             name: scene.name_of(process.pid),
         })
         .collect();
+    let (doors, ports) = doors_and_ports(&scene);
     Target {
-        ports: scene.gateway_ports(),
-        bound: doors().map(|door| door.listener.bound).collect(),
+        ports,
+        doors,
+        bound: gateways().map(|door| door.listener.bound).collect(),
         processes,
         services: scene.gateway_processes().filter_map(|it| it.service.clone()).collect(),
         configs: scene.gateway_processes().filter_map(|it| it.config.path.clone()).collect(),
     }
+}
+
+/// The ports that are the gateways' alone, and where they are on those that somebody else, of another
+/// user, has as well. That user's service must not go with them: anybody can put something that looks
+/// like a gateway beside it. The ports of the policy are held in any case.
+fn doors_and_ports(scene: &Scene<'_>) -> (BTreeSet<SocketAddr>, BTreeSet<u16>) {
+    let mut ports = scene.gateway_ports();
+    let mut doors = BTreeSet::new();
+    for door in scene.doors.iter().filter(|door| door.part.is_gateways()) {
+        let (bound, uid) = (door.listener.bound, door.listener.uid);
+        let anothers = |other: &&Door<'_>| {
+            other.listener.bound.port() == bound.port()
+                && !other.part.is_gateways()
+                && !matches!(other.part, Part::Carries(..))
+                && other.listener.uid.is_some()
+                && other.listener.uid != uid
+        };
+        if scene.policy.ports.contains(&bound.port()) || !scene.doors.iter().any(|it| anothers(&it)) {
+            continue;
+        }
+        ports.remove(&bound.port());
+        doors.insert(bound);
+        if door.listener.dual_stack {
+            doors.insert(SocketAddr::from((Ipv4Addr::UNSPECIFIED, bound.port())));
+        }
+    }
+    (doors, ports)
 }
 
 /// A supervisor or a bus, which may hold the sockets of what it starts and carries a whole session.
@@ -90,6 +119,7 @@ impl Target {
     /// it. Processes are as they are now.
     pub(crate) fn remember(&mut self, seen: Self) {
         self.ports.extend(seen.ports);
+        self.doors.extend(seen.doors);
         self.bound.extend(seen.bound);
         self.services.extend(seen.services);
         self.configs.extend(seen.configs);
@@ -98,8 +128,9 @@ impl Target {
 
     /// What lasts beyond a process is the same.
     pub(crate) fn lasts_as(&self, other: &Self) -> bool {
-        let lasting =
-            |it: &Self| (it.ports.clone(), it.bound.clone(), it.services.clone(), it.configs.clone());
+        let lasting = |it: &Self| {
+            (it.ports.clone(), it.doors.clone(), it.bound.clone(), it.services.clone(), it.configs.clone())
+        };
         lasting(self) == lasting(other)
     }
 }
@@ -211,6 +242,28 @@ mod tests {
             process.uid = Some(0);
         }
         assert!(ended(&snapshot).contains(&812), "its marks are enough");
+    }
+
+    #[test]
+    fn a_look_alike_beside_anothers_service_takes_its_port_only_where_it_listens() {
+        let mut snapshot = snapshot();
+        let Observation::Seen(listeners) = &mut snapshot.listeners else { unreachable!() };
+        listeners[0].bound = "127.0.0.2:5432".parse().unwrap();
+        let mut postgres = Listener { bound: "127.0.0.1:5432".parse().unwrap(), ..listeners[1].clone() };
+        (postgres.uid, postgres.owner) = (Some(70), Attribution::Named(vec![70]));
+        listeners.push(postgres);
+        let shared = target(&Policy::default(), &snapshot);
+        assert_eq!(shared.ports, BTreeSet::from([18789]));
+        assert_eq!(shared.doors, BTreeSet::from(["127.0.0.2:5432".parse().unwrap()]));
+        let named = Policy { ports: vec![5432], ..Policy::default() };
+        let held = target(&named, &snapshot);
+        assert!(held.ports.contains(&5432) && held.doors.is_empty(), "the owner says whose port it is");
+        let Observation::Seen(listeners) = &mut snapshot.listeners else { unreachable!() };
+        for listener in listeners.iter_mut() {
+            listener.uid = Some(1000);
+        }
+        let alone = target(&Policy::default(), &snapshot);
+        assert!(alone.ports.contains(&5432) && alone.doors.is_empty(), "its own user's");
     }
 
     #[test]

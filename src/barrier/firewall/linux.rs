@@ -82,17 +82,17 @@ async fn look() -> Result<Table, FirewallError> {
     }
 }
 
-pub(super) async fn cut(ports: &BTreeSet<u16>) -> Result<(), FirewallError> {
+pub(super) async fn cut(wall: &Wall) -> Result<(), FirewallError> {
     let own = own_addresses()?;
-    let before = connections(&sockets::list(ports, &own)).await?;
+    let before = connections(&sockets::list(wall, &own)).await?;
     if before.is_empty() {
         return Ok(());
     }
-    for tool in sockets::destroy(ports, &own) {
+    for tool in sockets::destroy(wall, &own) {
         tool.run().await.map_err(failed("connections to the gateway could not be ended"))?;
     }
     // Those that are allowed may have connected again: only old ones count.
-    let after = connections(&sockets::list(ports, &own)).await?;
+    let after = connections(&sockets::list(wall, &own)).await?;
     match before.intersection(&after).count() {
         0 => Ok(()),
         alive => Err(FirewallError::Alive(alive)),

@@ -1,8 +1,6 @@
 //! pf through pfctl(8), and through its device where `pfctl` cannot: it attaches no anchor to the
 //! running ruleset, and ends no connections by port.
 
-use std::collections::BTreeSet;
-
 use pfctl::{AnchorKind, PfCtl, Proto};
 
 use super::pf::concern::concerns;
@@ -119,7 +117,7 @@ fn device() -> Result<PfCtl, FirewallError> {
 /// Forgets the states of connections, so that the rules are asked for their next packet. The
 /// connections themselves are not in pf's hands.
 #[expect(clippy::unused_async, reason = "as on Linux")]
-pub(super) async fn cut(ports: &BTreeSet<u16>) -> Result<(), FirewallError> {
+pub(super) async fn cut(wall: &Wall) -> Result<(), FirewallError> {
     let own = own_addresses()?;
     let mut pf = device()?;
     let states = pf.get_states().map_err(refused("the connections cannot be listed"))?;
@@ -129,7 +127,7 @@ pub(super) async fn cut(ports: &BTreeSet<u16>) -> Result<(), FirewallError> {
             continue;
         }
         if let (Ok(local), Ok(peer)) = (state.local_address(), state.remote_address())
-            && concerns(local, peer, ports, &own)
+            && concerns(local, peer, wall, &own)
         {
             pf.kill_state(&state).map_err(refused("a connection could not be ended"))?;
         }

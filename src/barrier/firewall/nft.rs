@@ -5,8 +5,8 @@
 //!
 //! | chain | sees | does |
 //! |---|---|---|
-//! | `input` → `door` | packets to the ports | passes what is allowed |
-//! | `output` | packets over loopback to the ports | refuses users who are not listed |
+//! | `input` → `door` | packets to the gateways' places | passes what is allowed |
+//! | `output` | packets over loopback to those places | refuses users who are not listed |
 //! | `output` → `answers` | SYN-ACKs of the gateway's user | drops those that go beyond the allowed |
 //! | `output` → `published` | own packets whose port has been translated | as `door` |
 //! | `forward` → `translated` → `forwarded` | the same for those of others | passes what is allowed |
@@ -15,6 +15,8 @@
 //! A SYN-ACK that the kernel makes from a SYN cookie (`tcp_syncookies`, tcp(7)) belongs to no socket,
 //! and so to no user: the gateway's user is held on any port as long as its listener is not flooded.
 //! The ports are held in any case.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -27,8 +29,8 @@ pub(crate) mod shown;
 mod tests;
 
 use expression::{
-    accept, daddr, direction, dport, drop, equals, flags, goto, iifname, jump, l4proto, matches, oifname,
-    original, reject, saddr, skuid, sport, translated, unequal,
+    accept, both, daddr, direction, dport, drop, equals, family, flags, goto, iifname, jump, l4proto,
+    matches, oifname, original, reject, saddr, skuid, sport, translated, unequal,
 };
 
 /// The name of our table.
@@ -54,7 +56,7 @@ pub(crate) fn ruleset(wall: &Wall) -> Value {
         ("published", published(wall)),
         ("translated", by_translated_port()),
         ("forwarded", forwarded(wall)),
-        ("input", vec![vec![matches(&dport(), "@ports"), jump("door")]]),
+        ("input", to_a_gateway(|place| [place, vec![jump("door")]].concat())),
         ("output", output(wall)),
         ("forward", vec![vec![translated(), jump("translated")]]),
     ] {
@@ -106,8 +108,15 @@ fn sets(wall: &Wall) -> Vec<Value> {
     let prefix = |address: String, len: u8| json!({"prefix": {"addr": address, "len": len}});
     let (own, networks) = (wall.own(), wall.networks());
     let users = wall.local_users.iter().flatten();
+    let (v4, v6) = wall.places();
+    let ports = |ports: &BTreeSet<u16>| ports.iter().map(|it| json!(it)).collect();
+    let exact = |address: String, port: u16| json!({"concat": [address, port]});
     vec![
-        set("ports", "inet_service", wall.ports.iter().map(|it| json!(it)).collect()),
+        set("ports", "inet_service", ports(&wall.ports)),
+        set("ports4", "inet_service", ports(&v4.ports)),
+        set("ports6", "inet_service", ports(&v6.ports)),
+        place_set("doors4", "ipv4_addr", v4.exact.iter().map(|it| exact(it.0.to_string(), it.1)).collect()),
+        place_set("doors6", "ipv6_addr", v6.exact.iter().map(|it| exact(it.0.to_string(), it.1)).collect()),
         set("vpn", "ifname", wall.tunnels().into_iter().map(|it| json!(it)).collect()),
         // Some fields can be looked up in a set, but not compared with a value.
         set("loopback4", "ipv4_addr", vec![prefix("127.0.0.0".to_owned(), 8)]),
@@ -126,6 +135,37 @@ fn sets(wall: &Wall) -> Vec<Value> {
         ),
         set("users", "uid", users.map(|it| json!(it)).collect()),
     ]
+}
+
+/// A set of addresses with their ports.
+fn place_set(name: &str, address: &str, elements: Vec<Value>) -> Value {
+    let mut set = json!({"name": name, "type": [address, "inet_service"]});
+    if let (Some(set), false) = (set.as_object_mut(), elements.is_empty()) {
+        set.insert("elem".to_owned(), elements.into());
+    }
+    add("set", set)
+}
+
+/// The ways in which something is at a gateway's place: by its port, by its port in one family, by
+/// its address and port.
+fn at_a_gateway(port: &Value, address: fn(&str) -> Value, rule: impl Fn(Rule) -> Rule) -> Vec<Rule> {
+    vec![
+        rule(vec![matches(port, "@ports")]),
+        rule(vec![family("ipv4"), matches(port, "@ports4")]),
+        rule(vec![family("ipv6"), matches(port, "@ports6")]),
+        rule(vec![matches(&both(&address("ip"), port), "@doors4")]),
+        rule(vec![matches(&both(&address("ip6"), port), "@doors6")]),
+    ]
+}
+
+/// Rules for packets that go to a gateway.
+fn to_a_gateway(rule: impl Fn(Rule) -> Rule) -> Vec<Rule> {
+    at_a_gateway(&dport(), daddr, rule)
+}
+
+/// Rules for packets that come from one.
+fn from_a_gateway(rule: impl Fn(Rule) -> Rule) -> Vec<Rule> {
+    at_a_gateway(&sport(), saddr, rule)
 }
 
 /// A reset is no answer to a reset, and one that ends a connection of the gateway is welcome.
@@ -156,14 +196,11 @@ fn output(wall: &Wall) -> Vec<Rule> {
     }
     if wall.stance == Stance::Block {
         // Connections that could not be destroyed end with their next packet.
-        rules.push(vec![matches(&sport(), "@ports"), goto("refuse")]);
+        rules.extend(from_a_gateway(|place| [place, vec![goto("refuse")]].concat()));
     } else if wall.local_users.is_some() {
-        rules.push(vec![
-            oifname("lo"),
-            matches(&dport(), "@ports"),
-            unequal(&skuid(), "@users"),
-            goto("refuse"),
-        ]);
+        rules.extend(to_a_gateway(|place| {
+            [vec![oifname("lo")], place, vec![unequal(&skuid(), "@users"), goto("refuse")]].concat()
+        }));
     }
     rules.push(vec![
         translated(),

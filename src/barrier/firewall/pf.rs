@@ -9,6 +9,7 @@
 //! later. Rules keep no state: the next application then holds for live connections as well.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::wall::{Stance, Wall};
 use crate::sys::command::Tool;
@@ -24,33 +25,65 @@ pub(crate) const ANCHOR: &str = "com.guardian";
 /// The rules of a wall, a line each.
 pub(crate) fn rules(wall: &Wall) -> String {
     let mut rules = Rules(String::new());
-    let ports: Vec<String> = spans(&wall.ports).into_iter().map(|span| format!(" port {span}")).collect();
-    for port in &ports {
+    for place in places(wall) {
+        let Place { family, port, .. } = &place;
+        let at = place.address();
+        let (to, from) = (format!("from any to {at}{port}"), format!("from {at}{port} to any"));
         // A reset that ends a connection of the gateway is welcome.
-        rules.add(&format!("pass in quick proto tcp from any to any{port} flags R/R no state"));
+        rules.add(&format!("pass in quick{family} proto tcp {to} flags R/R no state"));
         if wall.stance == Stance::Block {
             // Live connections end with the gateway's next packet.
-            rules.add(&format!("pass out quick proto tcp from any{port} to any flags R/R no state"));
-            rules.add(&format!("block return out quick proto tcp from any{port} to any"));
+            rules.add(&format!("pass out quick{family} proto tcp {from} flags R/R no state"));
+            rules.add(&format!("block return out quick{family} proto tcp {from}"));
         } else if let Some(users) = &wall.local_users {
             for user in users {
-                rules.add(&format!(
-                    "pass out quick on lo0 proto tcp from any to any{port} user {user} no state"
-                ));
+                rules.add(&format!("pass out quick on lo0{family} proto tcp {to} user {user} no state"));
             }
-            rules.add(&format!("block return out quick on lo0 proto tcp from any to any{port}"));
+            rules.add(&format!("block return out quick on lo0{family} proto tcp {to}"));
         }
-        rules.allowed(wall, port, "");
-        rules.add(&format!("block return in quick proto tcp from any to any{port}"));
+        rules.allowed(wall, &place, "");
+        rules.add(&format!("block return in quick{family} proto tcp {to}"));
     }
     if let Some(user) = wall.gateway_user {
         // For what comes in, `user` is whoever listens. Only the first packet is looked at: the
         // answers to what the gateway has asked of others belong to its user too.
         let user = format!(" user {user} flags S/SA");
-        rules.allowed(wall, "", &user);
+        rules.allowed(wall, &Place { family: "", at: None, port: String::new() }, &user);
         rules.add(&format!("block return in quick proto tcp from any to any{user}"));
     }
     rules.0
+}
+
+/// A gateway's place, in the words of pf.conf(5).
+struct Place {
+    /// ` inet` or ` inet6`, if it is of one family.
+    family: &'static str,
+    /// Its address; none for any.
+    at: Option<IpAddr>,
+    /// ` port = 80`, or nothing.
+    port: String,
+}
+
+impl Place {
+    fn address(&self) -> String {
+        self.at.map_or_else(|| "any".to_owned(), |at| at.to_string())
+    }
+}
+
+fn places(wall: &Wall) -> Vec<Place> {
+    let every = |ports: &BTreeSet<u16>, family| {
+        let spans = spans(ports).into_iter();
+        spans.map(move |span| Place { family, at: None, port: format!(" port {span}") })
+    };
+    let exact =
+        |at: IpAddr, port: u16, family| Place { family, at: Some(at), port: format!(" port = {port}") };
+    let (v4, v6) = wall.places();
+    every(&wall.ports, "")
+        .chain(every(&v4.ports, " inet"))
+        .chain(every(&v6.ports, " inet6"))
+        .chain(v4.exact.iter().map(|(at, port)| exact((*at).into(), *port, " inet")))
+        .chain(v6.exact.iter().map(|(at, port)| exact((*at).into(), *port, " inet6")))
+        .collect()
 }
 
 struct Rules(String);
@@ -61,32 +94,44 @@ impl Rules {
         self.0.push('\n');
     }
 
-    /// What comes through to a port (or to any), under a further condition (or none). Packets from
-    /// this host to its own addresses come in by loopback.
-    fn allowed(&mut self, wall: &Wall, port: &str, condition: &str) {
+    /// What comes through to a place, under a further condition (or none). Packets from this host to
+    /// its own addresses come in by loopback.
+    fn allowed(&mut self, wall: &Wall, place: &Place, condition: &str) {
         if wall.stance == Stance::Block {
             return;
         }
-        let mut pass = |on: &str, from: &str, to: &str| {
-            let family = if format!("{from}{to}").contains(':') { "inet6" } else { "inet" };
-            self.add(&format!(
-                "pass in quick{on} {family} proto tcp from {from} to {to}{port}{condition} no state"
-            ));
+        let Place { family: only, at, port } = place;
+        let mut pass = |on: &str, from: &str, to: &str, v6: bool| {
+            let family = if v6 { " inet6" } else { " inet" };
+            if only.is_empty() || family == *only {
+                self.add(&format!(
+                    "pass in quick{on}{family} proto tcp from {from} to {to}{port}{condition} no state"
+                ));
+            }
         };
-        pass(" on lo0", "any", "127.0.0.0/8");
-        pass(" on lo0", "any", "::1");
+        match at {
+            None => {
+                pass(" on lo0", "any", "127.0.0.0/8", false);
+                pass(" on lo0", "any", "::1", true);
+            }
+            Some(at) if at.is_loopback() => pass(" on lo0", "any", &at.to_string(), at.is_ipv6()),
+            Some(_) => {}
+        }
         let own = wall.own();
-        let own = own.v4.iter().map(ToString::to_string).chain(own.v6.iter().map(ToString::to_string));
-        for own in own {
-            pass(" on lo0", "any", &own);
+        let own = own.v4.into_iter().map(IpAddr::V4).chain(own.v6.into_iter().map(IpAddr::V6));
+        for own in own.filter(|own| at.is_none_or(|at| at == *own)) {
+            let (to, v6) = (own.to_string(), own.is_ipv6());
+            pass(" on lo0", "any", &to, v6);
             for tunnel in wall.tunnels() {
-                pass(&format!(" on {tunnel}"), "any", &own);
+                pass(&format!(" on {tunnel}"), "any", &to, v6);
             }
         }
         let networks = wall.networks();
-        let v6 = networks.v6.iter().map(ToString::to_string);
-        for network in networks.v4.iter().map(ToString::to_string).chain(v6) {
-            pass("", &network, "any");
+        for network in networks.v4 {
+            pass("", &network.to_string(), &place.address(), false);
+        }
+        for network in networks.v6 {
+            pass("", &network.to_string(), &place.address(), true);
         }
     }
 }

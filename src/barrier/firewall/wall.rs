@@ -1,7 +1,7 @@
 //! What the packet filter is to let through to the gateways' ports.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -21,8 +21,11 @@ pub(crate) enum Stance {
 pub(crate) struct Wall {
     /// How much of the rest applies.
     pub(crate) stance: Stance,
-    /// The gateways' ports.
+    /// The gateways' ports, on every address.
     pub(crate) ports: BTreeSet<u16>,
+    /// Their places on ports that they share with somebody else: an address, or with an unspecified
+    /// one all of its family.
+    pub(crate) doors: BTreeSet<SocketAddr>,
     /// Tunnel interfaces, by name.
     pub(crate) vpn: BTreeSet<String>,
     /// This host's own addresses, other than loopback, at which the policy lets a gateway be reached.
@@ -42,6 +45,29 @@ pub(crate) struct Families<V4, V6> {
     pub(crate) v6: Vec<V6>,
 }
 
+/// Places on shared ports, of one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Places<A> {
+    /// Ports that are held on every address of the family.
+    pub(crate) ports: BTreeSet<u16>,
+    /// Addresses that are held at these ports.
+    pub(crate) exact: BTreeSet<(A, u16)>,
+}
+
+impl<A: Ord> Places<A> {
+    fn none() -> Self {
+        Self { ports: BTreeSet::new(), exact: BTreeSet::new() }
+    }
+
+    fn add(&mut self, address: A, every: bool, port: u16) {
+        if every {
+            self.ports.insert(port);
+        } else {
+            self.exact.insert((address, port));
+        }
+    }
+}
+
 impl Wall {
     /// A wall with nothing to guard, which is what a builder starts from.
     #[cfg(test)]
@@ -49,6 +75,7 @@ impl Wall {
         Self {
             stance,
             ports: BTreeSet::new(),
+            doors: BTreeSet::new(),
             vpn: BTreeSet::new(),
             own: BTreeSet::new(),
             networks: BTreeSet::new(),
@@ -63,12 +90,27 @@ impl Wall {
         Self {
             stance: Stance::Seal,
             ports: BTreeSet::from([18789]),
+            doors: [IpAddr::V4(v4), v6.into(), Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
+                .map(|address| SocketAddr::new(address, 18790))
+                .into(),
             vpn: BTreeSet::from(["tun0".to_owned()]),
             own: BTreeSet::from([v4.into(), v6.into()]),
             networks: BTreeSet::from([IpAddr::V4(v4).into(), IpAddr::V6(v6).into()]),
             local_users: Some(BTreeSet::from([0])),
             gateway_user: Some(0),
         }
+    }
+
+    /// The places on shared ports, of IPv4 and of IPv6.
+    pub(crate) fn places(&self) -> (Places<Ipv4Addr>, Places<Ipv6Addr>) {
+        let (mut v4, mut v6) = (Places::none(), Places::none());
+        for door in self.doors.iter().filter(|door| !self.ports.contains(&door.port())) {
+            match door.ip().to_canonical() {
+                IpAddr::V4(ip) => v4.add(ip, ip.is_unspecified(), door.port()),
+                IpAddr::V6(ip) => v6.add(ip, ip.is_unspecified(), door.port()),
+            }
+        }
+        (v4, v6)
     }
 
     /// The tunnel interfaces from which something comes through.

@@ -61,6 +61,16 @@ pub(super) fn skuid() -> Value {
     json!({"meta": {"key": "skuid"}})
 }
 
+/// It is of a family (`ipv4`, `ipv6`).
+pub(super) fn family(name: &str) -> Value {
+    json!({"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": name}})
+}
+
+/// An address and a port together, as sets of both have them.
+pub(super) fn both(address: &Value, port: &Value) -> Value {
+    json!({"concat": [address, port]})
+}
+
 /// The port it goes to.
 pub(super) fn dport() -> Value {
     payload("tcp", "dport")

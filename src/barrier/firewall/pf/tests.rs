@@ -1,5 +1,10 @@
 use super::*;
 
+/// A wall whose ports nobody shares.
+fn alone() -> Wall {
+    Wall { doors: BTreeSet::new(), ..Wall::sample() }
+}
+
 fn lines(wall: &Wall) -> Vec<String> {
     rules(wall).lines().map(str::to_owned).collect()
 }
@@ -12,7 +17,7 @@ fn place(rules: &[String], words: &[&str]) -> usize {
 
 #[test]
 fn a_sealed_port_in_full() {
-    let wall = Wall { local_users: Some([0, 501].into()), gateway_user: None, ..Wall::sample() };
+    let wall = Wall { local_users: Some([0, 501].into()), gateway_user: None, ..alone() };
     assert_eq!(
         rules(&wall),
         "\
@@ -35,7 +40,7 @@ block return in quick proto tcp from any to any port = 18789
 
 #[test]
 fn the_gateways_user_is_held_on_any_port_for_what_comes_in_alone() {
-    let rules = lines(&Wall { ports: BTreeSet::new(), gateway_user: Some(222), ..Wall::sample() });
+    let rules = lines(&Wall { ports: BTreeSet::new(), gateway_user: Some(222), ..alone() });
     assert_eq!(rules.last().unwrap(), "block return in quick proto tcp from any to any user 222 flags S/SA");
     assert!(rules.iter().all(|rule| rule.contains(" in ") && rule.contains("user 222 flags S/SA")));
     assert!(place(&rules, &["on lo0", "127.0.0.0/8"]) < rules.len() - 1);
@@ -43,7 +48,7 @@ fn the_gateways_user_is_held_on_any_port_for_what_comes_in_alone() {
 
 #[test]
 fn a_recovery_lets_loopback_through_and_nothing_else() {
-    let rules = lines(&Wall { stance: Stance::Loopback, ..Wall::sample() });
+    let rules = lines(&Wall { stance: Stance::Loopback, ..alone() });
     let passed: Vec<_> =
         rules.iter().filter(|rule| rule.starts_with("pass in") && !rule.contains("R/R")).collect();
     assert_eq!(passed.len(), 4, "{passed:#?}");
@@ -111,4 +116,31 @@ fn every_rule_is_quick_and_a_line_of_its_own() {
             assert!(rule.contains(" quick ") && !rule.contains(['{', '}', '<', '\\', '"', '#']), "{rule}");
         }
     }
+}
+
+#[test]
+fn on_a_shared_port_only_the_gateways_place_is_held() {
+    let doors = ["127.0.0.2:5432", "[2001:db8::1]:5432", "[::]:6000"].map(|it| it.parse().unwrap()).into();
+    let wall = Wall { ports: BTreeSet::new(), doors, gateway_user: None, ..Wall::sample() };
+    let sealed = rules(&wall);
+    assert_eq!(
+        sealed.lines().skip_while(|line| line.contains("6000")).collect::<Vec<_>>().join("\n"),
+        "\
+pass in quick inet proto tcp from any to 127.0.0.2 port = 5432 flags R/R no state
+pass out quick on lo0 inet proto tcp from any to 127.0.0.2 port = 5432 user 0 no state
+block return out quick on lo0 inet proto tcp from any to 127.0.0.2 port = 5432
+pass in quick on lo0 inet proto tcp from any to 127.0.0.2 port = 5432 no state
+pass in quick inet proto tcp from 192.0.2.1/32 to 127.0.0.2 port = 5432 no state
+block return in quick inet proto tcp from any to 127.0.0.2 port = 5432
+pass in quick inet6 proto tcp from any to 2001:db8::1 port = 5432 flags R/R no state
+pass out quick on lo0 inet6 proto tcp from any to 2001:db8::1 port = 5432 user 0 no state
+block return out quick on lo0 inet6 proto tcp from any to 2001:db8::1 port = 5432
+pass in quick on lo0 inet6 proto tcp from any to 2001:db8::1 port = 5432 no state
+pass in quick on tun0 inet6 proto tcp from any to 2001:db8::1 port = 5432 no state
+pass in quick inet6 proto tcp from 2001:db8::1/128 to 2001:db8::1 port = 5432 no state
+block return in quick inet6 proto tcp from any to 2001:db8::1 port = 5432"
+    );
+    assert!(sealed.lines().filter(|line| line.contains("6000")).all(|line| line.contains("inet6")));
+    let blocked = rules(&Wall { stance: Stance::Block, ..wall });
+    assert!(blocked.contains("block return out quick inet proto tcp from 127.0.0.2 port = 5432 to any\n"));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::lab::{LAN, LAN6, PORT, VPN, as_user, carries, connect, ended, lab, listen, reaches};
-use super::{ANA, generous, raised, wall};
+use super::{ANA, BOB, generous, raised, wall};
 use crate::barrier::firewall::Firewall;
 use crate::barrier::firewall::wall::{Stance, Wall};
 
@@ -52,7 +52,7 @@ fn connections_are_cut_at_both_ends_and_no_others() {
         let theirs = lab.far(|| listen(PORT));
         let mut asked = connect("10.9.0.2", PORT).unwrap();
 
-        lab.run(firewall.cut(&BTreeSet::from([PORT]))).unwrap();
+        lab.run(firewall.cut(&wall(Stance::Block))).unwrap();
         for (index, end) in ends.iter_mut().enumerate() {
             assert!(ended(end), "end {index}");
         }
@@ -62,15 +62,19 @@ fn connections_are_cut_at_both_ends_and_no_others() {
     });
 }
 
+fn at(ports: BTreeSet<u16>) -> Wall {
+    Wall { ports, ..wall(Stance::Block) }
+}
+
 #[test]
 fn cutting_nothing_and_a_thousand_ports_is_no_failure() {
     lab(|lab| {
         let gateway = listen(PORT);
         let mut client = connect("127.0.0.1", PORT).unwrap();
         let _served = gateway.accept().unwrap().0;
-        lab.run(Firewall::new().cut(&BTreeSet::new())).unwrap();
-        lab.run(Firewall::new().cut(&(1000..2000).collect())).unwrap();
-        lab.run(Firewall::new().cut(&(18000..19000).collect())).unwrap();
+        lab.run(Firewall::new().cut(&at(BTreeSet::new()))).unwrap();
+        lab.run(Firewall::new().cut(&at((1000..2000).collect()))).unwrap();
+        lab.run(Firewall::new().cut(&at((18000..19000).collect()))).unwrap();
         assert!(ended(&mut client));
     });
 }
@@ -85,6 +89,56 @@ fn what_the_gateway_asks_of_others_is_not_touched() {
             let mut asked = as_user(ANA, || connect(address, 443)).unwrap();
             let mut answers = listener.accept().unwrap().0;
             assert!(carries(&mut asked, &mut answers) && carries(&mut answers, &mut asked), "{address}");
+        }
+    });
+}
+
+#[test]
+fn on_a_shared_port_the_gateways_place_is_held_and_nobody_elses() {
+    lab(|lab| {
+        for (theirs, innocents) in [("127.0.0.2", "127.0.0.1"), ("::1", "127.0.0.1"), ("127.0.0.1", "::1")] {
+            let bind = |address: &str| {
+                let address: std::net::IpAddr = address.parse().unwrap();
+                std::net::TcpListener::bind((address, PORT)).unwrap()
+            };
+            let (gateway, innocent) = (bind(theirs), bind(innocents));
+            let dial = |address: &'static str| as_user(BOB, move || connect(address, PORT));
+            let mut held = (dial(theirs).unwrap(), gateway.accept().unwrap().0);
+            let mut others = (dial(innocents).unwrap(), innocent.accept().unwrap().0);
+            let door = std::net::SocketAddr::new(theirs.parse().unwrap(), PORT);
+            let mut shared = Wall {
+                ports: BTreeSet::new(),
+                doors: BTreeSet::from([door]),
+                local_users: Some(BTreeSet::from([ANA])),
+                ..wall(Stance::Seal)
+            };
+            let mut firewall = raised(lab, &shared);
+            assert!(dial(theirs).is_err(), "the seal admits ana alone at {theirs}");
+            assert!(as_user(ANA, move || connect(theirs, PORT)).is_ok());
+            assert!(dial(innocents).is_ok(), "{innocents}");
+            shared.stance = Stance::Block;
+            lab.run(firewall.raise(&shared)).unwrap();
+            lab.run(firewall.cut(&shared)).unwrap();
+            assert!(as_user(ANA, move || connect(theirs, PORT)).is_err(), "{theirs}");
+            assert!(ended(&mut held.0) && ended(&mut held.1));
+            assert!(dial(innocents).is_ok(), "{innocents}");
+            assert!(carries(&mut others.0, &mut others.1) && carries(&mut others.1, &mut others.0));
+            lab.run(firewall.lower()).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_wildcard_of_one_family_holds_none_of_the_other() {
+    lab(|lab| {
+        let _listener = listen(PORT);
+        for (door, held, free) in [("0.0.0.0", LAN, LAN6), ("::", LAN6, LAN)] {
+            let door = std::net::SocketAddr::new(door.parse().unwrap(), PORT);
+            let wall = Wall { ports: BTreeSet::new(), doors: BTreeSet::from([door]), ..wall(Stance::Seal) };
+            let mut firewall = raised(lab, &wall);
+            assert!(!lab.far_reaches(held, PORT), "{held}");
+            assert!(lab.far_reaches(free, PORT), "{free}");
+            lab.run(firewall.lower()).unwrap();
         }
     });
 }
