@@ -4,6 +4,7 @@
 //! One question a connection: a line of JSON, and a line or a stream of lines as the answer.
 //! Everything is bounded in size, count and time, on both sides.
 
+pub(crate) mod alone;
 pub(crate) mod client;
 mod line;
 mod peer;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::exit;
 use crate::sys::paths::PathsError;
+use crate::sys::trusted::TrustError;
 use protocol::Kind;
 
 /// Why the socket cannot be used.
@@ -64,6 +66,12 @@ pub(crate) enum ControlError {
     /// There is one daemon already.
     #[error("a daemon is running already; it holds {}", .0.display())]
     AlreadyRunning(PathBuf),
+    /// What a daemon has done is being taken back.
+    #[error("a guardian rescue is under way; it holds {}", .0.display())]
+    Rescuing(PathBuf),
+    /// The lock could be somebody else's.
+    #[error("the lock that keeps a second daemon away cannot be used")]
+    Untrusted(#[from] TrustError),
     /// Something lies where the socket has to be.
     #[error("{} is in the way: it is no socket of this user, or somebody answers there", .0.display())]
     InTheWay(PathBuf),
@@ -82,8 +90,10 @@ impl ControlError {
     /// The exit code that goes with it: of whom the daemon is not heard, nothing is known.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Paths(_) => exit::CONFIG,
-            Self::AlreadyRunning(_) | Self::InTheWay(_) | Self::Unmade { .. } => exit::FAILURE,
+            Self::Paths(_) | Self::Untrusted(_) => exit::CONFIG,
+            Self::AlreadyRunning(_) | Self::Rescuing(_) | Self::InTheWay(_) | Self::Unmade { .. } => {
+                exit::FAILURE
+            }
             _ => exit::BLIND,
         }
     }

@@ -84,7 +84,7 @@ fn service_of(path: &str) -> Option<Service> {
 }
 
 fn is_slice(part: &str) -> bool {
-    part.ends_with(".slice")
+    part.strip_suffix(".slice").is_some()
 }
 
 fn is_service(part: &str) -> bool {

@@ -72,7 +72,8 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
 
     // Whoever cannot have the socket is the second daemon on these folders, and touches nothing.
     let ways = Ways::of(&config.settings.notify)?;
-    let server = server::bind(&paths)?;
+    let server = server::bind_after_rescue(&paths).await?;
+    let _alone = server.alone();
     let now = clock::now();
     durable::sweep(&paths.state);
     let journal = Journal::open(&paths).inspect_err(|failed| tracing::error!("{}", chain(failed))).ok();

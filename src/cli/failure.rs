@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 use super::allow::AllowError;
 use crate::config::ConfigError;
@@ -47,6 +48,8 @@ pub(super) enum Failure {
     Journal(#[from] JournalError),
     #[error("a daemon runs on this host")]
     DaemonRuns,
+    #[error("a daemon runs, answering or not: it holds {}, and would do again what is taken back", .0.display())]
+    DaemonHolds(PathBuf),
     #[error(transparent)]
     Drill(#[from] DrillError),
     #[error(transparent)]
@@ -72,6 +75,7 @@ impl Failure {
             | Self::Runtime(_)
             | Self::Undo(_)
             | Self::DaemonRuns
+            | Self::DaemonHolds(_)
             | Self::Drill(_)
             | Self::Show(_)
             | Self::Output(_)
@@ -84,7 +88,9 @@ impl Failure {
         match self {
             Self::NoSuchRule(_) => Some("guardian rules"),
             Self::Control(ControlError::NoDaemon(_)) => Some("guardian daemon"),
-            Self::DaemonRuns => Some("systemctl stop guardian, or end the daemon, and then once more"),
+            Self::DaemonRuns | Self::DaemonHolds(_) => {
+                Some("systemctl stop guardian, or end the daemon, and then once more")
+            }
             _ => None,
         }
     }

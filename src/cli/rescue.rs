@@ -7,7 +7,8 @@ use clap::Args;
 use super::{Failure, Folders, answer, answer_json, chain, runtime};
 use crate::barrier::firewall::Firewall;
 use crate::barrier::service::{self, Before};
-use crate::control::client::Client;
+use crate::control::ControlError;
+use crate::control::alone::{Alone, Who};
 use crate::exit;
 use crate::journal::Journal;
 use crate::lock;
@@ -29,10 +30,13 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failure> {
     let paths = folders.paths()?;
     paths.trusted_state()?;
+    paths.prepare()?;
+    // Held to the end: a daemon that starts meanwhile would raise what is being lowered.
+    let _alone = Alone::take(&paths, Who::Rescue).map_err(|refused| match refused {
+        ControlError::AlreadyRunning(lock) => Failure::DaemonHolds(lock),
+        other => other.into(),
+    })?;
     let runtime = runtime()?;
-    if runtime.block_on(Client::connect(&paths)).is_ok() {
-        return Err(Failure::DaemonRuns);
-    }
     let mut undo = Undo::open(&paths)?;
     let mut done = Vec::new();
     let mut failed = Vec::new();

@@ -3,19 +3,20 @@
 mod connection;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream as Blocking;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
 use nix::unistd::Uid;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::alone::{Alone, Who};
 use super::protocol::{Failure, Kind, NoticeLine, Request};
 use super::seats::Seats;
 use super::{ControlError, peer};
@@ -25,7 +26,9 @@ use crate::sys::paths::Paths;
 
 use connection::Connection;
 
-/// After a failure to accept, such as too many open files.
+/// A rescue takes this long as a rule; then whoever starts the daemon is told of it.
+const RESCUE: Duration = Duration::from_secs(10);
+/// After a failure to accept, such as too many open files, and between two tries to be the only one.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the server has from the daemon's loop, and what it gives it.
@@ -49,8 +52,7 @@ pub(crate) struct Server {
     listener: UnixListener,
     socket: PathBuf,
     state_owner: u32,
-    /// Held as long as this lives.
-    _lock: File,
+    alone: Arc<Alone>,
 }
 
 /// Binds the socket, within a runtime. A second daemon on the same folders is refused, and so is a
@@ -65,14 +67,30 @@ pub(crate) fn bind(paths: &Paths) -> Result<Server, ControlError> {
     if fs::symlink_metadata(&paths.runtime).map_err(&unmade)?.uid() == Uid::effective().as_raw() {
         fs::set_permissions(&paths.runtime, Permissions::from_mode(0o755)).map_err(&unmade)?;
     }
-    let lock = only_one(&paths.runtime.join("daemon.lock"))?;
+    let alone = Arc::new(Alone::take(paths, Who::Daemon)?);
     clear(&socket)?;
     let listener = UnixListener::bind(&socket).map_err(&unmade)?;
     fs::set_permissions(&socket, Permissions::from_mode(0o666)).map_err(&unmade)?;
-    Ok(Server { listener, socket, state_owner, _lock: lock })
+    Ok(Server { listener, socket, state_owner, alone })
+}
+
+/// The same; a rescue that is under way is waited for a little.
+pub(crate) async fn bind_after_rescue(paths: &Paths) -> Result<Server, ControlError> {
+    let until = Instant::now() + RESCUE;
+    loop {
+        match bind(paths) {
+            Err(ControlError::Rescuing(_)) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            other => return other,
+        }
+    }
 }
 
 impl Server {
+    /// The right to be the only daemon, to be kept for as long as anything is done to the host.
+    pub(crate) fn alone(&self) -> Arc<Alone> {
+        self.alone.clone()
+    }
+
     /// Serves until it is dropped; the connections go with it.
     pub(crate) async fn serve(self, desk: Desk) {
         let seats = Seats::default();
@@ -112,25 +130,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         // It is this daemon's own while the lock is held. What stays is removed by the next one.
         let _ = fs::remove_file(&self.socket);
-    }
-}
-
-/// Takes the lock that the only daemon holds.
-fn only_one(path: &Path) -> Result<File, ControlError> {
-    let unmade = ControlError::unmade(path);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).bits())
-        .open(path)
-        .map_err(&unmade)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ControlError::AlreadyRunning(path.to_owned())),
-        Err(TryLockError::Error(cause)) => Err(unmade(cause)),
     }
 }
 

@@ -5,5 +5,6 @@
 mod allow;
 mod circuit;
 mod place;
+mod rescue;
 mod run;
 mod status;

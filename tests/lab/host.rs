@@ -39,7 +39,7 @@ impl User {
     }
 
     /// As `host.sh` numbers them.
-    fn id(self) -> u32 {
+    pub(crate) fn id(self) -> u32 {
         match self {
             Self::Root => 0,
             Self::Ana => 4001,

@@ -11,6 +11,7 @@ use tokio::net::UnixStream;
 
 use super::*;
 use crate::breaker::effect::{Notice, Reach, Refusal};
+use crate::control::alone::{Alone, Who};
 use crate::sys::clock;
 
 async fn raw(fake: &Fake) -> UnixStream {
@@ -323,6 +324,34 @@ async fn the_lock_of_the_daemon_is_not_opened_through_a_link() {
     paths.prepare().unwrap();
     let target = folder.path().join("target");
     symlink(&target, paths.runtime.join("daemon.lock")).unwrap();
-    assert!(matches!(serving::bind(&paths), Err(ControlError::Unmade { .. })));
+    assert!(matches!(serving::bind(&paths), Err(ControlError::Untrusted(_))));
     assert!(!target.exists());
+}
+
+#[tokio::test]
+async fn a_daemon_that_starts_during_a_rescue_waits_for_its_end() {
+    let (_folder, paths) = folders();
+    paths.prepare().unwrap();
+    let rescue = Alone::take(&paths, Who::Rescue).unwrap();
+    assert!(matches!(serving::bind(&paths), Err(ControlError::Rescuing(_))));
+    assert!(!paths.control().exists(), "it has touched nothing");
+    let waiting = tokio::spawn({
+        let paths = paths.clone();
+        async move { serving::bind_after_rescue(&paths).await.map(drop) }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished());
+    drop(rescue);
+    soon(waiting).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn no_rescue_begins_while_anything_of_a_daemon_is_left() {
+    let (_folder, paths) = folders();
+    let server = serving::bind(&paths).unwrap();
+    let alone = server.alone();
+    drop(server);
+    assert!(matches!(Alone::take(&paths, Who::Rescue), Err(ControlError::AlreadyRunning(_))));
+    drop(alone);
+    Alone::take(&paths, Who::Rescue).unwrap();
 }
