@@ -132,6 +132,10 @@ impl Work {
     }
 
     async fn run(mut self, mut told: watch::Receiver<Orders>, tell: watch::Sender<Report>) {
+        // Until it is told, nothing is to be so: what an earlier watcher has left stands.
+        if told.changed().await.is_err() {
+            return;
+        }
         loop {
             let orders = told.borrow_and_update().clone();
             let report = self.bring_about(orders).await;

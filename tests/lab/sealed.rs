@@ -23,6 +23,7 @@ const WHILE: Duration = Duration::from_secs(4);
 /// The ports that a policy names.
 const NAMED: &str =
     "[gateway]\nports = [18789, 8088, 29999]\n[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
+const SEALED: &str = "[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
 /// The gateway has a user of its own.
 const OWN_USER: &str = "[gateway]\nuser = \"ana\"\n[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
 
@@ -88,6 +89,7 @@ fn behind_the_seal_another_users_proxy_on_any_port_gets_no_answer_of_the_gateway
     let _sound = decoy(Ipv4Addr::LOCALHOST, PORT).start(&place.host);
     let daemon = Daemon::start(&place.host, User::Root, OWN_USER);
     daemon.until("a lease and the seal", |status| !status["lease"].is_null() && status["seal"] == "yes");
+    assert_eq!(http::call(&place.host, at(LOOPBACK, PORT)).ok(), Some(401), "root may ask");
     let _nginx = nginx(&place.host, 8090, &format!("listen 0.0.0.0:8090; {}", proxy_to(PORT, "")));
     let mut answers = std::collections::BTreeMap::new();
     for _ in 0..100 {
@@ -98,5 +100,30 @@ fn behind_the_seal_another_users_proxy_on_any_port_gets_no_answer_of_the_gateway
     println!("measured: sealed, nginx of another user on a port that no policy names answered {answers:?}");
     assert!(!answers.keys().any(|it| [200, 400, 401, 403].contains(it)), "{answers:?}");
     assert!(answers.contains_key(&502), "nginx itself was there: {answers:?}");
-    assert_eq!(http::call(&place.host, at(LOOPBACK, PORT)).ok(), Some(401), "root may ask");
+}
+
+#[test]
+fn a_watcher_that_is_killed_and_started_again_leaves_no_gap_in_the_wall() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let daemon = Daemon::start(&place.host, User::Root, SEALED);
+    daemon.until("the seal", |status| status["seal"] == "yes");
+    daemon.kill();
+    let ((), knocks) = knocked(&place.outside, at(LAN, PORT), HANDS, || {
+        // The seal of the dead one stands, and the next one finds this.
+        let _exposed = decoy(Ipv4Addr::UNSPECIFIED, PORT).start(&place.host);
+        for _ in 0..5 {
+            let daemon = Daemon::restart(&place.host, User::Root, &[]);
+            daemon.holds();
+            sleep(Duration::from_millis(500));
+            daemon.kill();
+            sleep(Duration::from_millis(300));
+        }
+    });
+    let Knocks { tried, through } = knocks;
+    println!(
+        "measured: sealed, the watcher killed and started again five times: {through} of {tried} connections came through"
+    );
+    assert!(tried > 500, "knocked {tried} times");
+    assert_eq!(through, 0, "connections came through while the watcher started");
 }
