@@ -155,13 +155,15 @@ impl Watcher {
             paths,
             powers,
             state,
-            target,
+            mut target,
             latest,
             journal,
             enforcer,
             why,
             damaged,
         } = beginning;
+        // The first wall is raised before the first look: it guards what the policy names already.
+        target.ports.extend(&config.settings.gateway.ports);
         let now = clock::now();
         let (stations, looks) = Stations::new();
         let schedule = Schedule::new(|probe| config.cadence(probe).unwrap_or_else(|| cadence(probe)));
