@@ -5,11 +5,11 @@
 //! (`private`). Secrets are looked for, never kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{ConfigFile, ConfigState, GatewayProcess, Process, Product, Role};
+use guardian_rules::fact::{ConfigFile, ConfigState, GatewayProcess, Manager, Process, Role, Service};
 use guardian_rules::snapshot::{ProbeId, Snapshot};
 use nix::unistd::{Uid, User};
 
@@ -19,12 +19,13 @@ use crate::gateway::environment::Environment;
 use crate::gateway::lock::{Lock, Writer, locks};
 use crate::gateway::marks::{Judged, Marks, gateways};
 use crate::gateway::place::{Known, Places};
-use crate::owner::role::{Shown, is_runtime, product_of_service, script, title};
+use crate::owner::role::{Shown, is_runtime, may_wrap, product_of_service, script, title};
 use crate::owner::table::{Entry, Table};
 use crate::probe::{Ground, Probe, blocking};
 
 pub mod config;
 mod configs;
+pub mod devices;
 pub mod environment;
 pub mod lock;
 pub mod marks;
@@ -34,6 +35,9 @@ pub mod procfs;
 
 /// Processes with marks; more is blind.
 const MAX_CANDIDATES: usize = 128;
+
+/// So many programs may be between a supervisor and its gateway: `sh`, `npm`, `sh` again.
+const MAX_WRAPPERS: usize = 8;
 
 /// Names looked at in a home.
 const MAX_SIBLINGS: usize = 4096;
@@ -65,6 +69,16 @@ impl Probe for Gateway {
     }
 }
 
+/// Reads a gateway's configuration while no gateway runs by it: variables of its environment are
+/// not known.
+#[must_use]
+pub fn configuration(path: &Path) -> ConfigState {
+    match View::own() {
+        Ok(view) => configs::read_alone(&view, path),
+        Err(failed) => ConfigState::Unreadable(Blindness::denied(failed.to_string())),
+    }
+}
+
 /// The ports that each process listens on.
 fn listening_ports(known: &Snapshot) -> Result<BTreeMap<u32, BTreeSet<u16>>, Blindness> {
     let mut ports: BTreeMap<u32, BTreeSet<u16>> =
@@ -77,6 +91,9 @@ fn listening_ports(known: &Snapshot) -> Result<BTreeMap<u32, BTreeSet<u16>>, Bli
     Ok(ports)
 }
 
+/// Names of processes, and their parents.
+type Family = BTreeMap<u32, (String, Option<u32>)>;
+
 /// All that is known of one process.
 struct Candidate {
     marks: Marks,
@@ -85,7 +102,7 @@ struct Candidate {
     environment: Result<Environment, Blindness>,
     lock: Option<Lock>,
     places: Places,
-    service: Option<String>,
+    service: Option<Service>,
     network: Option<&'static str>,
 }
 
@@ -95,17 +112,18 @@ impl Gateway {
         let starting = self.named_by_own_locks();
         let pids = holders.union(&starting).copied().collect();
         let entries = self.table.read(&pids, &holders)?;
-        let names: BTreeMap<u32, String> =
-            entries.iter().map(|entry| (entry.process.pid, entry.process.name.clone())).collect();
+        let family: Family = entries
+            .iter()
+            .map(|entry| (entry.process.pid, (entry.process.name.clone(), entry.process.parent)))
+            .collect();
         let mut candidates = Vec::new();
         let mut marks = Vec::new();
         for entry in entries {
             let ports = listening.get(&entry.process.pid).cloned().unwrap_or_default();
-            let parent = entry.process.parent.and_then(|parent| names.get(&parent)).map(String::as_str);
             let (pid, above) = (entry.process.pid, entry.process.parent);
             // Every process counts as an ancestor, whether it shows anything or not.
             let unmarked = Marks { pid, parent: above, ..Marks::default() };
-            let candidate = self.candidate(entry, ports, parent);
+            let candidate = self.candidate(entry, ports, &family);
             marks.push(candidate.as_ref().map_or(unmarked, |candidate| candidate.marks.clone()));
             candidates.extend(candidate);
             if candidates.len() > MAX_CANDIDATES {
@@ -139,12 +157,7 @@ impl Gateway {
     }
 
     /// A process that may be a gateway or wrap one; none for all others.
-    fn candidate(
-        &mut self,
-        entry: Entry,
-        listens: BTreeSet<u16>,
-        parent_name: Option<&str>,
-    ) -> Option<Candidate> {
+    fn candidate(&mut self, entry: Entry, listens: BTreeSet<u16>, family: &Family) -> Option<Candidate> {
         let Entry { process, argv } = entry;
         let pid = process.pid;
         let may_be_gateway =
@@ -175,7 +188,8 @@ impl Gateway {
         let sign = title(&shown);
         let script = script(&shown);
         let cgroup_service = platform::service(pid);
-        let unit = cgroup_service.clone().and_then(|unit| Some((product_of_service(&unit)?, unit)));
+        let unit =
+            cgroup_service.as_ref().and_then(|it| Some((product_of_service(&it.name)?, it.name.clone())));
         let telling = readable.and_then(Environment::telling);
         let product = sign
             .or(script)
@@ -201,7 +215,10 @@ impl Gateway {
         {
             told_ports.extend(settings.port);
         }
-        let service = service(cgroup_service, unit.as_ref(), readable, parent_name);
+        let above = above(pid, family);
+        let of_unit = unit.is_some() || is_supervised(&above, || platform::has_terminal(pid));
+        let service =
+            service(cgroup_service.filter(|_| of_unit), readable, process.uid, above.first().copied());
         let marks = Marks {
             pid,
             parent: process.parent,
@@ -285,37 +302,66 @@ fn siblings(view: &View, known: &Known<'_>) -> Vec<std::ffi::OsString> {
     known.home().and_then(|home| view.names(&home, MAX_SIBLINGS, Links::Follow).ok()).unwrap_or_default()
 }
 
-/// The supervisor's label or unit: the unit that the kernel knows, if it is named after the product
-/// or the process is its first; else what the service has put into the environment.
+/// The names of a process's ancestors, the parent first.
+fn above(pid: u32, family: &Family) -> Vec<&str> {
+    let mut above = Vec::new();
+    let mut next = family.get(&pid).and_then(|(_, parent)| *parent);
+    while let Some((name, parent)) = next.and_then(|pid| family.get(&pid))
+        && above.len() < MAX_WRAPPERS
+    {
+        above.push(name.as_str());
+        next = *parent;
+    }
+    above
+}
+
+/// Whether the service in which a process runs was made for it: a supervisor started it, or started
+/// what did nothing else. A gateway that somebody typed in a terminal of a service is not that
+/// service.
+fn is_supervised(above: &[&str], has_terminal: impl Fn() -> bool) -> bool {
+    let wrappers = above.iter().take_while(|name| may_wrap(name)).count();
+    matches!(above.get(wrappers), Some(&("systemd" | "init"))) && (wrappers == 0 || !has_terminal())
+}
+
+/// The supervisor's label or unit: the unit that the kernel knows, else what the service has put
+/// into the environment. Both are claims: a process chooses its environment, and anything may be
+/// started within a unit.
 fn service(
-    cgroup: Option<String>,
-    unit: Option<&(Product, String)>,
+    of_kernel: Option<Service>,
     environment: Option<&Environment>,
+    uid: Option<u32>,
     parent_name: Option<&str>,
-) -> Option<String> {
-    let known = cgroup.filter(|_| unit.is_some() || matches!(parent_name, Some("systemd" | "init")));
+) -> Option<Service> {
     let told = if cfg!(target_os = "macos") { "LAUNCHD_LABEL" } else { "SYSTEMD_UNIT" };
     let by_launchd = |environment: &Environment| {
         let label = environment.get("XPC_SERVICE_NAME")?;
         let job = parent_name == Some("launchd") && label != "0" && !label.starts_with("application.");
         job.then(|| label.to_owned())
     };
-    known.or_else(|| {
+    of_kernel.or_else(|| {
         let environment = environment?;
-        environment.of_product(told).map(str::to_owned).or_else(|| by_launchd(environment))
+        let name = environment.of_product(told).map(str::to_owned).or_else(|| by_launchd(environment))?;
+        // The product installs itself as a service of its user.
+        Some(Service { name, manager: uid.map_or(Manager::System, Manager::User) })
     })
 }
 
 #[cfg(target_os = "linux")]
 mod platform {
+    use guardian_rules::fact::Service;
+
     use crate::gateway::procfs;
 
     pub(super) fn same_network(pid: u32) -> Option<bool> {
         procfs::same_network(pid)
     }
 
-    pub(super) fn service(pid: u32) -> Option<String> {
+    pub(super) fn service(pid: u32) -> Option<Service> {
         procfs::service(&procfs::read(pid, "cgroup")?)
+    }
+
+    pub(super) fn has_terminal(pid: u32) -> bool {
+        procfs::read(pid, "stat").is_some_and(|stat| procfs::has_terminal(&stat))
     }
 
     /// The number by which a process knows itself, and its start in clock ticks.
@@ -328,13 +374,19 @@ mod platform {
 
 #[cfg(not(target_os = "linux"))]
 mod platform {
+    use guardian_rules::fact::Service;
+
     #[expect(clippy::unnecessary_wraps, reason = "on Linux it may not be told")]
     pub(super) fn same_network(_: u32) -> Option<bool> {
         Some(true)
     }
 
-    pub(super) fn service(_: u32) -> Option<String> {
+    pub(super) fn service(_: u32) -> Option<Service> {
         None
+    }
+
+    pub(super) fn has_terminal(_: u32) -> bool {
+        false
     }
 
     pub(super) fn own_identity(pid: u32) -> (u32, Option<u64>) {

@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 
+use crate::fact::{ConfigState, Product};
 use crate::finding::{Answer, Finding, Severity};
 use crate::rule;
 use crate::scene::Scene;
@@ -48,6 +49,18 @@ impl Rule {
             remedy: self.remedy.to_owned(),
         }
     }
+}
+
+/// What the rule `config-incomplete` says of a configuration by which no gateway runs now.
+#[must_use]
+pub fn configuration_at_next_start(
+    scene: &Scene<'_>,
+    product: Option<Product>,
+    state: &ConfigState,
+    subject: &str,
+) -> Vec<Finding> {
+    let Some(rule) = rule("config-incomplete") else { return Vec::new() };
+    rule::config_incomplete::at_next_start(rule, scene, product, state, &subject.to_owned())
 }
 
 /// A rule by its id.
@@ -110,6 +123,15 @@ pub static CATALOG: &[Rule] = &[
         why: "To the gateway the far end of a tunnel looks like this machine, and loopback is where gateways trust most.",
         remedy: "Stop the forwarder, or allow its path in guardian.toml with a reason and an end. To reach the gateway from elsewhere use a VPN or `ssh -L` from the other side.",
         judge: rule::forwarder_attached::judge,
+    },
+    Rule {
+        id: "revived-while-open",
+        severity: Severity::Critical,
+        title: "A gateway was started again while the circuit is open.",
+        why: "Something keeps reviving what was stopped for a reason. As long as it does, the gateway lives for moments \
+              between its start and its end.",
+        remedy: "Stop the supervisor or watchdog named here; when the exposure is mended, type `guardian recover`.",
+        judge: rule::revived_while_open::judge,
     },
     Rule {
         id: "config-incomplete",

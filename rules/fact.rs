@@ -7,14 +7,18 @@ mod listener;
 mod peer;
 mod process;
 mod route;
+mod stopped;
 
 pub use answer::{
     Access, AccessAnswer, Challenge, HandshakeAnswer, Page, PanelAnswer, ReachAnswer, Reached, Reply,
     SideDoor, Transport,
 };
-pub use gateway::{ConfigFile, ConfigState, GatewayConfig, GatewayProcess, PrivatePath, Product, Tailscale};
+pub use gateway::{
+    ConfigFile, ConfigState, GatewayConfig, GatewayProcess, Manager, PrivatePath, Product, Service, Tailscale,
+};
 pub use interface::InterfaceAddress;
 pub use listener::{Attribution, Listener, Witness};
 pub use peer::{Flow, Origin, Peer};
 pub use process::{Process, Role};
 pub use route::{Route, RouteSource};
+pub use stopped::Stopped;

@@ -9,6 +9,7 @@ pub(crate) mod open_without_credentials;
 pub(crate) mod panel_republished;
 pub(crate) mod probe_blind;
 pub(crate) mod reachable_beyond_allowed;
+pub(crate) mod revived_while_open;
 pub(crate) mod secrets_readable;
 pub(crate) mod side_door_open;
 pub(crate) mod witnesses_disagree;

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::blindness::Blindness;
 use crate::fact::{
     AccessAnswer, GatewayProcess, HandshakeAnswer, InterfaceAddress, Listener, PanelAnswer, Peer, Process,
-    ReachAnswer, Route, Witness,
+    ReachAnswer, Route, Stopped, Witness,
 };
 use crate::observation::Observation;
 
@@ -104,6 +104,9 @@ pub struct Snapshot {
     pub handshake: Observation<Vec<HandshakeAnswer>>,
     /// Connections to gateways.
     pub peers: Observation<Vec<Peer>>,
+    /// What the breaker has put down, while it holds it down. No probe sees this; the watcher adds
+    /// it.
+    pub stopped: Option<Stopped>,
 }
 
 impl Default for Snapshot {
@@ -121,6 +124,7 @@ impl Default for Snapshot {
             access: Observation::never_ran(),
             handshake: Observation::never_ran(),
             peers: Observation::never_ran(),
+            stopped: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::CATALOG;
 use crate::finding::{Answer, Finding, Severity};
@@ -11,7 +11,7 @@ use crate::scene::{Gateway, Scene};
 use crate::snapshot::Snapshot;
 
 /// The worst that the evidence allows, best first: `Safe < Blind < Exposed`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Everything was seen, and nothing is exposed.

@@ -1,13 +1,25 @@
 //! The command line: what can be typed, and what it answers with.
 
+mod allow;
 mod check;
+mod close;
 mod config;
+mod confirm;
+mod daemon;
+mod doctor;
+mod drill;
 mod explain;
+mod failure;
+mod history;
+mod notifier;
+mod recover;
+mod rescue;
 mod rules;
+mod run;
+mod status;
+mod trip;
 
-use std::error::Error;
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -15,70 +27,99 @@ use clap::{Parser, Subcommand};
 use guardian_probes::listeners::witness::child as witness;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
+use crate::control::ControlError;
+use crate::control::protocol::Reply;
+use crate::drill::decoy;
 use crate::exit;
+use crate::page::Style;
+use crate::sys::paths::{Paths, PathsError};
+use failure::Failure;
+pub(crate) use failure::chain;
 
 /// Sees whether a Moltbot gateway (Clawdbot, Moltbot, OpenClaw) is exposed.
 #[derive(Debug, Parser)]
 #[command(name = "guardian", version, disable_help_subcommand = true)]
 #[command(
-    after_help = "Exit codes: 0 safe, 1 safe with warnings, 2 exposed, 3 not everything could be seen;\n\
-                        64 wrong usage, 70 failure, 78 wrong configuration."
+    after_help = "Exit codes: 0 safe or closed, 1 safe with warnings or half-open, 2 exposed or open,\n\
+                        3 not everything could be seen, or no daemon; 64 wrong usage, 70 failure,\n\
+                        75 not run because of the lock, 78 wrong configuration."
 )]
 struct Arguments {
     /// The policy file (default: `$GUARDIAN_CONFIG`, else the one of this user or machine)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    folders: Folders,
     #[command(subcommand)]
     command: Command,
+}
+
+/// Where Guardian keeps its own files.
+#[derive(Debug, clap::Args)]
+struct Folders {
+    /// Guardian's state (default: `$GUARDIAN_STATE_DIR`, else the one of this user or machine)
+    #[arg(long, global = true, value_name = "FOLDER")]
+    state_dir: Option<PathBuf>,
+    /// Guardian's sockets (default: `$GUARDIAN_RUNTIME_DIR`, else the one of this user or machine)
+    #[arg(long, global = true, value_name = "FOLDER")]
+    runtime_dir: Option<PathBuf>,
+}
+
+impl Folders {
+    fn paths(&self) -> Result<Paths, Failure> {
+        Ok(Paths::of_this_user(self.state_dir.as_deref(), self.runtime_dir.as_deref())?)
+    }
+
+    /// Where a Guardian that can be asked may be: this user's first, then root's.
+    fn to_ask(&self) -> Result<Vec<Paths>, PathsError> {
+        match Paths::of_this_user(self.state_dir.as_deref(), self.runtime_dir.as_deref()) {
+            Err(PathsError::Homeless) => Ok(vec![Paths::of_the_machine()]),
+            own => own.map(|own| own.to_ask()),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Look once: is a gateway exposed, to whom, why, and what to do
     Check(check::Arguments),
+    /// Watch, and open the circuit when a gateway is exposed
+    Daemon(daemon::Arguments),
+    /// Say how the circuit is, since when, why, and what to do
+    Status(status::Arguments),
+    /// Open the circuit: block the gateway now (anybody may)
+    Trip(trip::Arguments),
+    /// Begin to recover: review the configuration, then let this machine in (the owner only)
+    Recover(recover::Arguments),
+    /// Close the circuit after a recovery (the owner only)
+    Close(close::Arguments),
+    /// Allow a network or a way of publishing until a date, or list what is allowed
+    Allow(allow::Arguments),
+    /// Run a command only while the circuit is not open
+    Run(run::Arguments),
+    /// Take back everything that guardian has done to this host, without a daemon
+    Rescue(rescue::Arguments),
+    /// Rehearse a trip with a decoy, on a network of its own
+    Drill(drill::Arguments),
+    /// Show what happened, and check that nobody has changed it since
+    History(history::Arguments),
+    /// Say what guardian can do on this host, and what it lacks
+    Doctor(doctor::Arguments),
     /// List the rules
     Rules(rules::Arguments),
     /// Explain a rule
     Explain(explain::Arguments),
     /// Check or show the policy
     Config(config::Arguments),
+    /// Tell the desktop of this session what happens
+    Notifier(notifier::Arguments),
     /// The second witness of the listening sockets, in a process of its own
     #[command(hide = true, name = witness::SUBCOMMAND)]
     WitnessChild,
-}
-
-/// What keeps a command from answering.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error("there is no rule {0:?}")]
-    NoSuchRule(String),
-    #[error("the probes cannot be started")]
-    Runtime(#[source] io::Error),
-    #[error("the answer cannot be written")]
-    Output(#[from] io::Error),
-    #[error("the answer cannot be put into JSON")]
-    Json(#[from] serde_json::Error),
-}
-
-impl Failure {
-    fn code(&self) -> u8 {
-        match self {
-            Self::Config(_) => exit::CONFIG,
-            Self::NoSuchRule(_) => exit::USAGE,
-            Self::Runtime(_) | Self::Output(_) | Self::Json(_) => exit::FAILURE,
-        }
-    }
-
-    /// What to type next.
-    fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::NoSuchRule(_) => Some("guardian rules"),
-            _ => None,
-        }
-    }
+    /// A gateway that is none, for rehearsals
+    #[command(hide = true, name = decoy::SUBCOMMAND)]
+    DrillDecoy(drill::DecoyArguments),
 }
 
 /// Reads the command line, does what it says and gives the exit code.
@@ -93,19 +134,33 @@ pub(crate) fn run() -> u8 {
         }
     };
     log_to_stderr();
+    let named = arguments.config.as_deref();
+    let folders = &arguments.folders;
+    let config = || Config::load(named).map_err(Failure::from);
     let result = match arguments.command {
-        Command::Check(check) => Config::load(arguments.config.as_deref())
-            .map_err(Failure::from)
-            .and_then(|config| check::run(&check, &config)),
+        Command::Check(check) => config().and_then(|config| check::run(&check, &config)),
+        Command::Daemon(daemon) => config().and_then(|config| daemon::run(&daemon, config, named, folders)),
+        Command::Status(status) => status::run(&status, named, folders),
+        Command::Trip(trip) => trip::run(&trip, folders),
+        Command::Recover(recover) => recover::run(&recover, named, folders),
+        Command::Close(close) => close::run(&close, folders),
+        Command::Allow(allow) => allow::run(&allow, named, folders),
+        Command::Run(run) => run::run(&run, folders),
+        Command::Rescue(rescue) => rescue::run(&rescue, folders),
+        Command::History(history) => history::run(&history, folders),
+        Command::Drill(drill) => drill::run(&drill, folders),
+        Command::Doctor(doctor) => config().and_then(|config| doctor::run(&doctor, &config, folders)),
         Command::Rules(rules) => rules::run(&rules),
         Command::Explain(explain) => explain::run(&explain),
-        Command::Config(config) => config::run(&config, arguments.config.as_deref()),
+        Command::Config(config) => config::run(&config, named),
+        Command::Notifier(notifier) => notifier::run(&notifier, folders),
         Command::WitnessChild => {
             witness::testify(&mut io::stdout().lock()).map(|()| exit::OK).map_err(Failure::from)
         }
+        Command::DrillDecoy(arguments) => drill::decoy(&arguments),
     };
     result.unwrap_or_else(|failure| {
-        report(&failure);
+        failure.report();
         failure.code()
     })
 }
@@ -125,19 +180,26 @@ fn answer_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     answer(&text)
 }
 
-/// Says on standard error what happened, with every cause, and what to type.
-fn report(failure: &Failure) {
-    let mut text = format!("guardian: {failure}\n");
-    let mut cause = failure.source();
-    while let Some(error) = cause {
-        let _ = writeln!(text, "  because: {error}");
-        cause = error.source();
+/// What the daemon did not do is a failure.
+fn done(reply: Reply) -> Result<(), Failure> {
+    match reply {
+        Reply::Done | Reply::AlreadySo => Ok(()),
+        Reply::Refused(why) => Err(Failure::Refused(why.to_string())),
+        Reply::Failed(why) => Err(Failure::Failed(why)),
+        Reply::Review(_) => {
+            Err(ControlError::Garbled("it is an answer to another question".to_owned()).into())
+        }
     }
-    if let Some(hint) = failure.hint() {
-        let _ = writeln!(text, "  try: {hint}");
-    }
-    // Nobody is left to tell when standard error is gone.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Whether to use colours on standard output.
+fn style() -> Style {
+    if io::stdout().is_terminal() { Style::Terminal } else { Style::Plain }
+}
+
+/// A small runtime for a command that talks with others.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)
 }
 
 /// Logs go to standard error, `GUARDIAN_LOG` says how much (`guardian=debug`); nothing by default

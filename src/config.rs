@@ -3,14 +3,21 @@
 mod settings;
 mod source;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
+use guardian_rules::snapshot::ProbeId;
 use jiff::Timestamp;
+use nix::unistd::User;
 
-pub(crate) use settings::Settings;
-use settings::Target;
-pub(crate) use source::SourceError;
+use settings::Span;
+pub(crate) use settings::{Allowance, Enforce, Mode, Notify, Settings, Target};
+pub(crate) use source::{LIMIT, SourceError};
+
+/// The user that the installer makes for the gate.
+const GATE_USER: &str = "_guardian-gate";
 
 /// The configuration in force.
 #[derive(Debug)]
@@ -46,9 +53,21 @@ impl Config {
         let Some(file) = source::find(named)? else {
             return Ok(Self { source: None, settings: Settings::default() });
         };
-        let settings = parse(&file.text)
-            .map_err(|told| ConfigError::Invalid { path: file.path.display().to_string(), told })?;
-        Ok(Self { source: Some(file.path), settings })
+        Self::of_text(&file.path, &file.text)
+    }
+
+    /// Reads a text as if it were the file at `path`.
+    pub(crate) fn of_text(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let settings =
+            parse(text).map_err(|told| ConfigError::Invalid { path: path.display().to_string(), told })?;
+        Ok(Self { source: Some(path.to_owned()), settings })
+    }
+
+    /// The path and text of the file that [`Config::load`] would read; where there is none, the
+    /// place where it is looked for first, and no text.
+    pub(crate) fn text(named: Option<&Path>) -> Result<(PathBuf, String), ConfigError> {
+        let source = source::find_or_new(named)?;
+        Ok((source.path, source.text))
     }
 
     /// The policy at an instant: allowances that have ended are not in it.
@@ -69,28 +88,57 @@ impl Config {
         policy
     }
 
+    /// How often a probe looks, where the policy says so.
+    pub(crate) fn cadence(&self, probe: ProbeId) -> Option<Duration> {
+        self.settings.cadence.get(&probe).map(|cadence| Span::from(*cadence).0)
+    }
+
+    /// The users who may recover and close, by number; those that do not exist are left out.
+    pub(crate) fn owner_ids(&self) -> BTreeSet<u32> {
+        self.settings.owners.iter().filter_map(|name| uid(name)).collect()
+    }
+
+    /// The gateway's own user, if the policy names one that exists.
+    pub(crate) fn gateway_user(&self) -> Option<u32> {
+        self.settings.gateway.user.as_deref().and_then(uid)
+    }
+
+    /// The user that the gate runs as, if there is one.
+    pub(crate) fn gate_user() -> Option<u32> {
+        uid(GATE_USER)
+    }
+
     /// What is valid and still worth a second look, a sentence each.
     pub(crate) fn cautions(&self, now: Timestamp) -> Vec<String> {
         let ended = |allowance: &settings::Allowance| allowance.until <= now;
-        self.settings
-            .allowance
-            .iter()
-            .filter_map(|allowance| match &allowance.target {
-                _ if ended(allowance) => {
-                    Some(format!("the allowance {:?} ended on {}.", allowance.reason, allowance.until))
-                }
-                Target::Network(network) if network.prefix_len() == 0 => {
-                    Some(format!("the allowance {:?} allows everybody ({network}).", allowance.reason))
-                }
-                Target::Network(_) | Target::Path(_) => None,
-            })
-            .collect()
+        let users = self.settings.owners.iter().chain(&self.settings.gateway.user);
+        let unknown = users
+            .filter(|name| uid(name).is_none())
+            .map(|name| format!("there is no user {name:?} on this host."));
+        let allowances = self.settings.allowance.iter().filter_map(|allowance| match &allowance.target {
+            _ if ended(allowance) => {
+                Some(format!("the allowance {:?} ended on {}.", allowance.reason, allowance.until))
+            }
+            Target::Network(network) if network.prefix_len() == 0 => {
+                Some(format!("the allowance {:?} allows everybody ({network}).", allowance.reason))
+            }
+            Target::Network(_) | Target::Path(_) => None,
+        });
+        unknown.chain(allowances).collect()
     }
 
     /// The configuration as TOML, defaults included.
     pub(crate) fn to_toml(&self) -> Result<String, ConfigError> {
         Ok(toml::to_string(&self.settings)?)
     }
+}
+
+/// A user's number, by name or as the number itself.
+fn uid(name: &str) -> Option<u32> {
+    if let Ok(number) = name.parse() {
+        return Some(number);
+    }
+    User::from_name(name).ok().flatten().map(|user| user.uid.as_raw())
 }
 
 fn parse(text: &str) -> Result<Settings, String> {
@@ -179,6 +227,20 @@ mod tests {
         let policy = config.policy(Timestamp::UNIX_EPOCH);
         assert!(policy.names("10.1.2.3".parse().unwrap()) && !policy.names("10.1.2.4".parse().unwrap()));
         assert_eq!(policy.paths.first().map(|allowed| allowed.path.as_str()), Some("ngrok"));
+    }
+
+    #[test]
+    fn users_are_known_by_name_or_number_and_unknown_ones_are_pointed_out() {
+        let config = config("owners = [\"root\", \"4711\", \"nobody-of-this-name\"]");
+        assert_eq!(config.owner_ids(), BTreeSet::from([0, 4711]));
+        assert_eq!(config.cautions(Timestamp::UNIX_EPOCH).len(), 1);
+    }
+
+    #[test]
+    fn a_probe_keeps_its_own_cadence_unless_the_policy_says_otherwise() {
+        let config = config("[cadence]\nlisteners = \"100ms\"");
+        assert_eq!(config.cadence(ProbeId::Listeners), Some(Duration::from_millis(100)));
+        assert_eq!(config.cadence(ProbeId::Peers), None);
     }
 
     #[test]

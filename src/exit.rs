@@ -4,18 +4,20 @@ use std::process::ExitCode;
 
 use guardian_rules::verdict::{Judgement, Verdict};
 
-/// Safe, or the command did what it was asked.
+/// Safe or closed, or the command did what it was asked.
 pub(crate) const OK: u8 = 0;
-/// Safe, and something is worth mending.
+/// Safe, and something is worth mending; half-open.
 pub(crate) const WARNING: u8 = 1;
-/// Exposed.
+/// Exposed or open.
 pub(crate) const EXPOSED: u8 = 2;
-/// Not everything could be seen.
+/// Not everything could be seen; no daemon.
 pub(crate) const BLIND: u8 = 3;
 /// The command line is wrong (`EX_USAGE`).
 pub(crate) const USAGE: u8 = 64;
 /// Something failed inside (`EX_SOFTWARE`).
 pub(crate) const FAILURE: u8 = 70;
+/// Not now: the lock is there (`EX_TEMPFAIL`).
+pub(crate) const LOCKED: u8 = 75;
 /// The configuration is wrong or not to be trusted (`EX_CONFIG`).
 pub(crate) const CONFIG: u8 = 78;
 

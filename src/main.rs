@@ -1,12 +1,30 @@
 //! Guardian sees whether a Moltbot gateway (Clawdbot, Moltbot, OpenClaw) is exposed.
 
 mod age;
+mod barrier;
+mod breaker;
 mod cli;
 mod config;
+mod control;
+mod drill;
+mod enforce;
 mod exit;
+mod journal;
+mod lease;
+mod lock;
+mod memory;
+mod notify;
 mod page;
+mod powers;
 mod report;
+mod review;
 mod round;
+mod status;
+mod supervise;
+mod sys;
+mod trip;
+mod undo;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -173,7 +173,7 @@ pub(crate) fn wrap(text: &str, indent: usize) -> String {
 }
 
 /// Text in lines of a page after a mark; the following lines stand under the text.
-fn hang(mark: &str, text: &str, indent: usize) -> String {
+pub(crate) fn hang(mark: &str, text: &str, indent: usize) -> String {
     let first = format!("{}{mark}", " ".repeat(indent));
     let next = " ".repeat(first.len());
     let clean = printable(text);
@@ -186,7 +186,7 @@ fn hang(mark: &str, text: &str, indent: usize) -> String {
 }
 
 /// What processes and servers say of themselves must not steer the terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
@@ -196,11 +196,13 @@ fn lower_first(title: &str) -> String {
     chars.next().map_or_else(String::new, |first| format!("{}{}", first.to_lowercase(), chars.as_str()))
 }
 
-fn paint(word: &str, colour: AnsiColor, style: Style) -> String {
+/// A word in bold and colour.
+pub(crate) fn paint(word: &str, colour: AnsiColor, style: Style) -> String {
     styled(word, Ansi::new().bold().fg_color(Some(colour.into())), style)
 }
 
-fn bold(word: &str, style: Style) -> String {
+/// A word in bold.
+pub(crate) fn bold(word: &str, style: Style) -> String {
     styled(word, Ansi::new().bold(), style)
 }
 

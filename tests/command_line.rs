@@ -19,6 +19,8 @@ fn guardian_with(config: Option<&str>, arguments: &[&str]) -> Output {
     command
         .args(arguments)
         .env_remove("GUARDIAN_CONFIG")
+        .env_remove("GUARDIAN_STATE_DIR")
+        .env_remove("GUARDIAN_RUNTIME_DIR")
         .env("HOME", folder.path())
         .env_remove("XDG_CONFIG_HOME");
     if let Some(text) = config {
@@ -161,4 +163,61 @@ fn check_prints_one_line_of_state_first() {
         _ => "UNKNOWN",
     };
     assert_eq!(word, expected, "{first}");
+}
+
+/// A journal of one entry, in a folder of its own.
+fn journal(entry: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    fs::write(&path, format!("{entry}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    folder
+}
+
+fn history(folder: &std::path::Path, arguments: &[&str]) -> Output {
+    guardian(&[&["history", "--state-dir", folder.to_str().unwrap()], arguments].concat())
+}
+
+const STARTED: &str = r#"{"n":1,"at":"2026-11-25T08:00:00Z","what":"started","circuit":"closed","about":null,"prev":"0000000000000000000000000000000000000000000000000000000000000000"}"#;
+
+#[test]
+fn history_is_a_table_for_people_and_the_very_lines_for_programs() {
+    let folder = journal(STARTED);
+    let output = history(folder.path(), &[]);
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    assert!(said(&output).contains("2026-11-25 08:00:00  closed     started"), "{}", said(&output));
+    assert_eq!(said(&history(folder.path(), &["--json"])), format!("{STARTED}\n"));
+    assert_eq!(said(&history(folder.path(), &["--json", "--limit", "0"])), "");
+}
+
+#[test]
+fn history_says_0_of_a_chain_that_holds_2_of_a_broken_one_and_3_of_none() {
+    let folder = journal(STARTED);
+    let output = history(folder.path(), &["--verify", "--json"]);
+    assert_eq!(
+        (code(&output), said(&output).trim()),
+        (0, r#"{"schema":1,"holds":true,"entries":1,"torn":0,"breaks":[]}"#)
+    );
+    let folder = journal(&STARTED.replace("\"prev\":\"0", "\"prev\":\"1"));
+    let output = history(folder.path(), &["--verify"]);
+    assert_eq!(code(&output), 2);
+    assert!(said(&output).contains("The chain is broken"), "{}", said(&output));
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["--verify"][..], &[]] {
+        let output = history(folder.path(), arguments);
+        assert_eq!(code(&output), 3);
+        assert!(output.stdout.is_empty() && told(&output).contains("there is no journal in"));
+    }
+}
+
+#[test]
+fn a_journal_that_others_could_have_written_is_not_shown() {
+    let folder = journal(STARTED);
+    let path = folder.path().join("journal.jsonl");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let output = history(folder.path(), &[]);
+    assert_eq!(code(&output), 3);
+    assert!(told(&output).contains("chmod go-w"), "{}", told(&output));
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(code(&history(folder.path(), &["--verify"])), 78);
 }

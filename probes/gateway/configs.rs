@@ -19,8 +19,13 @@ const MAX_TOTAL: u64 = 4 * MAX_SIZE;
 /// Which configuration: whose, and where.
 pub(super) struct Origin<'a> {
     process: &'a Process,
-    view: &'a View,
     path: Option<&'a Path>,
+    surroundings: Surroundings<'a>,
+}
+
+/// What a configuration is read with.
+struct Surroundings<'a> {
+    view: &'a View,
     state: Option<&'a Path>,
     environment: Option<&'a Environment>,
 }
@@ -32,7 +37,8 @@ impl<'a> Origin<'a> {
         places: &'a Places,
         environment: Option<&'a Environment>,
     ) -> Self {
-        Self { process, view, path: places.config.as_deref(), state: places.state.as_deref(), environment }
+        let surroundings = Surroundings { view, state: places.state.as_deref(), environment };
+        Self { process, path: places.config.as_deref(), surroundings }
     }
 }
 
@@ -72,11 +78,14 @@ impl Configs {
         let (pid, started) = (origin.process.pid, origin.process.started);
         let key = Key { pid, started, path: path.to_owned() };
         if let Some(remembered) = self.0.get(&key)
-            && remembered.files.iter().all(|(file, stamp)| origin.view.stamp(file) == Some(*stamp))
+            && remembered
+                .files
+                .iter()
+                .all(|(file, stamp)| origin.surroundings.view.stamp(file) == Some(*stamp))
         {
             return remembered.told.clone();
         }
-        let (told, files) = load(origin, path);
+        let (told, files) = load(&origin.surroundings, path);
         if matches!(told.state, ConfigState::Read(_)) {
             self.0.insert(key, Remembered { told: told.clone(), files });
         } else {
@@ -91,8 +100,13 @@ impl Configs {
     }
 }
 
+/// Reads a configuration by which nobody runs; its state folder is the one that it lies in.
+pub(super) fn read_alone(view: &View, path: &Path) -> ConfigState {
+    load(&Surroundings { view, state: path.parent(), environment: None }, path).0.state
+}
+
 /// Reads a configuration with all it includes.
-fn load(origin: &Origin<'_>, path: &Path) -> (Told, Vec<(PathBuf, Stamp)>) {
+fn load(origin: &Surroundings<'_>, path: &Path) -> (Told, Vec<(PathBuf, Stamp)>) {
     let mut files: Vec<(PathBuf, Stamp)> = Vec::new();
     let mut total = 0;
     let mut absent = false;
@@ -132,7 +146,7 @@ fn parsed(file: &Path, bytes: &[u8]) -> Result<Value, Blindness> {
 }
 
 /// Gateways also take variables from `.env` in their state folder, where they are not set already.
-fn secret_in_dotenv(origin: &Origin<'_>) -> bool {
+fn secret_in_dotenv(origin: &Surroundings<'_>) -> bool {
     let Some(state) = origin.state else { return false };
     let content = origin.view.read(&state.join(".env"), MAX_SIZE, Links::Follow);
     content.is_ok_and(|content| {

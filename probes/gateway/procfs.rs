@@ -3,13 +3,20 @@
 
 use std::path::Path;
 
+use guardian_rules::fact::{Manager, Service};
+
 /// Start time in clock ticks since boot: field 22 of `/proc/PID/stat` (proc(5)). The name in field
 /// 2 may hold anything, parentheses included.
 #[must_use]
 pub fn start_ticks(stat: &[u8]) -> Option<u64> {
+    field(stat, 22)?.parse().ok()
+}
+
+/// A field of `/proc/PID/stat` behind the name, numbered as in the manual page.
+fn field(stat: &[u8], number: usize) -> Option<&str> {
     let after_name = stat.iter().rposition(|byte| *byte == b')')?;
     let fields = std::str::from_utf8(stat.get(after_name + 1..)?).ok()?;
-    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+    fields.split_ascii_whitespace().nth(number.checked_sub(3)?)
 }
 
 /// The numbers of a process, `NSpid` in `/proc/PID/status`: as this program knows it, then in each
@@ -27,23 +34,61 @@ pub fn is_contained(pid: u32) -> bool {
     read(pid, "status").is_some_and(|status| numbers(&status).len() > 1)
 }
 
-/// The systemd service in which a process runs, by `/proc/PID/cgroup` (cgroups(7)): the last part
-/// of its path, if that is a service. The service that runs a user's other services is none.
+/// Whether a process has a controlling terminal: field 7 of `/proc/PID/stat`. Somebody typed it, or
+/// what started it, and no supervisor did.
 #[must_use]
-pub fn service(cgroup: &[u8]) -> Option<String> {
+pub fn has_terminal(stat: &[u8]) -> bool {
+    field(stat, 7).and_then(|device| device.parse::<i64>().ok()).is_some_and(|device| device != 0)
+}
+
+/// The real user of a process, `Uid` in `/proc/PID/status`.
+#[must_use]
+pub fn real_user(status: &[u8]) -> Option<u32> {
+    let text = String::from_utf8_lossy(status);
+    let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The paths of a process in the trees that systemd may use, by `/proc/PID/cgroup` (cgroups(7)). A
+/// machine may have both trees, and systemd uses but one.
+#[must_use]
+pub fn control_groups(cgroup: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(cgroup);
-    text.lines().find_map(|line| {
+    let path = |line: &str| {
         let mut fields = line.splitn(3, ':');
         let (number, controllers) = (fields.next()?, fields.next()?);
         let told = (number == "0" && controllers.is_empty()) || controllers == "name=systemd";
-        service_of(fields.next().filter(|_| told)?)
-    })
+        fields.next().filter(|_| told).map(str::to_owned)
+    };
+    text.lines().filter_map(path).collect()
 }
 
-/// The service by a path in one tree. A machine may have both trees, and systemd use but one.
-fn service_of(path: &str) -> Option<String> {
-    let last = path.rsplit('/').next()?;
-    (last.ends_with(".service") && !last.starts_with("user@")).then(|| last.to_owned())
+/// The systemd service in which a process runs, by `/proc/PID/cgroup`, and the user whose own
+/// manager has it. The service that runs a user's other services is none.
+#[must_use]
+pub fn service(cgroup: &[u8]) -> Option<Service> {
+    control_groups(cgroup).iter().find_map(|path| service_of(path))
+}
+
+/// The service by a path. It is read from the root on, as systemd does: what lies below a service
+/// is that service's own, and its user may have given it any name, another service's too.
+fn service_of(path: &str) -> Option<Service> {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    let unit = parts.find(|part| !is_slice(part)).filter(|part| is_service(part))?;
+    let Some(instance) = unit.strip_prefix("user@") else {
+        return Some(Service { name: unit.to_owned(), manager: Manager::System });
+    };
+    let user = instance.strip_suffix(".service")?.parse().ok()?;
+    let unit = parts.find(|part| !is_slice(part)).filter(|part| is_service(part))?;
+    Some(Service { name: unit.to_owned(), manager: Manager::User(user) })
+}
+
+fn is_slice(part: &str) -> bool {
+    part.strip_suffix(".slice").is_some()
+}
+
+fn is_service(part: &str) -> bool {
+    part.strip_suffix(".service").is_some_and(|stem| !stem.is_empty())
 }
 
 /// Reads one of a process's small files.
@@ -84,21 +129,62 @@ mod tests {
     }
 
     #[test]
-    fn the_service_is_the_last_part_of_the_path() {
+    fn a_terminal_shows_in_the_seventh_field() {
+        assert!(has_terminal(b"812 (node) S 1 812 812 34816 -1 4194560"));
+        assert!(!has_terminal(b"812 (a) S 1 1 1 9 (b) S 1 812 812 0 -1 4194560"));
+        assert!(!has_terminal(b"812 (node) S 1 812") && !has_terminal(b""));
+    }
+
+    #[test]
+    fn the_real_user_is_the_first_of_the_four() {
+        assert_eq!(real_user(b"Name:\tsh\nUid:\t4001\t0\t0\t0\nGid:\t7\n"), Some(4001));
+        assert_eq!(real_user(b"Name:\tUid: 3\n"), None);
+        assert_eq!(real_user(b"Uid:\tana\n"), None);
+    }
+
+    #[test]
+    fn the_service_is_the_first_part_below_the_slices() {
         for (cgroup, expected) in [
-            ("0::/system.slice/openclaw-gateway.service\n", Some("openclaw-gateway.service")),
+            (
+                "0::/system.slice/openclaw-gateway.service\n",
+                Some(("openclaw-gateway.service", Manager::System)),
+            ),
             (
                 "0::/user.slice/user-1000.slice/user@1000.service/app.slice/clawdbot-gateway-work.service",
-                Some("clawdbot-gateway-work.service"),
+                Some(("clawdbot-gateway-work.service", Manager::User(1000))),
             ),
-            ("12:cpu:/x\n1:name=systemd:/system.slice/bot.service\n0::/", Some("bot.service")),
-            ("1:name=systemd:/\n0::/system.slice/bot.service", Some("bot.service")),
+            (
+                "12:cpu:/x\n1:name=systemd:/system.slice/bot.service\n0::/",
+                Some(("bot.service", Manager::System)),
+            ),
+            ("1:name=systemd:/\n0::/system.slice/bot.service", Some(("bot.service", Manager::System))),
+            ("0::/bot.service", Some(("bot.service", Manager::System))),
+            (
+                "0::/system.slice/system-bot.slice/bot@2.service/inner/dbus.service",
+                Some(("bot@2.service", Manager::System)),
+            ),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/a.service/user@0.service/b.service",
+                Some(("a.service", Manager::User(1000))),
+            ),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/user@0.service",
+                Some(("user@0.service", Manager::User(1000))),
+            ),
+            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope/dbus.service", None),
+            ("0::/user.slice/user-1000.slice/session-3.scope/dbus.service", None),
+            ("0::/docker/4f/system.slice/cron.service", None),
+            ("0::/machine.slice/libpod-4f.scope/system.slice/cron.service", None),
+            ("0::/system.slice/user@x.service/dbus.service", None),
+            ("0::/system.slice/.service", None),
             ("0::/user.slice/user-1000.slice/user@1000.service", None),
             ("0::/user.slice/user-1000.slice/session-3.scope", None),
             ("0::/\n", None),
             ("", None),
         ] {
-            assert_eq!(service(cgroup.as_bytes()).as_deref(), expected, "{cgroup}");
+            let found = service(cgroup.as_bytes());
+            let found = found.as_ref().map(|service| (service.name.as_str(), service.manager));
+            assert_eq!(found, expected, "{cgroup}");
         }
     }
 
@@ -115,11 +201,13 @@ mod tests {
         #[test]
         fn any_bytes_are_borne(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let _ = (start_ticks(&bytes), numbers(&bytes), service(&bytes));
+            let _ = (has_terminal(&bytes), real_user(&bytes));
         }
 
         #[test]
-        fn any_text_of_such_files_is_borne(text in r"([0-9]{1,3}| |\(|\)|:|/|\n|NSpid:|0::/|\.service){0,60}") {
+        fn any_text_of_such_files_is_borne(text in r"([0-9]{1,3}| |\(|\)|:|/|\n|NSpid:|Uid:|0::/|\.slice|user@|\.service){0,60}") {
             let _ = (start_ticks(text.as_bytes()), numbers(text.as_bytes()), service(text.as_bytes()));
+            let _ = (has_terminal(text.as_bytes()), real_user(text.as_bytes()));
         }
     }
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Instant;
 
-use guardian_rules::fact::{Attribution, GatewayConfig, Listener};
+use guardian_rules::fact::{Attribution, GatewayConfig, Listener, Product};
 use guardian_rules::observation::Observation;
 
 use super::*;
@@ -237,7 +237,34 @@ async fn a_gateway_in_another_network_is_not_ours() {
     let mut probe = Gateway::default();
     let entries = probe.table.read(&BTreeSet::from([pid]), &BTreeSet::new()).unwrap();
     let entry = entries.into_iter().find(|entry| entry.process.pid == pid).unwrap();
-    assert!(probe.candidate(entry.clone(), BTreeSet::new(), None).is_none());
-    let holder = probe.candidate(entry, BTreeSet::from([18789]), None).unwrap();
+    assert!(probe.candidate(entry.clone(), BTreeSet::new(), &Family::new()).is_none());
+    let holder = probe.candidate(entry, BTreeSet::from([18789]), &Family::new()).unwrap();
     assert_eq!(holder.network, Some("it lives in another network and listens in this one"));
+}
+
+#[test]
+fn the_services_own_is_what_its_manager_started_and_not_what_was_typed_within_it() {
+    for (above, terminal, own) in [
+        (&["systemd"][..], false, true),
+        (&["systemd"], true, true),
+        (&["sh", "systemd"], false, true),
+        (&["sh", "npm exec opencla", "sh", "systemd"], false, true),
+        (&["sh", "cron", "systemd"], false, false),
+        (&["bash", "node", "systemd"], true, false),
+        (&["bash", "gnome-terminal-", "systemd"], false, false),
+        (&["sh", "sh"], false, false),
+        (&[], false, false),
+    ] {
+        assert_eq!(is_supervised(above, || terminal), own, "{above:?}");
+    }
+}
+
+#[test]
+fn the_unit_that_the_kernel_knows_comes_before_what_the_environment_says() {
+    let claim = |name: &str| Service { name: name.to_owned(), manager: Manager::User(7) };
+    let environment = Environment::parse(b"OPENCLAW_SYSTEMD_UNIT=dbus.service\0");
+    let of_kernel = Some(claim("openclaw-gateway.service"));
+    assert_eq!(service(of_kernel.clone(), Some(&environment), Some(7), None), of_kernel);
+    assert_eq!(service(None, Some(&environment), Some(7), None), Some(claim("dbus.service")));
+    assert_eq!(service(None, None, Some(7), None), None);
 }

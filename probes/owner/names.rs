@@ -63,6 +63,7 @@ struct Names {
     gateway: Vec<String>,
     client: Vec<String>,
     package: String,
+    labels: Vec<String>,
 }
 
 impl Roles {
@@ -113,12 +114,22 @@ impl Roles {
         matches_any(&self.interpreters, program)
     }
 
-    /// The product after which a service is named.
+    /// The product after which a gateway's unit is named: `clawdbot-gateway-work.service`.
     pub(super) fn product_of_service(&self, unit: &str) -> Option<Product> {
-        self.products
-            .iter()
-            .find(|names| names.gateway.iter().any(|title| unit.starts_with(title.as_str())))
-            .map(|names| names.product)
+        let named = |title: &String| {
+            unit.strip_prefix(title.as_str()).is_some_and(|rest| rest.starts_with(['-', '.', '@']))
+        };
+        self.products.iter().find(|names| names.gateway.iter().any(named)).map(|names| names.product)
+    }
+
+    /// The product after which a gateway's job of launchd is named. A node's job is none.
+    pub(super) fn product_of_label(&self, label: &str) -> Option<Product> {
+        let named = |domain: &String| {
+            label
+                .strip_prefix(domain.as_str())
+                .is_some_and(|rest| !rest.is_empty() && rest != "node" && !rest.starts_with("node."))
+        };
+        self.products.iter().find(|names| names.labels.iter().any(named)).map(|names| names.product)
     }
 
     /// The product that goes by this title.

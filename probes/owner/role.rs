@@ -140,6 +140,22 @@ pub fn product_of_service(unit: &str) -> Option<Product> {
     ROLES.product_of_service(unit)
 }
 
+/// The product after which a job of launchd is named: `ai.openclaw.gateway`, `ai.openclaw.work`.
+#[must_use]
+pub fn product_of_label(label: &str) -> Option<Product> {
+    ROLES.product_of_label(label)
+}
+
+/// Whether a supervisor may start a gateway by way of a program with this short name: a shell, a
+/// JavaScript runtime, or what fetches packages for one.
+#[must_use]
+pub fn may_wrap(name: &str) -> bool {
+    const FETCH: [&str; 4] = ["npm", "npx", "pnpm", "yarn"];
+    const SHELLS: [&str; 5] = ["sh", "bash", "dash", "zsh", "ash"];
+    let first = name.split(' ').next().unwrap_or_default();
+    SHELLS.contains(&name) || FETCH.contains(&first) || ROLES.of(name) == Some(Role::Runtime)
+}
+
 /// Whether a relay may go by this short name, or run under it: a process worth a closer look.
 #[must_use]
 pub fn may_relay(name: &str) -> bool {

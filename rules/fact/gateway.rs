@@ -39,12 +39,41 @@ pub struct GatewayProcess {
     pub product: Option<Product>,
     /// What was seen, one short sentence each: "its title is openclaw-gateway".
     pub marks: Vec<String>,
-    /// The supervisor's label or unit, if the process shows one.
-    pub service: Option<String>,
+    /// The supervisor that starts it, as the process shows it. A claim: whoever starts a process
+    /// chooses what it shows, so nothing is done to a service before its supervisor has confirmed it.
+    pub service: Option<Service>,
     /// Its configuration file.
     pub config: ConfigFile,
     /// State folder, configuration and credentials, as the file system shows them.
     pub private_paths: Vec<PrivatePath>,
+}
+
+/// A service by which a supervisor starts a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Service {
+    /// The systemd unit or launchd label.
+    pub name: String,
+    /// Whose it is.
+    pub manager: Manager,
+}
+
+/// Who runs a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Manager {
+    /// The system's supervisor.
+    System,
+    /// The supervisor of a user, by number.
+    User(u32),
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.manager {
+            Manager::System => f.write_str(&self.name),
+            Manager::User(uid) => write!(f, "{} of user {uid}", self.name),
+        }
+    }
 }
 
 /// A configuration file and what could be read of it.

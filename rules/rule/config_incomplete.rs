@@ -33,24 +33,47 @@ fn of_gateway(rule: &Rule, scene: &Scene<'_>, gateway: &Gateway, process: &Gatew
         Some(path) => path.display().to_string(),
         None => scene.name_of(process.pid),
     };
-    match &process.config.state {
+    let mut findings = of_file(rule, scene, &process.config.state, &subject);
+    if let ConfigState::Read(config) = &process.config.state {
+        findings.extend(unset_auth(rule, (gateway.product, gateway.access), config, &subject));
+    }
+    findings
+}
+
+/// What a configuration says by itself, whoever runs by it.
+fn of_file(rule: &Rule, scene: &Scene<'_>, state: &ConfigState, subject: &String) -> Vec<Finding> {
+    match state {
         ConfigState::Read(config) => {
             let mut findings: Vec<Finding> =
-                exposures(scene, config).into_iter().map(|why| rule.yes(&subject, vec![why])).collect();
-            findings.extend(bind(rule, scene, config, &subject));
-            findings.extend(unset_auth(rule, gateway, config, &subject));
+                exposures(scene, config).into_iter().map(|why| rule.yes(subject, vec![why])).collect();
+            findings.extend(bind(rule, scene, config, subject));
             findings.extend(
                 weakenings(config)
                     .into_iter()
-                    .map(|why| Finding { severity: Severity::Warning, ..rule.yes(&subject, vec![why]) }),
+                    .map(|why| Finding { severity: Severity::Warning, ..rule.yes(subject, vec![why]) }),
             );
             findings
         }
         ConfigState::Absent => Vec::new(),
         ConfigState::Unreadable(why) => {
-            vec![rule.unknown(&subject, vec![format!("the configuration could not be read ({why})")])]
+            vec![rule.unknown(subject, vec![format!("the configuration could not be read ({why})")])]
         }
     }
+}
+
+/// What a configuration would expose at the next start of its gateway, while none runs by it.
+pub(crate) fn at_next_start(
+    rule: &Rule,
+    scene: &Scene<'_>,
+    product: Option<Product>,
+    state: &ConfigState,
+    subject: &String,
+) -> Vec<Finding> {
+    let mut findings = of_file(rule, scene, state, subject);
+    if let ConfigState::Read(config) = state {
+        findings.extend(unset_auth(rule, (product, AccessSummary::Unknown), config, subject));
+    }
+    findings
 }
 
 /// Where the next start will bind.
@@ -92,12 +115,17 @@ fn bind(rule: &Rule, scene: &Scene<'_>, config: &GatewayConfig, subject: &String
 
 /// Only 2026.1.24 and older take no setting for no authentication; a secret may also come from the
 /// environment, so the live answer decides.
-fn unset_auth(rule: &Rule, gateway: &Gateway, config: &GatewayConfig, subject: &String) -> Option<Finding> {
-    if config.auth_mode.is_some() || config.has_secret || gateway.product != Some(Product::Clawdbot) {
+fn unset_auth(
+    rule: &Rule,
+    (product, access): (Option<Product>, AccessSummary),
+    config: &GatewayConfig,
+    subject: &String,
+) -> Option<Finding> {
+    if config.auth_mode.is_some() || config.has_secret || product != Some(Product::Clawdbot) {
         return None;
     }
     let unset = "no gateway.auth is set, and this version takes that for no authentication";
-    match gateway.access {
+    match access {
         AccessSummary::Required => None,
         AccessSummary::Open => Some(rule.yes(subject, vec![unset.to_owned()])),
         AccessSummary::Unknown => {

@@ -252,3 +252,45 @@ fn two_gateways_of_one_file_are_judged_by_what_each_answers() {
         .judged()
         .exposes(RULE, "/home/ana/shared.json");
 }
+
+/// What the rule says of a configuration while nothing runs by it.
+fn while_stopped(
+    product: Option<Product>,
+    change: impl FnOnce(&mut guardian_rules::fact::GatewayConfig),
+) -> Vec<guardian_rules::finding::Finding> {
+    let host = host();
+    let snapshot = host.snapshot();
+    let mut config = sound_config();
+    change(&mut config);
+    guardian_rules::catalog::configuration_at_next_start(
+        &guardian_rules::scene::Scene::new(&host.policy, &snapshot),
+        product,
+        &ConfigState::Read(config),
+        "/home/ana/.openclaw/openclaw.json",
+    )
+}
+
+#[test]
+fn a_sound_configuration_of_a_stopped_gateway_is_nothing() {
+    assert_eq!(while_stopped(Some(Product::Openclaw), |_| {}), []);
+}
+
+#[test]
+fn a_stopped_gateway_that_would_bind_to_the_lan_is_told_before_it_starts() {
+    let findings = while_stopped(None, |it| it.bind = Some("lan".to_owned()));
+    assert!(findings.iter().any(|it| it.evidence[0].contains("gateway.bind")), "{findings:#?}");
+}
+
+#[test]
+fn whether_a_stopped_gateway_of_2026_1_24_has_a_secret_in_its_environment_is_unknown() {
+    let unset = |it: &mut guardian_rules::fact::GatewayConfig| {
+        it.auth_mode = None;
+        it.has_secret = false;
+    };
+    let findings = while_stopped(Some(Product::Clawdbot), unset);
+    assert!(
+        findings.iter().all(|it| it.answer == guardian_rules::finding::Answer::Unknown)
+            && !findings.is_empty()
+    );
+    assert_eq!(while_stopped(Some(Product::Openclaw), unset), []);
+}

@@ -20,6 +20,7 @@ mod panel_republished;
 mod probe_blind;
 mod properties;
 mod reachable_beyond_allowed;
+mod revived_while_open;
 mod secrets_readable;
 mod side_door_open;
 mod verdict;

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::{Failure, answer, answer_json};
 use crate::config::Config;
 use crate::exit;
+use crate::notify::Ways;
 
 /// The options of `guardian config`.
 #[derive(Debug, Args)]
@@ -34,6 +35,7 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>) -> Result<u8, Fai
     match &arguments.action {
         Action::Check { file } => {
             let config = Config::load(file.as_deref().or(named))?;
+            Ways::of(&config.settings.notify)?;
             answer(&match &config.source {
                 Some(path) => format!("{} can be used.\n", path.display()),
                 None => "There is no policy file; the defaults are used.\n".to_owned(),

@@ -4,16 +4,15 @@
 //! or that others may write, is refused.
 
 use std::env;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use nix::unistd::Uid;
 
+use crate::sys::trusted::{self, TrustError};
+
 /// The largest file that is read, in bytes.
-const LIMIT: u64 = 256 * 1024;
+pub(crate) const LIMIT: u64 = 256 * 1024;
 
 /// A configuration file's path and text.
 #[derive(Debug)]
@@ -27,43 +26,52 @@ pub(crate) struct Source {
 /// Why a file cannot be taken for configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
-    /// It cannot be opened or read.
-    #[error("the configuration {path} cannot be read")]
-    Unreadable {
+    /// It cannot be read, or somebody else could have written it.
+    #[error("the configuration cannot be used")]
+    Untrusted(#[from] TrustError),
+    /// It is not text.
+    #[error("the configuration {path} is not text in UTF-8")]
+    NotText {
         path: String,
         #[source]
-        cause: io::Error,
+        cause: std::string::FromUtf8Error,
     },
-    /// It is not a plain file.
-    #[error("the configuration {path} is not a plain file (links are not followed)")]
-    NotAFile { path: String },
-    /// It is too long.
-    #[error("the configuration {path} is longer than {LIMIT} bytes")]
-    TooLong { path: String },
-    /// Somebody else owns it.
-    #[error(
-        "the configuration {path} belongs to user {uid}, who could change it; type: chown {expected} {path}"
-    )]
-    Owner { path: String, uid: u32, expected: u32 },
-    /// Others may write it.
-    #[error("the configuration {path} can be written by others (mode {mode:03o}); type: chmod go-w {path}")]
-    Writable { path: String, mode: u32 },
+}
+
+impl SourceError {
+    /// There is no such file.
+    fn is_missing(&self) -> bool {
+        matches!(self, Self::Untrusted(failure)
+            if failure.is_absent() || failure.is(io::ErrorKind::NotADirectory))
+    }
 }
 
 /// Reads the configuration file that applies; `None` if none was named and none is there.
 pub(super) fn find(named: Option<&Path>) -> Result<Option<Source>, SourceError> {
-    let named = named.map(Path::to_owned).or_else(|| env::var_os("GUARDIAN_CONFIG").map(PathBuf::from));
-    if let Some(path) = named {
+    if let Some(path) = named_path(named) {
         return read(&path).map(Some);
     }
     for path in usual_places() {
         match read(&path) {
-            Err(SourceError::Unreadable { cause, .. })
-                if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(missing) if missing.is_missing() => {}
             other => return other.map(Some),
         }
     }
     Ok(None)
+}
+
+/// The same; where there is none, the place where it is looked for first, and no text.
+pub(super) fn find_or_new(named: Option<&Path>) -> Result<Source, SourceError> {
+    let found = match find(named) {
+        Err(missing) if missing.is_missing() => None,
+        other => other?,
+    };
+    let new = || named_path(named).or_else(|| usual_places().into_iter().next()).unwrap_or_default();
+    Ok(found.unwrap_or_else(|| Source { path: new(), text: String::new() }))
+}
+
+fn named_path(named: Option<&Path>) -> Option<PathBuf> {
+    named.map(Path::to_owned).or_else(|| env::var_os("GUARDIAN_CONFIG").map(PathBuf::from))
 }
 
 /// The user's own file first, then the machine's. Root has only the machine's.
@@ -86,50 +94,15 @@ fn usual_places() -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Source, SourceError> {
-    let shown = path.display().to_string();
-    let unreadable = |cause| SourceError::Unreadable { path: shown.clone(), cause };
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).bits())
-        .open(path);
-    let mut file: File = match opened {
-        Ok(file) => file,
-        // What O_NOFOLLOW says of a link.
-        Err(cause) if cause.raw_os_error() == Some(nix::Error::ELOOP as i32) => {
-            return Err(SourceError::NotAFile { path: shown });
-        }
-        Err(cause) => return Err(unreadable(cause)),
-    };
-    let of_file = file.metadata().map_err(unreadable)?;
-    if !of_file.is_file() {
-        return Err(SourceError::NotAFile { path: shown });
-    }
-    trust(path, &of_file)?;
+    let bytes = trusted::read_bounded(path, LIMIT)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    trust(folder, &folder.metadata().map_err(unreadable)?)?;
-    let mut text = String::new();
-    let read = Read::by_ref(&mut file).take(LIMIT + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if read as u64 > LIMIT {
-        return Err(SourceError::TooLong { path: shown });
-    }
+    let of_folder = folder
+        .metadata()
+        .map_err(|cause| TrustError::Unreadable { path: folder.display().to_string(), cause })?;
+    trusted::judge(folder, &of_folder)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|cause| SourceError::NotText { path: path.display().to_string(), cause })?;
     Ok(Source { path: path.to_owned(), text })
-}
-
-/// Owned by root or by whoever runs this, and not writable by others; in a folder with the sticky
-/// bit others may add files but not replace this one.
-fn trust(path: &Path, metadata: &Metadata) -> Result<(), SourceError> {
-    const WRITABLE: u32 = 0o022;
-    const STICKY: u32 = 0o1000;
-    let shown = path.display().to_string();
-    let user = Uid::effective().as_raw();
-    if metadata.uid() != 0 && metadata.uid() != user {
-        return Err(SourceError::Owner { path: shown, uid: metadata.uid(), expected: user });
-    }
-    let sticky_folder = metadata.is_dir() && metadata.mode() & STICKY != 0;
-    if metadata.mode() & WRITABLE != 0 && !sticky_folder {
-        return Err(SourceError::Writable { path: shown, mode: metadata.mode() & 0o777 });
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -157,7 +130,10 @@ mod tests {
     fn a_file_that_others_may_write_is_refused() {
         for mode in [0o664, 0o646] {
             let (_folder, path) = written(mode);
-            assert!(matches!(read(&path), Err(SourceError::Writable { .. })), "{mode:o}");
+            assert!(
+                matches!(read(&path), Err(SourceError::Untrusted(TrustError::Writable { .. }))),
+                "{mode:o}"
+            );
         }
     }
 
@@ -165,7 +141,7 @@ mod tests {
     fn a_folder_that_others_may_write_is_refused_unless_it_is_sticky() {
         let (folder, path) = written(0o600);
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(read(&path), Err(SourceError::Writable { .. })));
+        assert!(matches!(read(&path), Err(SourceError::Untrusted(TrustError::Writable { .. }))));
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
         assert!(read(&path).is_ok());
     }
@@ -175,17 +151,17 @@ mod tests {
         let (folder, path) = written(0o600);
         let link = folder.path().join("link.toml");
         symlink(&path, &link).unwrap();
-        assert!(matches!(read(&link), Err(SourceError::NotAFile { .. })));
+        assert!(matches!(read(&link), Err(SourceError::Untrusted(TrustError::NotAFile { .. }))));
         let pipe = folder.path().join("pipe.toml");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
-        assert!(matches!(read(&pipe), Err(SourceError::NotAFile { .. })));
+        assert!(matches!(read(&pipe), Err(SourceError::Untrusted(TrustError::NotAFile { .. }))));
     }
 
     #[test]
     fn a_file_that_was_named_must_exist() {
         assert!(matches!(
             find(Some(Path::new("/nonexistent/guardian.toml"))),
-            Err(SourceError::Unreadable { .. })
+            Err(SourceError::Untrusted(TrustError::Unreadable { .. }))
         ));
     }
 
@@ -193,6 +169,6 @@ mod tests {
     fn a_file_without_end_is_not_read() {
         let (_folder, path) = written(0o600);
         fs::write(&path, vec![b'#'; usize::try_from(LIMIT).unwrap() + 1]).unwrap();
-        assert!(matches!(read(&path), Err(SourceError::TooLong { .. })));
+        assert!(matches!(read(&path), Err(SourceError::Untrusted(TrustError::TooLong { .. }))));
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -39,7 +39,7 @@ impl User {
     }
 
     /// As `host.sh` numbers them.
-    fn id(self) -> u32 {
+    pub(crate) fn id(self) -> u32 {
         match self {
             Self::Root => 0,
             Self::Ana => 4001,
@@ -59,23 +59,47 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new() -> Self {
-        let mut leader = Command::new("unshare")
+        let mut unshare = Command::new("unshare");
+        unshare
             .args(["--net", "--pid", "--mount", "--uts", "--ipc", "--fork", "--kill-child=SIGKILL"])
             .args(["--mount-proc", "--", "bash"])
-            .arg(ready::scripts().join("host.sh"))
+            .arg(ready::scripts().join("host.sh"));
+        Self::furnished(&mut unshare).expect("host.sh furnishes a host")
+    }
+
+    /// A host whose first process is a real systemd; or why there can be none here. It has no
+    /// gateways of the cache.
+    pub(crate) fn with_systemd() -> Result<Self, String> {
+        let mut script = Command::new("bash");
+        let host = Self::furnished(script.arg(ready::scripts().join("systemd.sh")))?;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(30) {
+            let mut asked = Self::command("systemctl");
+            asked.args(["--quiet", "is-active", "basic.target"]).stderr(Stdio::null());
+            if host.spawn(User::Root, &mut asked).wait().unwrap().success() {
+                return Ok(host);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Err("systemd does not come up in namespaces".to_owned())
+    }
+
+    /// Starts a leader and waits until its host is furnished.
+    fn furnished(leader: &mut Command) -> Result<Self, String> {
+        let mut leader = leader
             .env("LAB_CACHE", ready::cache())
             .env("LAB_SCRIPTS", ready::scripts())
             .env("LAB_GUARDIAN", env!("CARGO_BIN_EXE_guardian"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("unshare runs");
+            .map_err(|failed| format!("{leader:?}: {failed}"))?;
         let alive = leader.stdin.take();
         let mut said = String::new();
         let stdout = leader.stdout.take().expect("it is piped");
         BufReader::new(stdout).read_line(&mut said).unwrap();
-        assert_eq!(said.trim(), "ready", "host.sh failed");
-        Self { leader, alive }
+        let host = Self { leader, alive };
+        if said.trim() == "ready" { Ok(host) } else { Err("a host cannot be furnished".to_owned()) }
     }
 
     /// A command for this host: nothing of the environment but a path and a language.
@@ -123,7 +147,7 @@ impl Host {
         if user != User::Root {
             command.uid(user.id()).gid(user.id());
         }
-        self.within(&["net", "uts", "ipc", "mnt", "pid_for_children"], || command.spawn())
+        self.within(&["net", "uts", "ipc", "cgroup", "mnt", "pid_for_children"], || command.spawn())
             .unwrap_or_else(|failed| panic!("{command:?}: {failed}"))
     }
 
@@ -133,6 +157,11 @@ impl Host {
         stream.set_read_timeout(Some(Duration::from_secs(15)))?;
         stream.set_write_timeout(Some(Duration::from_secs(15)))?;
         Ok(stream)
+    }
+
+    /// Whether a connection to an address comes about, as seen from this host; at once or not at all.
+    pub(crate) fn reaches(&self, to: SocketAddr) -> bool {
+        self.within(&["net"], || TcpStream::connect_timeout(&to, Duration::from_millis(300)).is_ok())
     }
 
     /// Something on this port waits for connections. Asking the kernel leaves an idle forwarder idle.

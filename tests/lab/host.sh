@@ -7,7 +7,13 @@
 #
 # LAB_CACHE, LAB_SCRIPTS and LAB_GUARDIAN say where the gateways, this folder and the program are;
 # they appear as /mnt/cache, /mnt/scripts and /mnt/bin/guardian, readable for every user of the host.
+# With LAB_SYSTEMD it becomes a systemd instead of waiting; see `systemd.sh`, which starts it then.
 set -euo pipefail
+
+if [ -n "${LAB_SYSTEMD:-}" ]; then
+  source "$LAB_SCRIPTS/systemd.sh"
+  own_root
+fi
 
 mount -t tmpfs -o mode=755 tmpfs /mnt
 mkdir -p /mnt/{cache,scripts,bin,etc,lab}
@@ -46,5 +52,6 @@ echo 0 >/proc/sys/net/ipv6/conf/all/accept_dad
 echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
 ip link set lo up
 
+[ -z "${LAB_SYSTEMD:-}" ] || become
 echo ready
 while read -r _; do :; done

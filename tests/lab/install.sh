@@ -20,6 +20,8 @@ tools=(
   ip:iproute2 nft:nftables nginx:nginx-light socat:socat jq:jq openssl:openssl lsof:lsof curl:curl
   sshd:openssh-server ssh:openssh-client redis-server:redis-server
   unshare:util-linux python3:python3
+  # A desktop: a display without a screen, a bus, a service that shows notifications, and a look at it.
+  Xvfb:xvfb dbus-daemon:dbus-daemon dunst:dunst busctl:systemd
   # The compiler and the fuzzing runtime want a C and a C++ compiler.
   cc:gcc c++:g++
 )
@@ -37,6 +39,8 @@ missing_packages() {
   done
   "$python" -c 'import ensurepip' 2>/dev/null || echo python3-venv
   [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+  # It is on no path.
+  [ -x /lib/systemd/systemd ] || echo systemd
 }
 
 install_packages() {

@@ -12,6 +12,8 @@
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod daemon;
+mod decoy;
 mod gateway;
 mod host;
 mod http;
@@ -27,11 +29,16 @@ mod blind;
 mod decoys;
 mod forwarded;
 mod harmless;
+mod holding;
 mod hostile;
 mod lan;
+mod notified;
 mod open;
 mod ordinary;
 mod republished;
 mod safe;
 mod side_door;
 mod speed;
+mod supervised;
+mod timing;
+mod trips;

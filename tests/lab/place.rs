@@ -30,7 +30,12 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let (host, outside) = (Host::new(), Host::new());
+        Self::around(Host::new())
+    }
+
+    /// The same network around a host that is there.
+    pub(crate) fn around(host: Host) -> Self {
+        let outside = Host::new();
         let ip = |host: &Host, line: &str| {
             let command: Vec<&str> = std::iter::once("ip").chain(line.split(' ')).collect();
             host.run(User::Root, &command);

@@ -42,6 +42,19 @@ pub(crate) fn cache() -> PathBuf {
     })
 }
 
+/// What only some kernels can give; `None` where this one cannot, which fails if the lab is required.
+pub(crate) fn given<T>(what: Result<T, String>) -> Option<T> {
+    let required = env::var("GUARDIAN_LAB").is_ok_and(|wish| wish == "required");
+    match what {
+        Ok(given) => Some(given),
+        Err(missing) if required => panic!("the lab is required, and cannot run: {missing}"),
+        Err(missing) => {
+            skip(&missing);
+            None
+        }
+    }
+}
+
 fn possible() -> bool {
     static MISSING: OnceLock<Option<String>> = OnceLock::new();
     let wish = env::var("GUARDIAN_LAB").unwrap_or_default();

@@ -206,3 +206,35 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_unit_is_the_products_by_its_whole_name() {
+    for (unit, product) in [
+        ("openclaw-gateway.service", Some(Product::Openclaw)),
+        ("clawdbot-gateway-work.service", Some(Product::Clawdbot)),
+        ("openclaw-gateway@ana.service", Some(Product::Openclaw)),
+        ("openclaw-gatewayd.service", None),
+        ("openclaw-node.service", None),
+        ("dbus.service", None),
+        ("x-openclaw-gateway.service", None),
+    ] {
+        assert_eq!(product_of_service(unit), product, "{unit}");
+    }
+}
+
+#[test]
+fn a_label_is_the_products_unless_it_is_a_nodes() {
+    for (label, product) in [
+        ("ai.openclaw.gateway", Some(Product::Openclaw)),
+        ("ai.openclaw.work", Some(Product::Openclaw)),
+        ("com.clawdbot.gateway", Some(Product::Clawdbot)),
+        ("com.steipete.clawdbot.gateway", Some(Product::Clawdbot)),
+        ("bot.molt.gateway", Some(Product::Moltbot)),
+        ("ai.openclaw.node", None),
+        ("ai.openclaw.", None),
+        ("com.apple.WindowServer", None),
+        ("xai.openclaw.gateway", None),
+    ] {
+        assert_eq!(product_of_label(label), product, "{label}");
+    }
+}

@@ -3,7 +3,7 @@
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{
     Access, AccessAnswer, Attribution, Flow, HandshakeAnswer, InterfaceAddress, Listener, Origin,
-    PanelAnswer, Peer, ReachAnswer, Reached, Role, SideDoor, Tailscale, Transport, Witness,
+    PanelAnswer, Peer, ReachAnswer, Reached, Role, SideDoor, Stopped, Tailscale, Transport, Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -32,9 +32,11 @@ pub(super) fn world() -> impl Strategy<Value = World> {
         2 => incoherent(),
     ];
     let lost = prop_oneof![4 => Just(Vec::new()), 1 => subsequence(&ProbeId::ALL[..], 0..=3)];
-    (whole, lost, any::<bool>()).prop_map(|(world, lost, with_memory)| World {
+    // Sometimes the breaker has put down what ran before.
+    let stopped = option::weighted(0.05, Just(Stopped::default()));
+    (whole, lost, any::<bool>(), stopped).prop_map(|(world, lost, with_memory, stopped)| World {
         policy: world.policy,
-        snapshot: lost.into_iter().fold(world.snapshot, |snapshot, probe| {
+        snapshot: lost.into_iter().fold(Snapshot { stopped, ..world.snapshot }, |snapshot, probe| {
             if with_memory { blinded(snapshot, probe) } else { removed(snapshot, probe) }
         }),
     })

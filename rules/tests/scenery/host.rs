@@ -168,6 +168,7 @@ pub(crate) fn snapshot_of(
         access: Observation::Seen(access),
         handshake: Observation::Seen(handshake),
         peers: Observation::Seen(peers),
+        stopped: None,
     };
     let reach = gateway_ports(policy, &snapshot)
         .into_iter()

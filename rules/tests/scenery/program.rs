@@ -2,8 +2,8 @@
 
 use guardian_rules::blindness::Blindness;
 use guardian_rules::fact::{
-    Attribution, ConfigFile, ConfigState, Flow, GatewayConfig, GatewayProcess, Listener, PrivatePath,
-    Process, Product, Role, Route, RouteSource,
+    Attribution, ConfigFile, ConfigState, Flow, GatewayConfig, GatewayProcess, Listener, Manager,
+    PrivatePath, Process, Product, Role, Route, RouteSource, Service,
 };
 
 use super::{Manner, at};
@@ -55,7 +55,7 @@ pub(crate) fn gateway(pid: u32) -> Program {
         pid,
         product: Some(Product::Openclaw),
         marks: vec!["its title is openclaw-gateway".to_owned()],
-        service: Some("openclaw-gateway.service".to_owned()),
+        service: Some(Service { name: "openclaw-gateway.service".to_owned(), manager: Manager::User(1000) }),
         config: ConfigFile {
             path: Some(format!("/home/ana/.openclaw-{pid}/openclaw.json").into()),
             state: ConfigState::Read(sound_config()),

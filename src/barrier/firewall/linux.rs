@@ -1,0 +1,115 @@
+//! nftables through `nft`, and sockets through `ss`.
+
+use std::collections::BTreeSet;
+
+use super::nft::{self, shown, shown::Shown};
+use super::wall::Wall;
+use super::{FirewallError, own_addresses, sockets};
+use crate::barrier::Held;
+use crate::sys::command::{CommandError, Tool};
+
+#[cfg(test)]
+mod tests;
+
+/// What was raised last, as the kernel showed it.
+#[derive(Debug, Default)]
+pub(super) struct Firewall(Option<Shown>);
+
+/// What our table is like.
+enum Table {
+    Absent,
+    Present(Shown),
+}
+
+pub(super) async fn usable() -> Result<(), FirewallError> {
+    let failed = failed("nft or the kernel would not take guardian's rules");
+    nft::check(&nft::ruleset(&Wall::sample())).run().await.map_err(failed)?;
+    Ok(())
+}
+
+impl Firewall {
+    /// The kernel keeps nothing for us that has to be given back.
+    pub(super) fn resumed(_: Option<String>) -> Self {
+        Self::default()
+    }
+
+    pub(super) async fn raise(&mut self, wall: &Wall) -> Result<(), FirewallError> {
+        let commands = nft::ruleset(wall);
+        nft::apply(&commands).run().await.map_err(failed("guardian's rules could not be put up"))?;
+        self.0 = None;
+        match look().await? {
+            Table::Present(shown) if shown.is_of(&commands) => self.0 = Some(shown),
+            Table::Present(_) => {
+                return Err(FirewallError::Otherwise("somebody has changed guardian's table"));
+            }
+            Table::Absent => return Err(FirewallError::Otherwise("guardian's table is gone again")),
+        }
+        Ok(())
+    }
+
+    pub(super) async fn standing(&self) -> Held {
+        let Some(raised) = &self.0 else { return Held::No };
+        match look().await {
+            Ok(Table::Present(shown)) if shown == *raised => Held::Yes,
+            Ok(_) => Held::No,
+            Err(_) => Held::Unknown,
+        }
+    }
+
+    pub(super) async fn lower(&mut self, _: Option<&str>) -> Result<(), FirewallError> {
+        let failed = failed("guardian's rules could not be taken away");
+        nft::apply(&nft::removal()).run().await.map_err(failed)?;
+        self.0 = None;
+        Ok(())
+    }
+
+    #[expect(clippy::unused_self, reason = "pf has one")]
+    pub(super) fn token(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Reads our table.
+async fn look() -> Result<Table, FirewallError> {
+    match nft::list().run().await {
+        Ok(printed) => shown::read(&printed.stdout)
+            .map(Table::Present)
+            .map_err(|cause| FirewallError::Unreadable { program: "nft", cause: cause.into() }),
+        Err(CommandError::Failed { said, .. }) if said.contains("No such file or directory") => {
+            Ok(Table::Absent)
+        }
+        Err(cause) => Err(failed("guardian's rules could not be read back")(cause)),
+    }
+}
+
+pub(super) async fn cut(wall: &Wall) -> Result<(), FirewallError> {
+    let own = own_addresses()?;
+    let before = connections(&sockets::list(wall, &own)).await?;
+    if before.is_empty() {
+        return Ok(());
+    }
+    for tool in sockets::destroy(wall, &own) {
+        tool.run().await.map_err(failed("connections to the gateway could not be ended"))?;
+    }
+    // Those that are allowed may have connected again: only old ones count.
+    let after = connections(&sockets::list(wall, &own)).await?;
+    match before.intersection(&after).count() {
+        0 => Ok(()),
+        alive => Err(FirewallError::Alive(alive)),
+    }
+}
+
+async fn connections(tools: &[Tool]) -> Result<BTreeSet<sockets::Connection>, FirewallError> {
+    let mut all = BTreeSet::new();
+    for tool in tools {
+        let printed = tool.run().await.map_err(failed("connections to the gateway cannot be listed"))?;
+        let read = sockets::read(&printed.stdout)
+            .map_err(|cause| FirewallError::Unreadable { program: "ss", cause: cause.into() })?;
+        all.extend(read);
+    }
+    Ok(all)
+}
+
+fn failed(what: &'static str) -> impl FnOnce(CommandError) -> FirewallError {
+    move |cause| FirewallError::Command { what, cause }
+}

@@ -1,0 +1,144 @@
+//! Connections that are there already, and those that the gateway makes.
+
+use std::collections::BTreeSet;
+
+use super::lab::{LAN, LAN6, PORT, VPN, as_user, carries, connect, ended, lab, listen, reaches};
+use super::{ANA, BOB, generous, raised, wall};
+use crate::barrier::firewall::Firewall;
+use crate::barrier::firewall::wall::{Stance, Wall};
+
+#[test]
+fn a_block_ends_live_connections_even_if_they_cannot_be_destroyed() {
+    lab(|lab| {
+        let gateway = listen(PORT);
+        for address in ["127.0.0.1", "::1", LAN] {
+            let dial = || connect(address, PORT).unwrap();
+            let (mut local, mut far) = (dial(), None);
+            let mut served = vec![gateway.accept().unwrap().0];
+            if address == LAN {
+                far = Some(lab.far(dial));
+                served.push(gateway.accept().unwrap().0);
+            }
+            assert!(carries(&mut local, &mut served[0]));
+            let mut firewall = raised(lab, &wall(Stance::Block));
+            // The gateway's own next word ends it, or that of the client.
+            assert!(!carries(&mut served[0], &mut local), "{address}");
+            assert!(!carries(&mut local, &mut served[0]) && ended(&mut local), "{address}");
+            if let Some(far) = &mut far {
+                assert!(!carries(&mut served[1], far) && !carries(far, &mut served[1]));
+                assert!(ended(far) && ended(&mut served[1]));
+            }
+            lab.run(firewall.lower()).unwrap();
+        }
+    });
+}
+
+#[test]
+fn connections_are_cut_at_both_ends_and_no_others() {
+    lab(|lab| {
+        let (gateway, web) = (listen(PORT), listen(8080));
+        let firewall = raised(lab, &generous(Stance::Seal));
+        let mut ends = Vec::new();
+        for address in ["127.0.0.1", "::1"] {
+            ends.push(connect(address, PORT).unwrap());
+            ends.push(gateway.accept().unwrap().0);
+        }
+        for address in [LAN, LAN6, VPN] {
+            ends.push(lab.far(|| connect(address, PORT)).unwrap());
+            ends.push(gateway.accept().unwrap().0);
+        }
+        let mut other = connect("127.0.0.1", 8080).unwrap();
+        let mut others = web.accept().unwrap().0;
+        let theirs = lab.far(|| listen(PORT));
+        let mut asked = connect("10.9.0.2", PORT).unwrap();
+
+        lab.run(firewall.cut(&wall(Stance::Block))).unwrap();
+        for (index, end) in ends.iter_mut().enumerate() {
+            assert!(ended(end), "end {index}");
+        }
+        assert!(carries(&mut other, &mut others));
+        assert!(carries(&mut asked, &mut theirs.accept().unwrap().0), "the gateway of another host");
+        assert!(reaches("127.0.0.1", PORT), "whoever is allowed comes again");
+    });
+}
+
+fn at(ports: BTreeSet<u16>) -> Wall {
+    Wall { ports, ..wall(Stance::Block) }
+}
+
+#[test]
+fn cutting_nothing_and_a_thousand_ports_is_no_failure() {
+    lab(|lab| {
+        let gateway = listen(PORT);
+        let mut client = connect("127.0.0.1", PORT).unwrap();
+        let _served = gateway.accept().unwrap().0;
+        lab.run(Firewall::new().cut(&at(BTreeSet::new()))).unwrap();
+        lab.run(Firewall::new().cut(&at((1000..2000).collect()))).unwrap();
+        lab.run(Firewall::new().cut(&at((18000..19000).collect()))).unwrap();
+        assert!(ended(&mut client));
+    });
+}
+
+#[test]
+fn what_the_gateway_asks_of_others_is_not_touched() {
+    lab(|lab| {
+        let theirs = lab.far(|| listen(443));
+        let local = listen(443);
+        let _firewall = raised(lab, &Wall { gateway_user: Some(ANA), ..wall(Stance::Block) });
+        for (address, listener) in [("10.9.0.2", &theirs), ("fd09::2", &theirs), ("127.0.0.1", &local)] {
+            let mut asked = as_user(ANA, || connect(address, 443)).unwrap();
+            let mut answers = listener.accept().unwrap().0;
+            assert!(carries(&mut asked, &mut answers) && carries(&mut answers, &mut asked), "{address}");
+        }
+    });
+}
+
+#[test]
+fn on_a_shared_port_the_gateways_place_is_held_and_nobody_elses() {
+    lab(|lab| {
+        for (theirs, innocents) in [("127.0.0.2", "127.0.0.1"), ("::1", "127.0.0.1"), ("127.0.0.1", "::1")] {
+            let bind = |address: &str| {
+                let address: std::net::IpAddr = address.parse().unwrap();
+                std::net::TcpListener::bind((address, PORT)).unwrap()
+            };
+            let (gateway, innocent) = (bind(theirs), bind(innocents));
+            let dial = |address: &'static str| as_user(BOB, move || connect(address, PORT));
+            let mut held = (dial(theirs).unwrap(), gateway.accept().unwrap().0);
+            let mut others = (dial(innocents).unwrap(), innocent.accept().unwrap().0);
+            let door = std::net::SocketAddr::new(theirs.parse().unwrap(), PORT);
+            let mut shared = Wall {
+                ports: BTreeSet::new(),
+                doors: BTreeSet::from([door]),
+                local_users: Some(BTreeSet::from([ANA])),
+                ..wall(Stance::Seal)
+            };
+            let mut firewall = raised(lab, &shared);
+            assert!(dial(theirs).is_err(), "the seal admits ana alone at {theirs}");
+            assert!(as_user(ANA, move || connect(theirs, PORT)).is_ok());
+            assert!(dial(innocents).is_ok(), "{innocents}");
+            shared.stance = Stance::Block;
+            lab.run(firewall.raise(&shared)).unwrap();
+            lab.run(firewall.cut(&shared)).unwrap();
+            assert!(as_user(ANA, move || connect(theirs, PORT)).is_err(), "{theirs}");
+            assert!(ended(&mut held.0) && ended(&mut held.1));
+            assert!(dial(innocents).is_ok(), "{innocents}");
+            assert!(carries(&mut others.0, &mut others.1) && carries(&mut others.1, &mut others.0));
+            lab.run(firewall.lower()).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_wildcard_of_one_family_holds_none_of_the_other() {
+    lab(|lab| {
+        let _listener = listen(PORT);
+        for (door, held, free) in [("0.0.0.0", LAN, LAN6), ("::", LAN6, LAN)] {
+            let door = std::net::SocketAddr::new(door.parse().unwrap(), PORT);
+            let wall = Wall { ports: BTreeSet::new(), doors: BTreeSet::from([door]), ..wall(Stance::Seal) };
+            let mut firewall = raised(lab, &wall);
+            assert!(!lab.far_reaches(held, PORT), "{held}");
+            assert!(lab.far_reaches(free, PORT), "{free}");
+            lab.run(firewall.lower()).unwrap();
+        }
+    });
+}

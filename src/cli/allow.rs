@@ -1,0 +1,133 @@
+//! `guardian allow`: writes an exception down, or lists those that there are.
+
+mod block;
+mod file;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args};
+use jiff::Timestamp;
+
+use super::{Failure, Folders, answer, answer_json, chain, done, runtime};
+use crate::config::{self, Config};
+use crate::control::ControlError;
+use crate::control::client::Client;
+use crate::control::protocol::Ask;
+use crate::exit;
+use crate::page::wrap;
+use crate::status::AllowanceStatus;
+use crate::status::page::second;
+use crate::sys::paths::Paths;
+
+pub(super) use block::AllowError;
+
+/// The options of `guardian allow`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("target").args(["network", "path"]).requires_all(["reason", "until"]))]
+pub(super) struct Arguments {
+    /// Addresses: `192.168.1.0/24`
+    #[arg(long, value_name = "NET")]
+    network: Option<String>,
+    /// A way of publishing: `tailscale-funnel`, `ngrok`, `cloudflared`, `container`
+    #[arg(long, value_name = "NAME")]
+    path: Option<String>,
+    /// Why, for whoever reads it later
+    #[arg(long, value_name = "TEXT", requires = "target")]
+    reason: Option<String>,
+    /// When it ends: `2026-12-31T00:00:00Z`, or a length of time from now, such as `2h` or `30d`
+    #[arg(long, value_name = "TIME", requires = "target")]
+    until: Option<String>,
+    /// Answer with JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {
+    let now = Timestamp::now();
+    let target = match (&arguments.network, &arguments.path) {
+        (Some(network), _) => ("network", network.as_str()),
+        (None, Some(path)) => ("path", path.as_str()),
+        (None, None) => return list(named, arguments.json, now),
+    };
+    // Clap wants both.
+    let (Some(reason), Some(until)) = (&arguments.reason, &arguments.until) else { return Ok(exit::USAGE) };
+    let until = block::until(until, now)?;
+    let (path, before) = Config::text(named)?;
+    // What is wrong already is said first, and not blamed on what is added.
+    let old = Config::of_text(&path, &before)?;
+    let added = block::check(target, reason, until, now)?;
+    let text = block::append(&before, target, reason, until);
+    if text.len() as u64 > config::LIMIT {
+        return Err(AllowError::TooLong(path).into());
+    }
+    let new = Config::of_text(&path, &text).map_err(|cause| AllowError::NotAppended { cause })?;
+    if !block::adds_only(&old, &new, &added) {
+        return Err(AllowError::Odd(path).into());
+    }
+    file::replace(&path, &before, &text)?;
+    let allowed = AllowanceStatus::from(&added);
+    if arguments.json {
+        answer_json(&allowed)?;
+    } else {
+        let (target, until) = (allowed.target(), second(until));
+        answer(&format!("{target} is allowed until {until}; it is written in {}.\n", path.display()))?;
+        for caution in new.cautions(now) {
+            answer(&format!("Mind: {caution}\n"))?;
+        }
+    }
+    runtime()?.block_on(reload(&folders.paths()?, &allowed, arguments.json))
+}
+
+/// Lets a running daemon read the policy again, and sees whether it did.
+async fn reload(paths: &Paths, allowed: &AllowanceStatus, quiet: bool) -> Result<u8, Failure> {
+    let say = |text: &str| if quiet { Ok(()) } else { answer(text) };
+    let client = match Client::connect(paths).await {
+        Ok(client) => client,
+        Err(ControlError::NoDaemon(_)) => {
+            say("No daemon is running; it holds from the next start on.\n")?;
+            return Ok(exit::OK);
+        }
+        Err(failed) => return Err(Failure::Failed(chain(&failed))),
+    };
+    done(client.ask(Ask::Reload).await?)?;
+    // The loop tells its new status a moment later.
+    for _ in 0..20 {
+        if client.status().await?.allowances.contains(allowed) {
+            say("The daemon knows it now.\n")?;
+            return Ok(exit::OK);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    Err(Failure::Failed("it goes by another policy file, and does not know this allowance".to_owned()))
+}
+
+fn list(named: Option<&Path>, json: bool, now: Timestamp) -> Result<u8, Failure> {
+    let config = Config::load(named)?;
+    let allowances: Vec<AllowanceStatus> =
+        config.settings.allowance.iter().map(AllowanceStatus::from).collect();
+    if json {
+        answer_json(&allowances)?;
+    } else {
+        answer(&listing(config.source.as_ref(), &allowances, now))?;
+    }
+    Ok(exit::OK)
+}
+
+fn listing(source: Option<&PathBuf>, allowances: &[AllowanceStatus], now: Timestamp) -> String {
+    let source = source.map_or_else(
+        || "there is no policy file".to_owned(),
+        |path| format!("written in {}", path.display()),
+    );
+    if allowances.is_empty() {
+        return format!("Nothing is allowed beside loopback and VPN ({source}).\n");
+    }
+    let mut text = format!("Allowed beside loopback and VPN ({source}):\n");
+    for allowance in allowances {
+        let word = if allowance.until > now { "until" } else { "no more, ended" };
+        let line = format!("{} {word} {}: {}", allowance.target(), second(allowance.until), allowance.reason);
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{}", wrap(&line, 2));
+    }
+    text
+}

@@ -1,0 +1,194 @@
+//! An allowance as text: what is appended to `guardian.toml`, and whether it may be.
+
+use std::path::PathBuf;
+
+use jiff::fmt::friendly::SpanParser;
+use jiff::{SpanRelativeTo, Timestamp};
+
+use crate::config::{Allowance, Config, ConfigError};
+use crate::exit;
+
+/// Why an allowance is not written down.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AllowError {
+    /// Its end cannot be read.
+    #[error("{0:?} is no end: write 2026-12-31T00:00:00Z, or a length of time such as 2h or 30d")]
+    NoEnd(String),
+    /// It has ended.
+    #[error("{0} is over already")]
+    Over(Timestamp),
+    /// It says something that a policy must not say.
+    #[error("this cannot be allowed\n{0}")]
+    Invalid(String),
+    /// The file does not take it.
+    #[error("the allowance cannot be appended: where `allowance = [...]` is used, write it there")]
+    NotAppended {
+        /// What the parser says.
+        #[source]
+        cause: ConfigError,
+    },
+    /// The file would say something else than before.
+    #[error("an allowance cannot be appended to {} without changing what else it says", .0.display())]
+    Odd(PathBuf),
+    /// The file is full.
+    #[error("{} would be too long to be read", .0.display())]
+    TooLong(PathBuf),
+    /// Somebody else has written it in the meantime.
+    #[error("{} is being changed by somebody else; type it again", .0.display())]
+    Changed(PathBuf),
+    /// It cannot be written.
+    #[error("{} cannot be written", path.display())]
+    Unwritten {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+impl AllowError {
+    /// The exit code that goes with it.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::NoEnd(_) | Self::Over(_) | Self::Invalid(_) => exit::USAGE,
+            Self::NotAppended { .. } | Self::Odd(_) | Self::TooLong(_) => exit::CONFIG,
+            Self::Changed(_) | Self::Unwritten { .. } => exit::FAILURE,
+        }
+    }
+}
+
+/// An end as a person writes it: an instant, or a length of time from now. Days have 24 hours.
+pub(super) fn until(text: &str, now: Timestamp) -> Result<Timestamp, AllowError> {
+    let no_end = || AllowError::NoEnd(text.to_owned());
+    let until = if let Ok(instant) = text.parse::<Timestamp>() {
+        instant
+    } else {
+        let span = SpanParser::new().parse_span(text).map_err(|_| no_end())?;
+        let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| no_end())?;
+        let end = now.checked_add(length).map_err(|_| no_end())?;
+        Timestamp::from_second(end.as_second()).map_err(|_| no_end())?
+    };
+    // RFC 3339, which the file is written in, has years of four digits.
+    if until.as_second() >= 253_402_300_800 {
+        return Err(no_end());
+    }
+    if until > now { Ok(until) } else { Err(AllowError::Over(until)) }
+}
+
+/// The allowance by itself: what is wrong with it has nothing to do with the file.
+pub(super) fn check(
+    target: (&str, &str),
+    reason: &str,
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<Allowance, AllowError> {
+    let alone = Config::of_text("this".as_ref(), &append("", target, reason, until));
+    let invalid = |told: String| AllowError::Invalid(told);
+    let config = alone.map_err(|error| match error {
+        ConfigError::Invalid { told, .. } => invalid(told),
+        other => invalid(other.to_string()),
+    })?;
+    match config.settings.allowance.as_slice() {
+        [allowance] if allowance.until > now => Ok(allowance.clone()),
+        _ => Err(invalid("it is not one allowance".to_owned())),
+    }
+}
+
+/// The file with the allowance at its end. Everything that is there stays as it is.
+pub(super) fn append(before: &str, (kind, target): (&str, &str), reason: &str, until: Timestamp) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let gap = match before {
+        "" => "",
+        text if text.ends_with('\n') => "\n",
+        _ => "\n\n",
+    };
+    let (target, reason) = (quoted(target), quoted(reason));
+    format!("{before}{gap}[[allowance]]\n{kind} = {target}\nreason = {reason}\nuntil = {until}\n")
+}
+
+/// Whether the new policy is the old one and the allowance, and nothing else.
+pub(super) fn adds_only(old: &Config, new: &Config, added: &Allowance) -> bool {
+    let mut expected = old.settings.clone();
+    expected.allowance.push(added.clone());
+    new.settings == expected
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-25T08:00:00.5Z".parse().unwrap()
+    }
+
+    #[test]
+    fn an_end_is_an_instant_or_a_length_of_time() {
+        for (text, expected) in [
+            ("2026-12-31T00:00:00Z", "2026-12-31T00:00:00Z"),
+            ("2026-12-31T01:00:00+01:00", "2026-12-31T00:00:00Z"),
+            ("2h", "2026-11-25T10:00:00Z"),
+            ("30d", "2026-12-25T08:00:00Z"),
+            ("1w 1d", "2026-12-03T08:00:00Z"),
+            ("90 minutes", "2026-11-25T09:30:00Z"),
+        ] {
+            assert_eq!(until(text, now()).unwrap().to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_end_or_over_is_refused() {
+        for text in ["", "soon", "2026-12-31", "1 month", "1y", "999999999h", "2026-13-01T00:00:00Z"] {
+            assert!(matches!(until(text, now()), Err(AllowError::NoEnd(_))), "{text}");
+        }
+        for text in ["2026-11-25T08:00:00Z", "1999-01-01T00:00:00Z", "-2h", "2h ago", "0s"] {
+            assert!(matches!(until(text, now()), Err(AllowError::Over(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_stays_as_it_is() {
+        for before in ["", "# mine", "mode = \"observe\" # why\n", "[gate]\r\nhosts = []\r\n\r\n"] {
+            let end = until("2h", now()).unwrap();
+            let text = append(before, ("path", "ngrok"), "a \"demo\"\n", end);
+            assert!(text.starts_with(before), "{text}");
+            let (old, new) = (Config::of_text("f".as_ref(), before), Config::of_text("f".as_ref(), &text));
+            let added = check(("path", "ngrok"), "a \"demo\"\n", end, now()).unwrap();
+            assert!(adds_only(&old.unwrap(), &new.unwrap(), &added), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_policy_must_not_say_is_refused_before_the_file_is_looked_at() {
+        let end = until("2h", now()).unwrap();
+        for (target, reason, part) in [
+            (("network", "home"), "r", "no network"),
+            (("network", "10.0.0.0/33"), "r", "no network"),
+            (("network", "10.0.0.0/8"), " ", "reason"),
+            (("path", " "), "r", "path"),
+        ] {
+            let Err(AllowError::Invalid(told)) = check(target, reason, end, now()) else {
+                panic!("{target:?} is refused");
+            };
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_gets_out_of_its_quotes(target in any::<String>(), reason in any::<String>()) {
+            let end = until("2h", now()).unwrap();
+            if let Ok(added) = check(("path", &target), &reason, end, now()) {
+                prop_assert_eq!(added.target, crate::config::Target::Path(target));
+                prop_assert_eq!(added.reason, reason);
+            }
+        }
+
+        #[test]
+        fn any_text_is_an_end_or_none(text in any::<String>()) {
+            let _ = until(&text, now());
+        }
+    }
+}

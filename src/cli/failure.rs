@@ -1,0 +1,123 @@
+//! What keeps a command from answering, its exit code, and what to type next.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use super::allow::AllowError;
+use crate::config::ConfigError;
+use crate::control::ControlError;
+use crate::drill::DrillError;
+use crate::exit;
+use crate::journal::JournalError;
+use crate::notify::NotifyError;
+use crate::notify::desktop::ShowError;
+use crate::supervise::SuperviseError;
+use crate::sys::paths::PathsError;
+use crate::undo::UndoError;
+
+/// What keeps a command from answering.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
+    #[error("there is no rule {0:?}")]
+    NoSuchRule(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("the daemon could not do it: {0}")]
+    Failed(String),
+    #[error("nobody can be asked: there is no terminal, and no --yes")]
+    NobodyToAsk,
+    #[error(transparent)]
+    Allow(#[from] AllowError),
+    #[error(transparent)]
+    Supervise(#[from] SuperviseError),
+    #[error("the program's own threads cannot be started")]
+    Runtime(#[source] io::Error),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error("the undo journal cannot be used")]
+    Undo(#[from] UndoError),
+    #[error("the journal cannot be read")]
+    Journal(#[from] JournalError),
+    #[error("a daemon runs on this host")]
+    DaemonRuns,
+    #[error("a daemon runs, answering or not: it holds {}, and would do again what is taken back", .0.display())]
+    DaemonHolds(PathBuf),
+    #[error(transparent)]
+    Drill(#[from] DrillError),
+    #[error(transparent)]
+    Show(#[from] ShowError),
+    #[error("the answer cannot be written")]
+    Output(#[from] io::Error),
+    #[error("the answer cannot be put into JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Failure {
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Paths(_) | Self::Notify(_) => exit::CONFIG,
+            Self::Control(error) => error.code(),
+            Self::Refused(_) => exit::EXPOSED,
+            Self::NoSuchRule(_) | Self::NobodyToAsk => exit::USAGE,
+            Self::Allow(error) => error.code(),
+            Self::Supervise(error) => error.code(),
+            Self::Journal(JournalError::Folder(_)) => exit::CONFIG,
+            Self::Journal(_) => exit::BLIND,
+            Self::Failed(_)
+            | Self::Runtime(_)
+            | Self::Undo(_)
+            | Self::DaemonRuns
+            | Self::DaemonHolds(_)
+            | Self::Drill(_)
+            | Self::Show(_)
+            | Self::Output(_)
+            | Self::Json(_) => exit::FAILURE,
+        }
+    }
+
+    /// What to type next.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoSuchRule(_) => Some("guardian rules"),
+            Self::Control(ControlError::NoDaemon(_)) => Some("guardian daemon"),
+            Self::DaemonRuns | Self::DaemonHolds(_) => {
+                Some("systemctl stop guardian, or end the daemon, and then once more")
+            }
+            _ => None,
+        }
+    }
+
+    /// Says on standard error what happened, with every cause, and what to type.
+    pub(super) fn report(&self) {
+        let mut text = format!("guardian: {self}\n");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let _ = writeln!(text, "  because: {error}");
+            cause = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            let _ = writeln!(text, "  try: {hint}");
+        }
+        // Nobody is left to tell when standard error is gone.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}

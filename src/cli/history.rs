@@ -1,0 +1,192 @@
+//! `guardian history`: what happened, and whether the journal still says what was written.
+
+use std::fmt::Write;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Failure, Folders, answer, answer_json};
+use crate::journal::{self, Entry, JournalError, Verified};
+use crate::sys::paths::{Paths, PathsError};
+use crate::{exit, page};
+
+/// Columns of what there is to say about an entry.
+const ABOUT: usize = 60;
+
+/// The options of `guardian history`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Answer with JSON, one entry a line
+    #[arg(long)]
+    json: bool,
+    /// Show as many of the newest entries
+    #[arg(long, default_value_t = 50, value_name = "N", conflicts_with = "verify")]
+    limit: usize,
+    /// Say whether any entry was changed, taken out or put in
+    #[arg(long)]
+    verify: bool,
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    schema: u32,
+    holds: bool,
+    #[serde(flatten)]
+    verified: &'a Verified,
+}
+
+pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failure> {
+    let places = folders.paths()?.to_ask();
+    if arguments.verify {
+        let verified = first(&places, journal::verify)?;
+        if arguments.json {
+            answer_json(&Checked { schema: 1, holds: verified.holds(), verified: &verified })?;
+        } else {
+            answer(&told(&verified))?;
+        }
+        return Ok(if verified.holds() { exit::OK } else { exit::EXPOSED });
+    }
+    let entries = first(&places, |paths| journal::read(paths, arguments.limit))?;
+    if arguments.json {
+        for entry in &entries {
+            answer_json(entry)?;
+        }
+    } else {
+        answer(&table(&entries))?;
+    }
+    Ok(exit::OK)
+}
+
+/// What the first place says that has a journal. If none has, the first place is the one to name.
+fn first<T>(places: &[Paths], ask: impl Fn(&Paths) -> Result<T, JournalError>) -> Result<T, JournalError> {
+    let mut absent = None;
+    for paths in places {
+        match ask(paths) {
+            Err(failure @ JournalError::Absent(_)) => {
+                absent.get_or_insert(failure);
+            }
+            other => return other,
+        }
+    }
+    Err(absent.unwrap_or(JournalError::Folder(PathsError::Homeless)))
+}
+
+fn table(entries: &[Entry]) -> String {
+    if entries.is_empty() {
+        return "Nothing has happened yet.\n".to_owned();
+    }
+    let width = entries.iter().map(|entry| entry.what.chars().count()).max().unwrap_or(0).min(32);
+    let mut text = format!("{:<19}  {:<9}  {:<width$}  about\n", "when (UTC)", "circuit", "what");
+    for entry in entries {
+        let when = entry.at.strftime("%Y-%m-%d %H:%M:%S");
+        let what = page::printable(&entry.what);
+        let line = format!(
+            "{when}  {:<9}  {what:<width$}  {}",
+            entry.circuit.as_str(),
+            shortened(&page::printable(&in_words(&entry.about)), ABOUT)
+        );
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+fn told(verified: &Verified) -> String {
+    let mut text = format!("{} in the journal", counted(verified.entries, "entry", "entries"));
+    if verified.torn > 0 {
+        let _ = write!(text, ", and {} that a crash has torn off", counted(verified.torn, "line", "lines"));
+    }
+    text.push_str(".\n");
+    if verified.holds() {
+        text.push_str("The chain holds: no entry was changed, taken out or put in.\n");
+        return text;
+    }
+    text.push_str("The chain is broken: the journal does not say what guardian wrote.\n");
+    for it in &verified.breaks {
+        let _ = writeln!(text, "  {}, line {}: {}", it.file, it.line, it.why);
+    }
+    text
+}
+
+/// What there is to say about an entry, in a few words: the sentence if there is one, else the
+/// values that are no lists of their own.
+fn in_words(about: &Value) -> String {
+    match about {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => counted(items.len() as u64, "item", "items"),
+        Value::Object(members) => {
+            if let Some(Value::String(why)) = members.get("why") {
+                return why.clone();
+            }
+            let words =
+                members.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| match value {
+                    Value::Object(_) => name.clone(),
+                    value => format!("{name}: {}", in_words(value)),
+                });
+            words.collect::<Vec<_>>().join(", ")
+        }
+        Value::Bool(_) | Value::Number(_) => about.to_string(),
+    }
+}
+
+fn shortened(text: &str, columns: usize) -> String {
+    match text.char_indices().nth(columns) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::breaker::state::Circuit;
+    use crate::journal::Break;
+
+    fn entry(what: &str, about: Value) -> Entry {
+        let at = "2026-11-25T08:00:00.123Z".parse().unwrap();
+        Entry { n: 1, at, what: what.to_owned(), circuit: Circuit::Open, about, prev: String::new() }
+    }
+
+    #[test]
+    fn a_person_gets_a_calm_table() {
+        let text = table(&[
+            entry("started", json!({ "version": "0.1.0", "resumed": null })),
+            entry("tripped", json!({ "trip": "x", "why": "bound-beyond-allowed at 0.0.0.0:18789" })),
+            entry("rescued", json!({ "taken_back": ["the firewall"], "failed": [] })),
+            entry("closed", Value::Null),
+        ]);
+        assert_eq!(
+            text,
+            "when (UTC)           circuit    what     about\n\
+             2026-11-25 08:00:00  open       started  version: 0.1.0\n\
+             2026-11-25 08:00:00  open       tripped  bound-beyond-allowed at 0.0.0.0:18789\n\
+             2026-11-25 08:00:00  open       rescued  failed: 0 items, taken_back: 1 item\n\
+             2026-11-25 08:00:00  open       closed\n"
+        );
+    }
+
+    #[test]
+    fn what_is_in_the_journal_cannot_steer_the_terminal_or_fill_it() {
+        let about = json!({ "why": format!("\u{1b}[2J{}\n", "é".repeat(500)) });
+        let text = table(&[entry("a\u{1b}[0m\nb", about)]);
+        assert!(!text.contains('\u{1b}') && text.lines().count() == 2);
+        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+    }
+
+    #[test]
+    fn a_broken_chain_is_told_with_its_place() {
+        let broken =
+            Break { file: "journal.jsonl".to_owned(), line: 3, why: "it is not an entry".to_owned() };
+        let text = told(&Verified { entries: 1, torn: 2, breaks: vec![broken] });
+        assert!(text.starts_with("1 entry in the journal, and 2 lines that a crash has torn off.\n"));
+        assert!(text.contains("journal.jsonl, line 3: it is not an entry"), "{text}");
+    }
+}

@@ -1,0 +1,207 @@
+//! Brings the host in line with the circuit, and holds it there.
+//!
+//! It is told what is to be so, not what to do: what already stands is only looked at, what does
+//! not is raised, again and again. So a trip is held, a restart picks up where the last watcher
+//! was cut off, and nothing depends on what happened before.
+//!
+//! The packet filter, the supervisors and the processes have a task each: what one of them waits
+//! for holds up no other.
+
+mod ledger;
+mod pause;
+mod processes;
+mod services;
+mod wall;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::ledger::Ledger;
+use crate::barrier::firewall::wall::Wall;
+use crate::barrier::{Barrier, Held, Target};
+use crate::sys::clock::Moment;
+use crate::undo::Undo;
+
+/// How often what stands is looked at while the circuit is open.
+const HOLD: Duration = Duration::from_millis(500);
+/// The same while it is not.
+const REST: Duration = Duration::from_secs(5);
+
+/// What is to be so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Orders {
+    /// The packet filter; none where it is not to be used.
+    pub(crate) wall: Option<Wall>,
+    /// Gateways are to be cut off or stopped: live connections are ended too.
+    pub(crate) open: bool,
+    /// Gateways are not to run.
+    pub(crate) stopped: bool,
+    /// Services that were stopped are started again when they are let go.
+    pub(crate) restart: bool,
+    /// What belongs to gateways.
+    pub(crate) target: Target,
+}
+
+impl Orders {
+    /// How long what stands is left alone.
+    fn rest(&self) -> Duration {
+        if self.open { HOLD } else { REST }
+    }
+}
+
+/// What one task found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Found {
+    /// The orders that it is about; none before the first look.
+    pub(crate) orders: Option<Orders>,
+    /// The barriers that were to stand, and whether they do.
+    held: BTreeMap<Barrier, Held>,
+    /// What went wrong, a sentence a barrier.
+    trouble: BTreeMap<Barrier, String>,
+    /// When it was looked.
+    at: Moment,
+}
+
+impl Found {
+    /// The wall of these orders stands.
+    fn stands(&self, orders: &Orders) -> bool {
+        orders.wall.is_some()
+            && self.orders.as_ref().is_some_and(|by| by.wall == orders.wall)
+            && self.held.get(&Barrier::Firewall) == Some(&Held::Yes)
+    }
+}
+
+/// What is so.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Report {
+    wall: Found,
+    services: Found,
+    processes: Found,
+}
+
+impl Report {
+    fn parts(&self) -> [&Found; 3] {
+        [&self.wall, &self.services, &self.processes]
+    }
+
+    /// The barriers that are to stand while the circuit is open. What has not been looked at since
+    /// it is, is not known.
+    pub(crate) fn held(&self, wanted: &Orders) -> BTreeMap<Barrier, Held> {
+        let mut held = BTreeMap::new();
+        if wanted.wall.is_some() {
+            held.insert(Barrier::Firewall, Held::Unknown);
+        }
+        if wanted.stopped {
+            held.insert(Barrier::Process, Held::Unknown);
+        }
+        if wanted.stopped && !wanted.target.services.is_empty() {
+            held.insert(Barrier::Service, Held::Unknown);
+        }
+        let since = |by: &Orders| by.open && by.stopped == wanted.stopped;
+        let parts = self.parts().into_iter().filter(|found| found.orders.as_ref().is_some_and(since));
+        held.extend(parts.flat_map(|found| found.held.iter().map(|(barrier, held)| (*barrier, *held))));
+        held
+    }
+
+    /// Whether this wall stands. What was found of another one says nothing of it.
+    pub(crate) fn wall(&self, wanted: &Wall) -> Held {
+        let same = self.wall.orders.as_ref().is_some_and(|by| by.wall.as_ref() == Some(wanted));
+        let held = self.wall.held.get(&Barrier::Firewall).filter(|_| same);
+        held.copied().unwrap_or(Held::Unknown)
+    }
+
+    /// When the last of the barriers was found to stand, if the circuit is open and all of them do.
+    pub(crate) fn blocked_at(&self, wanted: &Orders) -> Option<Moment> {
+        let stand = self.held(wanted).into_values().all(|held| held == Held::Yes);
+        (wanted.open && stand).then(|| self.parts().into_iter().map(|found| found.at).max()).flatten()
+    }
+
+    /// What went wrong, a sentence each.
+    pub(crate) fn trouble(&self) -> impl Iterator<Item = &str> {
+        self.parts().into_iter().flat_map(|found| found.trouble.values().map(String::as_str))
+    }
+}
+
+/// The tasks, and how to talk with them.
+pub(crate) struct Enforcer {
+    /// What is to be so.
+    pub(crate) orders: watch::Sender<Orders>,
+    /// What is so.
+    pub(crate) report: watch::Receiver<Report>,
+    tasks: [JoinHandle<()>; 3],
+}
+
+impl Enforcer {
+    /// Starts the tasks with what is to be so from the beginning: what an earlier watcher has left
+    /// standing is not touched unless it should not be there.
+    pub(crate) fn start(undo: Undo, first: Orders) -> Self {
+        let (orders, told) = watch::channel(first);
+        let (tell, report) = watch::channel(Report::default());
+        let ledger = Ledger::new(undo);
+        let tasks = [
+            tokio::spawn(wall::Work::new(ledger.clone()).run(told.clone(), tell.clone())),
+            tokio::spawn(services::Work::new(ledger).run(told.clone(), tell.clone())),
+            tokio::spawn(processes::Work::new().run(told, tell)),
+        ];
+        Self { orders, report, tasks }
+    }
+
+    /// All of it works.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.tasks.iter().all(|task| !task.is_finished())
+    }
+}
+
+/// Waits for other orders, at most so long; none if nobody gives orders any more.
+async fn next(told: &mut watch::Receiver<Orders>, rest: Duration) -> Option<()> {
+    match tokio::time::timeout(rest, told.changed()).await {
+        Ok(Err(_)) => None,
+        Ok(Ok(())) | Err(_) => Some(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::barrier::firewall::wall::Stance;
+
+    fn orders(open: bool, port: u16) -> Orders {
+        let wall = Wall { ports: BTreeSet::from([port]), ..Wall::empty(Stance::Block) };
+        Orders { wall: Some(wall), open, stopped: false, restart: false, target: Target::default() }
+    }
+
+    fn found(orders: Orders, held: Held) -> Found {
+        let held = BTreeMap::from([(Barrier::Firewall, held)]);
+        Found { orders: Some(orders), held, ..Found::default() }
+    }
+
+    #[test]
+    fn what_was_found_of_another_wall_says_nothing_of_this_one() {
+        let (old, new) = (orders(true, 1), orders(true, 2));
+        let report = Report { wall: found(old.clone(), Held::Yes), ..Report::default() };
+        assert_eq!(report.wall(old.wall.as_ref().unwrap()), Held::Yes);
+        assert_eq!(report.wall(new.wall.as_ref().unwrap()), Held::Unknown);
+        assert!(!report.wall.stands(&new) && report.wall.stands(&old));
+        assert_eq!(Report::default().wall(old.wall.as_ref().unwrap()), Held::Unknown);
+    }
+
+    #[test]
+    fn nothing_is_blocked_until_every_task_has_looked_since_the_circuit_opened() {
+        let by = Orders { stopped: true, ..orders(true, 1) };
+        let mut report = Report { wall: found(by.clone(), Held::Yes), ..Report::default() };
+        assert_eq!(report.held(&by)[&Barrier::Process], Held::Unknown);
+        assert_eq!(report.blocked_at(&by), None);
+        let ended = BTreeMap::from([(Barrier::Process, Held::Yes)]);
+        report.processes = Found { orders: Some(orders(false, 1)), held: ended, ..Found::default() };
+        assert_eq!(report.blocked_at(&by), None, "the processes are as they were before");
+        report.processes.orders = Some(by.clone());
+        assert!(report.blocked_at(&by).is_some());
+        report.wall.held.insert(Barrier::Firewall, Held::Unknown);
+        assert_eq!(report.blocked_at(&by), None);
+    }
+}

@@ -1,0 +1,241 @@
+//! What Guardian knows of itself, as `guardian status` tells it. Other programs rely on the JSON.
+
+pub(crate) mod absent;
+pub(crate) mod page;
+
+use std::time::Duration;
+
+use guardian_rules::verdict::Verdict;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::barrier::{Barrier, Held};
+use crate::breaker::state::{Circuit, Level};
+use crate::config::{Allowance, Mode, Target};
+use crate::exit;
+use crate::lease::Lease;
+use crate::sys::clock::Moment;
+use crate::trip::{Cause, Evidence, Trip};
+
+/// The version of the JSON.
+const SCHEMA: u8 = 1;
+/// A daemon whose last round is older does not watch any more.
+const STALE: Duration = Duration::from_secs(5);
+
+/// The whole answer, schema 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// The version of this shape.
+    pub(crate) schema: u8,
+    /// The state of the circuit.
+    pub(crate) breaker: Circuit,
+    /// Since when it is so, if anybody knows.
+    pub(crate) since: Option<Timestamp>,
+    /// Whether guardian acts or only reports.
+    pub(crate) mode: Mode,
+    /// Whether somebody watches.
+    pub(crate) daemon: Daemon,
+    /// An exposure would be blocked.
+    pub(crate) armed: bool,
+    /// Powers that are missing, a sentence each.
+    pub(crate) degraded: Vec<String>,
+    /// How long ago the last round ended, in milliseconds; none if there was none.
+    pub(crate) round_age_ms: Option<u64>,
+    /// The lease that the gate holds, while it is live.
+    pub(crate) lease: Option<Lease>,
+    /// What opened the circuit, until it is closed again.
+    pub(crate) trip: Option<TripStatus>,
+    /// What is allowed beside loopback and VPN, and has not ended.
+    pub(crate) allowances: Vec<AllowanceStatus>,
+    /// What the last round came to.
+    #[serde(default)]
+    pub(crate) verdict: Option<Verdict>,
+    /// Whether the seal stands, while the circuit is closed and there is to be one.
+    #[serde(default)]
+    pub(crate) seal: Option<Held>,
+    /// How far the gateway is put down, while the circuit is open.
+    #[serde(default)]
+    pub(crate) level: Option<Level>,
+    /// How far the recovery is, while there is one.
+    #[serde(default)]
+    pub(crate) half_open: Option<Recovery>,
+    /// The gateways, as `guardian check --json` shows them.
+    #[serde(default)]
+    pub(crate) gateways: Vec<serde_json::Value>,
+    /// When the last round ended; the age is counted from it whenever somebody asks, so that a loop
+    /// that hangs does not look alive.
+    #[serde(skip)]
+    pub(crate) round: Option<Moment>,
+}
+
+/// Whether somebody watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Daemon {
+    /// Yes.
+    Running,
+    /// Nobody answers.
+    Absent,
+    /// Somebody answers, but does not look any more.
+    Stale,
+}
+
+/// A trip and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TripStatus {
+    /// Tells it from every other trip.
+    pub(crate) id: String,
+    /// When it happened.
+    pub(crate) at: Timestamp,
+    /// What kind of reason it has.
+    pub(crate) cause: Cause,
+    /// A sentence for a person.
+    pub(crate) why: String,
+    /// What was found, gravest first.
+    pub(crate) findings: Vec<Evidence>,
+    /// What stands between the gateway and the world.
+    pub(crate) barriers: Vec<BarrierStatus>,
+    /// From the last round without an exposure to the lock on the disk, in milliseconds.
+    pub(crate) detect_ms: Option<u64>,
+    /// From the trip to the last barrier that was found standing, in milliseconds.
+    pub(crate) block_ms: Option<u64>,
+}
+
+/// A barrier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BarrierStatus {
+    /// Which.
+    pub(crate) barrier: Barrier,
+    /// Whether it stands.
+    pub(crate) held: Held,
+}
+
+/// A written exception.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AllowanceStatus {
+    /// Addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) network: Option<String>,
+    /// Or a way of publishing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
+    /// Why, in the owner's words.
+    pub(crate) reason: String,
+    /// When it ends.
+    pub(crate) until: Timestamp,
+}
+
+/// A recovery under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Recovery {
+    /// Safe rounds in a row.
+    pub(crate) safe: u16,
+    /// Safe rounds in a row that it takes.
+    pub(crate) wanted: u16,
+    /// When the circuit opens again if it is not closed before.
+    pub(crate) until: Timestamp,
+}
+
+impl Status {
+    /// Nothing but the state; the rest is to be filled in.
+    pub(crate) fn new(breaker: Circuit, since: Option<Timestamp>, mode: Mode, daemon: Daemon) -> Self {
+        Self {
+            schema: SCHEMA,
+            breaker,
+            since,
+            mode,
+            daemon,
+            armed: false,
+            degraded: Vec::new(),
+            round_age_ms: None,
+            lease: None,
+            trip: None,
+            allowances: Vec::new(),
+            verdict: None,
+            seal: None,
+            level: None,
+            half_open: None,
+            gateways: Vec::new(),
+            round: None,
+        }
+    }
+
+    /// The same as it is at a moment: the round has its age, and a lease that has ended is gone.
+    #[must_use]
+    pub(crate) fn at(&self, now: Moment) -> Self {
+        let mut status = self.clone();
+        if let Some(round) = self.round {
+            status.round_age_ms = Some(u64::try_from(now.since(round).as_millis()).unwrap_or(u64::MAX));
+        }
+        status.lease = self.lease.filter(|lease| lease.is_live(now));
+        status
+    }
+
+    /// The same as whoever is told it has to take it: a daemon that does not look is stale.
+    #[must_use]
+    pub(crate) fn judged(mut self) -> Self {
+        let age = self.round_age_ms.map(Duration::from_millis);
+        if self.daemon == Daemon::Running && age.is_some_and(|age| age > STALE) {
+            self.daemon = Daemon::Stale;
+            self.armed = false;
+        }
+        self
+    }
+
+    /// Whether another status says something else than this one. Time that goes by and a lease
+    /// that is renewed are nothing else.
+    pub(crate) fn differs(&self, other: &Self) -> bool {
+        let lasting = |status: &Self| Self {
+            round_age_ms: None,
+            round: None,
+            lease: status.lease.map(|lease| Lease { serial: 0, expires: 0, ..lease }),
+            ..status.clone()
+        };
+        lasting(self) != lasting(other)
+    }
+
+    /// The exit code that goes with it.
+    pub(crate) fn exit(&self) -> u8 {
+        match (self.daemon, self.breaker) {
+            (Daemon::Absent | Daemon::Stale, _) => exit::BLIND,
+            (Daemon::Running, Circuit::Closed) => exit::OK,
+            (Daemon::Running, Circuit::HalfOpen) => exit::WARNING,
+            (Daemon::Running, Circuit::Open) => exit::EXPOSED,
+        }
+    }
+}
+
+impl From<&Trip> for TripStatus {
+    fn from(trip: &Trip) -> Self {
+        Self {
+            id: trip.id.clone(),
+            at: trip.at,
+            cause: trip.cause,
+            why: trip.why.clone(),
+            findings: trip.findings.clone(),
+            barriers: Vec::new(),
+            detect_ms: None,
+            block_ms: None,
+        }
+    }
+}
+
+impl From<&Allowance> for AllowanceStatus {
+    fn from(allowance: &Allowance) -> Self {
+        let (network, path) = match &allowance.target {
+            Target::Network(network) => (Some(network.to_string()), None),
+            Target::Path(path) => (None, Some(path.clone())),
+        };
+        Self { network, path, reason: allowance.reason.clone(), until: allowance.until }
+    }
+}
+
+impl AllowanceStatus {
+    /// What is allowed.
+    pub(crate) fn target(&self) -> &str {
+        self.network.as_deref().or(self.path.as_deref()).unwrap_or("nothing")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! The page that `guardian status` prints for people: one line of state, what is wrong, since
+//! when, what holds, what is missing, and what to type next.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use guardian_rules::verdict::Verdict;
+use jiff::Timestamp;
+
+use super::{Daemon, Status, TripStatus};
+use crate::age::age;
+use crate::barrier::Held;
+use crate::breaker::state::{Circuit, Level};
+use crate::config::Mode;
+use crate::page::{Style, bold, hang, paint, wrap};
+use crate::trip::Evidence;
+
+/// Findings shown of a trip; the others are counted.
+const FEW: usize = 6;
+
+/// The page at an instant.
+pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
+    let mut page = String::new();
+    let (word, colour, sentence) = headline(status);
+    let _ = writeln!(page, "{}  {sentence}", paint(word, colour, style));
+    if let Some(since) = status.since {
+        let _ = writeln!(page, "Since {} ({}).", second(since), ago(since, now));
+    }
+    if let Some(trip) = &status.trip {
+        why(&mut page, trip, style);
+        list(&mut page, "What holds", barriers(trip), style);
+    }
+    recovery(&mut page, status, now, style);
+    list(&mut page, "What is missing", status.degraded.iter().cloned(), style);
+    let allowed = status
+        .allowances
+        .iter()
+        .map(|it| format!("{} until {}: {}", it.target(), second(it.until), it.reason));
+    list(&mut page, "Allowed beside loopback and VPN", allowed, style);
+    list(&mut page, "What to type next", next(status).iter().map(|line| (*line).to_owned()), style);
+    page
+}
+
+/// The one line of state, without colour: for a list of changes.
+pub(crate) fn line(status: &Status) -> String {
+    let (word, _, sentence) = headline(status);
+    format!("{word}  {sentence}")
+}
+
+fn headline(status: &Status) -> (&'static str, AnsiColor, String) {
+    let at_rest = if status.breaker == Circuit::Open {
+        "the lock is there, so no gateway is to be started"
+    } else {
+        "an exposure would go unnoticed"
+    };
+    match (status.daemon, status.breaker) {
+        (Daemon::Absent, _) => ("NO DAEMON", AnsiColor::Red, format!("nobody is watching; {at_rest}.")),
+        (Daemon::Stale, _) => {
+            let since = status.round_age_ms.map(Duration::from_millis).map_or_else(
+                || "does not answer as it should".to_owned(),
+                |time| format!("has not looked for {}", age(time)),
+            );
+            ("STALE", AnsiColor::Red, format!("the daemon {since}; {at_rest}."))
+        }
+        (Daemon::Running, Circuit::Open) => ("OPEN", AnsiColor::Red, open(status).to_owned()),
+        (Daemon::Running, Circuit::HalfOpen) => (
+            "HALF-OPEN",
+            AnsiColor::Yellow,
+            "in recovery: the gateway takes connections from this machine only.".to_owned(),
+        ),
+        (Daemon::Running, Circuit::Closed) => {
+            let (colour, sentence) = closed(status);
+            ("CLOSED", colour, sentence.to_owned())
+        }
+    }
+}
+
+fn open(status: &Status) -> &'static str {
+    match status.level {
+        Some(Level::Stopped) => "the gateway is blocked, and is not to run.",
+        Some(Level::Isolated) => "the gateway is blocked: it may run, and nobody is to reach it.",
+        None => "the gateway is blocked.",
+    }
+}
+
+fn closed(status: &Status) -> (AnsiColor, &'static str) {
+    match (status.verdict, status.mode) {
+        (Some(Verdict::Exposed), Mode::Observe) => {
+            (AnsiColor::Red, "a gateway is exposed, and guardian only observes: nothing is blocked.")
+        }
+        (Some(Verdict::Exposed), Mode::Enforce) => (AnsiColor::Red, "a gateway is exposed."),
+        (Some(Verdict::Blind), _) => {
+            (AnsiColor::Yellow, "not everything can be seen; the gate is shut until it can.")
+        }
+        (None, _) => (AnsiColor::Yellow, "nothing has been seen yet; the gate is shut until it has."),
+        (Some(Verdict::Safe), Mode::Observe) => (AnsiColor::Green, "safe; guardian only observes."),
+        (Some(Verdict::Safe), Mode::Enforce) if !status.armed => {
+            (AnsiColor::Yellow, "safe, but an exposure would not be blocked as it should.")
+        }
+        (Some(Verdict::Safe), Mode::Enforce) => (AnsiColor::Green, "safe, and watched."),
+    }
+}
+
+fn why(page: &mut String, trip: &TripStatus, style: Style) {
+    let _ = writeln!(page, "\n{}", bold("What is wrong", style));
+    let _ = writeln!(page, "{}", wrap(&trip.why, 2));
+    for Evidence { rule, subject, evidence, remedy, .. } in trip.findings.iter().take(FEW) {
+        let _ = writeln!(page, "{}", wrap(&format!("{subject} [{rule}]"), 4));
+        for line in evidence {
+            let _ = writeln!(page, "{}", hang("- ", line, 6));
+        }
+        if !remedy.is_empty() {
+            let _ = writeln!(page, "{}", hang("To do: ", remedy, 6));
+        }
+    }
+    if trip.findings.len() > FEW {
+        let _ = writeln!(page, "    and {} more", trip.findings.len() - FEW);
+    }
+    let took = [("seen", trip.detect_ms), ("blocked", trip.block_ms)];
+    let took: Vec<String> =
+        took.iter().filter_map(|(what, ms)| ms.map(|ms| format!("{what} within {ms} ms"))).collect();
+    if !took.is_empty() {
+        let _ = writeln!(page, "  It was {}.", took.join(" and "));
+    }
+}
+
+fn barriers(trip: &TripStatus) -> impl Iterator<Item = String> {
+    trip.barriers.iter().map(|it| {
+        let (mark, word) = match it.held {
+            Held::Yes => ('✓', "holds"),
+            Held::No => ('✗', "does not hold"),
+            Held::Unknown => ('?', "cannot be told"),
+        };
+        format!("{mark} {} {word}", it.barrier.as_str())
+    })
+}
+
+fn recovery(page: &mut String, status: &Status, now: Timestamp, style: Style) {
+    let Some(recovery) = &status.half_open else { return };
+    let left = Duration::try_from(recovery.until.duration_since(now)).unwrap_or_default();
+    let lines = [
+        format!("{} of {} safe rounds in a row.", recovery.safe, recovery.wanted),
+        format!("It has to be closed by {} ({} left).", second(recovery.until), age(left)),
+    ];
+    list(page, "Recovery", lines.into_iter(), style);
+}
+
+fn next(status: &Status) -> &'static [&'static str] {
+    match (status.daemon, status.breaker) {
+        (Daemon::Absent, _) => &["guardian daemon (starts watching)", "guardian check (looks once)"],
+        (Daemon::Stale, _) => &["guardian doctor", "guardian check (looks once)"],
+        (Daemon::Running, Circuit::Open) => {
+            &["guardian recover (reviews the configuration first; the owner only)"]
+        }
+        (Daemon::Running, Circuit::HalfOpen) => {
+            let ready = status.half_open.as_ref().is_some_and(|it| it.safe >= it.wanted);
+            if ready { &["guardian close"] } else { &["guardian status --watch", "guardian close"] }
+        }
+        (Daemon::Running, Circuit::Closed) if status.verdict == Some(Verdict::Safe) => &[],
+        (Daemon::Running, Circuit::Closed) => &["guardian check"],
+    }
+}
+
+fn list(page: &mut String, title: &str, lines: impl Iterator<Item = String>, style: Style) {
+    for (n, line) in lines.enumerate() {
+        if n == 0 {
+            let _ = writeln!(page, "\n{}", bold(title, style));
+        }
+        let _ = writeln!(page, "{}", wrap(&line, 2));
+    }
+}
+
+/// An instant without fractions of a second.
+pub(crate) fn second(instant: Timestamp) -> String {
+    instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn ago(since: Timestamp, now: Timestamp) -> String {
+    let ago = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    format!("{} ago", age(ago))
+}

@@ -1,0 +1,168 @@
+//! What a status says, and how it is said.
+
+use guardian_rules::finding::{Answer, Severity};
+use serde_json::{Value, json};
+
+use super::page::{line, page};
+use super::*;
+use crate::breaker::effect::Reach;
+use crate::page::Style;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn running(breaker: Circuit) -> Status {
+    Status::new(breaker, Some(at("2026-11-23T08:00:00Z")), Mode::Enforce, Daemon::Running)
+}
+
+fn tripped() -> Status {
+    let finding = Evidence {
+        rule: "bound-beyond-allowed".to_owned(),
+        severity: Severity::Critical,
+        answer: Answer::Yes,
+        subject: "0.0.0.0:18789".to_owned(),
+        evidence: vec!["a wildcard \u{1b}[2J".to_owned()],
+        remedy: "set gateway.bind to \"loopback\"".to_owned(),
+    };
+    let trip = Trip::new(at("2026-11-23T08:00:00Z"), Cause::Exposed, "bound-beyond-allowed", &[finding]);
+    let barrier = |barrier, held| BarrierStatus { barrier, held };
+    let barriers = vec![
+        barrier(Barrier::Firewall, Held::Yes),
+        barrier(Barrier::Service, Held::No),
+        barrier(Barrier::Port, Held::Unknown),
+    ];
+    let trip = TripStatus { barriers, detect_ms: Some(81), block_ms: Some(140), ..TripStatus::from(&trip) };
+    Status { trip: Some(trip), armed: true, ..running(Circuit::Open) }
+}
+
+fn plain(status: &Status) -> String {
+    page(status, at("2026-11-23T08:05:00Z"), Style::Plain)
+}
+
+#[test]
+fn the_json_is_that_of_schema_1() {
+    let mut status = tripped();
+    status.round_age_ms = Some(120);
+    let told = serde_json::to_value(&status).unwrap();
+    for (key, expected) in [
+        ("schema", json!(1)),
+        ("breaker", json!("open")),
+        ("since", json!("2026-11-23T08:00:00Z")),
+        ("mode", json!("enforce")),
+        ("daemon", json!("running")),
+        ("armed", json!(true)),
+        ("degraded", json!([])),
+        ("round_age_ms", json!(120)),
+        ("lease", Value::Null),
+        ("allowances", json!([])),
+    ] {
+        assert_eq!(told[key], expected, "{key}");
+    }
+    let trip = &told["trip"];
+    assert_eq!(trip["at"], "2026-11-23T08:00:00Z");
+    assert_eq!(trip["barriers"][0], json!({ "barrier": "firewall", "held": "yes" }));
+    assert_eq!((&trip["detect_ms"], &trip["block_ms"]), (&json!(81), &json!(140)));
+    assert_eq!(trip["findings"][0]["rule"], "bound-beyond-allowed");
+    assert!(trip["id"].is_string());
+    assert_eq!(serde_json::from_value::<Status>(told).unwrap(), status);
+    assert_eq!(serde_json::to_value(running(Circuit::HalfOpen)).unwrap()["breaker"], "half-open");
+}
+
+#[test]
+fn an_allowance_says_what_why_and_until_when() {
+    let allowance = Allowance {
+        target: Target::Network("10.0.0.0/8".parse().unwrap()),
+        reason: "kiosk".to_owned(),
+        until: at("2026-12-31T00:00:00Z"),
+    };
+    assert_eq!(
+        serde_json::to_value(AllowanceStatus::from(&allowance)).unwrap(),
+        json!({ "network": "10.0.0.0/8", "reason": "kiosk", "until": "2026-12-31T00:00:00Z" })
+    );
+}
+
+#[test]
+fn the_exit_code_is_that_of_the_circuit_only_while_somebody_watches() {
+    for (breaker, code) in [(Circuit::Closed, 0), (Circuit::HalfOpen, 1), (Circuit::Open, 2)] {
+        assert_eq!(running(breaker).exit(), code);
+        for daemon in [Daemon::Absent, Daemon::Stale] {
+            assert_eq!(Status { daemon, ..running(breaker) }.exit(), 3);
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_has_not_looked_for_more_than_five_seconds_is_stale_and_not_armed() {
+    let after = |seconds| {
+        let round = Some(Moment::default());
+        let status = Status { armed: true, round, ..running(Circuit::Closed) };
+        status.at(Moment::default() + Duration::from_millis(seconds)).judged()
+    };
+    assert_eq!((after(5000).daemon, after(5000).armed), (Daemon::Running, true));
+    assert_eq!((after(5001).daemon, after(5001).armed), (Daemon::Stale, false));
+    assert_eq!(after(5001).exit(), 3);
+}
+
+#[test]
+fn time_and_a_renewed_lease_are_no_change_and_everything_else_is() {
+    let lease = |serial| Some(Lease { reach: Reach::Allowed, serial, expires: serial * 600 });
+    let status = Status { lease: lease(1), round_age_ms: Some(1), ..running(Circuit::Closed) };
+    let later = Status { lease: lease(2), round_age_ms: Some(2), ..status.clone() };
+    assert!(!later.differs(&status));
+    assert!(Status { lease: None, ..status.clone() }.differs(&status));
+    assert!(Status { breaker: Circuit::Open, ..status.clone() }.differs(&status));
+    assert!(Status { degraded: vec!["x".to_owned()], ..status.clone() }.differs(&status));
+}
+
+#[test]
+fn an_open_circuit_says_what_is_wrong_since_when_what_holds_and_what_to_type() {
+    let page = plain(&tripped());
+    assert!(page.starts_with("OPEN  the gateway is blocked"), "{page}");
+    for part in [
+        "Since 2026-11-23T08:00:00Z (5 minutes ago)",
+        "0.0.0.0:18789 [bound-beyond-allowed]",
+        "To do: set gateway.bind",
+        "✓ firewall holds",
+        "✗ service does not hold",
+        "? port cannot be told",
+        "seen within 81 ms and blocked within 140 ms",
+        "guardian recover",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+    assert!(!page.contains('\u{1b}'), "what was found does not steer the terminal");
+}
+
+#[test]
+fn a_recovery_says_how_far_it_is_and_when_it_ends() {
+    let mut status = running(Circuit::HalfOpen);
+    status.half_open = Some(Recovery { safe: 3, wanted: 10, until: at("2026-11-23T08:15:00Z") });
+    let told = plain(&status);
+    assert!(told.starts_with("HALF-OPEN  "), "{told}");
+    assert!(told.contains("3 of 10 safe rounds") && told.contains("(10 minutes left)"), "{told}");
+}
+
+#[test]
+fn only_a_safe_watched_and_armed_host_is_told_to_be_so() {
+    let mut status = running(Circuit::Closed);
+    assert!(line(&status).contains("nothing has been seen yet"));
+    status.verdict = Some(Verdict::Safe);
+    assert!(line(&status).contains("would not be blocked"), "not armed");
+    status.armed = true;
+    assert_eq!(line(&status), "CLOSED  safe, and watched.");
+    status.verdict = Some(Verdict::Blind);
+    assert!(line(&status).contains("not everything can be seen"));
+    (status.verdict, status.mode) = (Some(Verdict::Exposed), Mode::Observe);
+    assert!(line(&status).contains("only observes"));
+    status.daemon = Daemon::Stale;
+    assert!(line(&status).starts_with("STALE  "));
+    status.daemon = Daemon::Absent;
+    assert!(line(&status).starts_with("NO DAEMON  "));
+}
+
+#[test]
+fn colours_are_for_terminals() {
+    assert!(page(&tripped(), at("2026-11-23T08:05:00Z"), Style::Terminal).contains("OPEN"));
+    assert!(!plain(&tripped()).contains("\u{1b}["));
+}

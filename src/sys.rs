@@ -1,0 +1,11 @@
+//! The seams to the system: time, other programs, places, what is on the disk.
+
+pub(crate) mod clock;
+pub(crate) mod command;
+pub(crate) mod crash;
+pub(crate) mod durable;
+pub(crate) mod paths;
+#[cfg(test)]
+pub(crate) mod scratch;
+pub(crate) mod trusted;
+pub(crate) mod wake;

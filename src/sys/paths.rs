@@ -1,0 +1,260 @@
+//! Where Guardian keeps its own files, and whether somebody else could write there.
+//!
+//! | | root, Linux | root, macOS | user |
+//! |---|---|---|---|
+//! | state | `/var/lib/guardian` | `/Library/Application Support/Guardian` | the platform's state folder |
+//! | runtime | `/run/guardian` | `/var/run/guardian` | the runtime folder, else `run` in the state folder |
+//!
+//! `GUARDIAN_STATE_DIR`, `GUARDIAN_RUNTIME_DIR` and the flags of the same names come first.
+
+use std::env;
+use std::fs::{self, DirBuilder, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+
+/// The folders of one Guardian.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Paths {
+    /// What survives a reboot.
+    pub(crate) state: PathBuf,
+    /// What does not: sockets.
+    pub(crate) runtime: PathBuf,
+}
+
+/// Why a folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PathsError {
+    /// It cannot be made or looked at.
+    #[error("the folder {path} cannot be used")]
+    Unusable {
+        /// The folder.
+        path: String,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// A link, or not a folder.
+    #[error("{path} is not a folder (links are not followed)")]
+    NotAFolder {
+        /// The path.
+        path: String,
+    },
+    /// Somebody else owns it.
+    #[error(
+        "the folder {path} belongs to user {uid}, who could change what is in it; type: chown {expected} {path}"
+    )]
+    Owner {
+        /// The folder.
+        path: String,
+        /// Who owns it.
+        uid: u32,
+        /// Who should.
+        expected: u32,
+    },
+    /// Others may write there.
+    #[error("the folder {path} can be written by others (mode {mode:03o}); type: chmod go-w {path}")]
+    Writable {
+        /// The folder.
+        path: String,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// There is no home to put them in.
+    #[error("there is no place for guardian's state: HOME is not set; use --state-dir and --runtime-dir")]
+    Homeless,
+}
+
+impl Paths {
+    /// The folders that apply: as named, by the environment, or the usual ones of this user.
+    pub(crate) fn of_this_user(state: Option<&Path>, runtime: Option<&Path>) -> Result<Self, PathsError> {
+        let named = |flag: Option<&Path>, variable| {
+            flag.map(Path::to_owned)
+                .or_else(|| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from))
+        };
+        let (state, runtime) = (named(state, "GUARDIAN_STATE_DIR"), named(runtime, "GUARDIAN_RUNTIME_DIR"));
+        let usual = if Uid::effective().is_root() { Some(Self::of_the_machine()) } else { Self::of_a_user() };
+        match (state, runtime, usual) {
+            (Some(state), Some(runtime), _) => Ok(Self { state, runtime }),
+            (Some(state), None, _) => Ok(Self { runtime: state.join("run"), state }),
+            (None, runtime, Some(usual)) => {
+                Ok(Self { runtime: runtime.unwrap_or(usual.runtime), state: usual.state })
+            }
+            (None, _, None) => Err(PathsError::Homeless),
+        }
+    }
+
+    /// Those of root's Guardian.
+    pub(crate) fn of_the_machine() -> Self {
+        let (state, runtime) = if cfg!(target_os = "macos") {
+            ("/Library/Application Support/Guardian", "/var/run/guardian")
+        } else {
+            ("/var/lib/guardian", "/run/guardian")
+        };
+        Self { state: state.into(), runtime: runtime.into() }
+    }
+
+    fn of_a_user() -> Option<Self> {
+        let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = absolute("HOME");
+        let state = if cfg!(target_os = "macos") {
+            home?.join("Library/Application Support/Guardian")
+        } else {
+            absolute("XDG_STATE_HOME").or_else(|| Some(home?.join(".local/state")))?.join("guardian")
+        };
+        let runtime =
+            absolute("XDG_RUNTIME_DIR").map_or_else(|| state.join("run"), |folder| folder.join("guardian"));
+        Some(Self { state, runtime })
+    }
+
+    /// Where a daemon may be that can be asked: in these folders first, then, if they are the usual
+    /// ones of a user, in root's.
+    pub(crate) fn to_ask(&self) -> Vec<Self> {
+        let machine = Self::of_the_machine();
+        let usual = Self::of_a_user().is_some_and(|usual| usual == *self);
+        if usual && *self != machine { vec![self.clone(), machine] } else { vec![self.clone()] }
+    }
+
+    /// While this file is there the circuit is open.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.state.join("breaker.lock")
+    }
+
+    /// What the breaker knew last.
+    pub(crate) fn breaker(&self) -> PathBuf {
+        self.state.join("breaker.json")
+    }
+
+    /// Everything that happened.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.state.join("journal.jsonl")
+    }
+
+    /// What was changed on this host and has to be taken back.
+    pub(crate) fn undo(&self) -> PathBuf {
+        self.state.join("undo.jsonl")
+    }
+
+    /// Says that there has been a Guardian before: a missing state is no first start then.
+    pub(crate) fn mark(&self) -> PathBuf {
+        self.state.join("started")
+    }
+
+    /// Where the daemon listens for commands.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.runtime.join("control.sock")
+    }
+
+    /// Makes the folders where they are missing. One that others could write is refused.
+    ///
+    /// The state folder can be passed through by all, for supervisors of other users have to see
+    /// the lock; what is in it has its own permissions.
+    pub(crate) fn prepare(&self) -> Result<(), PathsError> {
+        for folder in [&self.state, &self.runtime] {
+            let unusable = |cause| PathsError::Unusable { path: folder.display().to_string(), cause };
+            if let Err(failure) = fs::symlink_metadata(folder) {
+                if failure.kind() != io::ErrorKind::NotFound {
+                    return Err(unusable(failure));
+                }
+                DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(unusable)?;
+            }
+            trust(folder)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the state folder is there, and nobody else could have written it.
+    pub(crate) fn trusted_state(&self) -> Result<Metadata, PathsError> {
+        trust(&self.state)
+    }
+}
+
+/// A folder that only root and whoever runs this may write.
+fn trust(folder: &Path) -> Result<Metadata, PathsError> {
+    const WRITABLE: u32 = 0o022;
+    let path = folder.display().to_string();
+    let metadata =
+        fs::symlink_metadata(folder).map_err(|cause| PathsError::Unusable { path: path.clone(), cause })?;
+    if !metadata.is_dir() {
+        return Err(PathsError::NotAFolder { path });
+    }
+    let user = Uid::effective().as_raw();
+    if metadata.uid() != user && metadata.uid() != 0 {
+        return Err(PathsError::Owner { path, uid: metadata.uid(), expected: user });
+    }
+    if metadata.mode() & WRITABLE != 0 {
+        return Err(PathsError::Writable { path, mode: metadata.mode() & 0o777 });
+    }
+    Ok(metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn within(folder: &Path) -> Paths {
+        Paths { state: folder.join("state"), runtime: folder.join("state/run") }
+    }
+
+    #[test]
+    fn missing_folders_are_made_and_others_can_pass_but_not_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = within(folder.path());
+        paths.prepare().unwrap();
+        paths.prepare().unwrap();
+        assert_eq!(fs::metadata(&paths.state).unwrap().mode() & 0o022, 0);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = within(folder.path());
+        paths.prepare().unwrap();
+        for mode in [0o775, 0o757, 0o1777] {
+            fs::set_permissions(&paths.state, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(paths.prepare(), Err(PathsError::Writable { .. })), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("elsewhere")).unwrap();
+        symlink(folder.path().join("elsewhere"), folder.path().join("state")).unwrap();
+        assert!(matches!(within(folder.path()).prepare(), Err(PathsError::NotAFolder { .. })));
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_refused() {
+        if !Uid::effective().is_root() {
+            eprintln!("left out: only root can give a folder away");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let paths = within(folder.path());
+        paths.prepare().unwrap();
+        std::os::unix::fs::chown(&paths.state, Some(4001), None).unwrap();
+        assert!(matches!(paths.prepare(), Err(PathsError::Owner { uid: 4001, .. })));
+    }
+
+    #[test]
+    fn what_is_named_is_the_only_place_to_ask() {
+        let named = within(Path::new("/nonexistent"));
+        assert_eq!(named.to_ask(), std::slice::from_ref(&named));
+        if let Some(usual) = Paths::of_a_user() {
+            assert_eq!(usual.to_ask(), [usual.clone(), Paths::of_the_machine()]);
+        }
+    }
+
+    #[test]
+    fn what_is_named_comes_first() {
+        let paths = Paths::of_this_user(Some(Path::new("/a")), Some(Path::new("/b"))).unwrap();
+        assert_eq!((paths.lock(), paths.control()), ("/a/breaker.lock".into(), "/b/control.sock".into()));
+        let paths = Paths::of_this_user(Some(Path::new("/a")), None).unwrap();
+        assert_eq!(paths.runtime, Path::new("/a/run"));
+    }
+}

@@ -1,0 +1,123 @@
+//! What people ask of the loop over the control socket.
+
+use super::standing_orders::Users;
+use super::stations::cadence;
+use super::{Watcher, rules};
+use crate::breaker::effect::Refusal;
+use crate::breaker::event::{Event, Review};
+use crate::breaker::state::State;
+use crate::config::Config;
+use crate::control::protocol::{Ask, Reply, Request};
+use crate::sys::clock::{Moment, Now};
+
+/// A look that is made for a review may take this long; then it fails.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(6);
+
+/// Somebody who waits for a review.
+pub(super) struct Waiting {
+    request: Request,
+    since: Moment,
+}
+
+impl Watcher {
+    /// A review is made of what is seen after it was asked for: whoever has just mended something
+    /// is not to be told of what was, and nobody recovers on what was seen before.
+    pub(super) fn asked(&mut self, request: Request, now: Now) {
+        let reviews = match request.ask {
+            Ask::Review => request.asker.owner,
+            Ask::Recover => request.asker.owner && matches!(self.state, State::Open(_)),
+            _ => false,
+        };
+        if !reviews {
+            self.answer(request, now);
+            return;
+        }
+        if matches!(self.state, State::Open(_)) {
+            self.doubt_all();
+        }
+        self.waiting.push(Waiting { request, since: now.moment });
+        self.reader.read(self.target.configs.clone(), now.moment);
+    }
+
+    /// Answers those who have waited for a whole look and for their configurations, or too long.
+    pub(super) fn answer_waiting(&mut self, now: Now) {
+        self.reader.hear();
+        let whole = self.schedule.is_whole();
+        let (ready, late): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|it| whole && self.reader.since(it.since).is_some());
+        let (late, waiting) = late.into_iter().partition(|it| now.moment.since(it.since) > LOOK);
+        self.waiting = waiting;
+        let ready = ready.into_iter().map(|it| (it, true));
+        let late = <Vec<Waiting>>::into_iter(late).map(|it| (it, false));
+        for (Waiting { request, since }, in_time) in ready.chain(late) {
+            let report = self.review(self.reader.since(since).unwrap_or_default(), in_time);
+            match request.ask {
+                Ask::Recover => {
+                    let by = request.asker.clone();
+                    let answer = self.step_for(Event::Recover { by, review: report.failing() }, now);
+                    reply(request, answer);
+                }
+                _ => reply(request, Some(Reply::Review(report))),
+            }
+        }
+        if self.waiting.iter().any(|it| self.reader.since(it.since).is_none()) {
+            // It was at it when they asked.
+            self.reader.read(self.target.configs.clone(), now.moment);
+        }
+    }
+
+    fn answer(&mut self, request: Request, now: Now) {
+        let by = request.asker.clone();
+        let answer = match &request.ask {
+            Ask::Review => Some(Reply::Refused(Refusal::NotOwner)),
+            Ask::Reload if !by.owner => Some(Reply::Refused(Refusal::NotOwner)),
+            Ask::Reload => Some(match self.reload() {
+                Ok(()) => Reply::Done,
+                Err(why) => Reply::Failed(why),
+            }),
+            Ask::Trip { reason } => self.step_for(Event::Trip { by, reason: reason.clone() }, now),
+            // Of somebody who is not the owner, or with nothing to recover from: refused unseen.
+            Ask::Recover => self.step_for(Event::Recover { by, review: Review::default() }, now),
+            Ask::Close => self.step_for(Event::Close { by }, now),
+        };
+        self.tell_status();
+        reply(request, answer);
+    }
+
+    /// Reads the policy again. One that cannot be used is refused, and the old one stays.
+    pub(super) fn reload(&mut self) -> Result<(), String> {
+        let loaded = Config::load(self.config_path.as_deref()).map_err(|failed| crate::cli::chain(&failed));
+        match loaded {
+            Ok(config) => {
+                self.config = config;
+                self.rules = rules(&self.config, &self.powers);
+                self.users = Users::of(&self.config);
+                let cadences = &self.config;
+                self.schedule.set_cadences(|probe| cadences.cadence(probe).unwrap_or_else(|| cadence(probe)));
+                self.sight.set_policy(self.config.policy(self.latest));
+                self.lines.owners.send_replace(self.config.owner_ids());
+                self.trouble.remove("policy");
+                self.record("policy reloaded", serde_json::Value::Null);
+                self.give_orders();
+                self.tell_status();
+                Ok(())
+            }
+            Err(why) => {
+                let sentence = format!("the new policy is refused, the old one stays: {why}");
+                tracing::warn!("{sentence}");
+                self.record("policy refused", serde_json::json!({ "why": why }));
+                self.trouble.insert("policy", sentence);
+                self.tell_status();
+                Err(why)
+            }
+        }
+    }
+}
+
+fn reply(request: Request, answer: Option<Reply>) {
+    if let Some(answer) = answer {
+        // Whoever asked may have gone.
+        let _ = request.reply.send(answer);
+    }
+}

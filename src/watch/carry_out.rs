@@ -1,0 +1,133 @@
+//! Carries the breaker's effects out, in their order.
+
+use serde_json::{Value, json};
+
+use super::{LEASE_ROUNDS, SHORTEST_LEASE, Watcher};
+use crate::breaker::effect::{Effect, Notice, Reach};
+use crate::breaker::event::Event;
+use crate::breaker::state::State;
+use crate::breaker::{self};
+use crate::control::protocol::Reply;
+use crate::lease::Lease;
+use crate::lock;
+use crate::memory::{self, Memory};
+use crate::sys::clock::{self, Now};
+use crate::sys::crash;
+use crate::trip::Trip;
+
+impl Watcher {
+    pub(super) fn step(&mut self, event: Event, now: Now) {
+        let _ = self.step_for(event, now);
+    }
+
+    /// Steps the breaker; gives the answer for whoever asked.
+    pub(super) fn step_for(&mut self, event: Event, now: Now) -> Option<Reply> {
+        let before = self.state.circuit();
+        let state = std::mem::replace(
+            &mut self.state,
+            // Never seen: the step gives the next one.
+            State::Closed(breaker::state::Closed::since(now.wall)),
+        );
+        let (state, effects) = breaker::step(&self.rules, state, event, now);
+        self.state = state;
+        let mut answer = None;
+        for effect in effects {
+            match effect {
+                Effect::Answer(given) => answer = Some(given),
+                other => self.carry_out(other, now),
+            }
+        }
+        if self.state.circuit() != before {
+            self.tell_status();
+        }
+        answer.map(Reply::from)
+    }
+
+    fn carry_out(&mut self, effect: Effect, now: Now) {
+        match effect {
+            Effect::RevokeLease => {
+                self.lines.lease.send_if_modified(|lease| lease.take().is_some());
+            }
+            Effect::MintLease(reach) => self.mint(reach, now),
+            Effect::Lock(trip) => self.lock(&trip, now),
+            Effect::Unlock => {
+                crash::point("unlock-before");
+                let unlocked = lock::remove(&self.paths).map_err(|failed| crate::cli::chain(&failed));
+                crash::point("unlock-after");
+                self.note("lock", unlocked);
+            }
+            Effect::Save => self.save(),
+            Effect::Hold => {
+                self.renew_stopped();
+                self.give_orders();
+            }
+            Effect::Record(what) => {
+                let about = self.state.trip().map_or(Value::Null, |trip| {
+                    json!({ "trip": trip.id, "cause": trip.cause, "why": trip.why, "findings": trip.findings })
+                });
+                self.record(what, about);
+            }
+            Effect::Tell(notice) => {
+                crash::point("tell-before");
+                self.notice(&notice, now);
+                if let Notice::Tripped(trip) = &notice {
+                    tracing::warn!(id = %trip.id, why = %trip.why, "tripped");
+                }
+            }
+            Effect::Answer(_) => {}
+        }
+    }
+
+    fn mint(&mut self, reach: Reach, now: Now) {
+        self.serial += 1;
+        let round = self.config.cadence(guardian_rules::snapshot::ProbeId::Listeners);
+        let round = round.unwrap_or_else(|| super::cadence(guardian_rules::snapshot::ProbeId::Listeners));
+        let life = (round * LEASE_ROUNDS).max(SHORTEST_LEASE);
+        self.lines.lease.send_replace(Some(Lease::new(reach, self.serial, now.moment + life)));
+    }
+
+    fn lock(&mut self, trip: &Trip, now: Now) {
+        crash::point("lock-before");
+        let locked = lock::write(&self.paths, trip).map_err(|failed| crate::cli::chain(&failed));
+        crash::point("lock-after");
+        self.note("lock", locked);
+        self.lasting = self.target.clone();
+        self.times = super::Times {
+            began: Some(now.moment),
+            detect: Some(clock::moment().since(self.clean)),
+            block: None,
+        };
+    }
+
+    pub(super) fn save(&mut self) {
+        let memory = Memory::of(&self.state, self.target.clone(), self.latest);
+        let circuit = self.state.circuit().as_str();
+        crash::point(&format!("save-{circuit}-before"));
+        let saved = memory::save(&self.paths, &memory).map_err(|failed| crate::cli::chain(&failed));
+        crash::point(&format!("save-{circuit}-after"));
+        self.note("memory", saved);
+        // Tried is enough: a disk that refuses is not asked all the time.
+        self.saved = (self.target.clone(), clock::moment());
+    }
+
+    pub(super) fn record(&mut self, what: &str, about: Value) {
+        crash::point(&format!("record-{what}"));
+        let Some(journal) = &mut self.journal else { return };
+        let recorded = journal.record(self.latest, self.state.circuit(), what, about);
+        self.note("journal", recorded.map_err(|failed| crate::cli::chain(&failed)));
+    }
+
+    fn note(&mut self, what: &'static str, result: Result<(), String>) {
+        match result {
+            Ok(()) => {
+                self.trouble.remove(what);
+            }
+            Err(why) => {
+                if self.trouble.get(what) != Some(&why) {
+                    tracing::error!(%why, "{what}");
+                }
+                self.trouble.insert(what, why);
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What is seen now, and what follows from it.
+
+use std::sync::Arc;
+
+use guardian_rules::blindness::Blindness;
+use guardian_rules::fact::{Listener, Stopped};
+use guardian_rules::observation::Observation;
+use guardian_rules::policy::Policy;
+use guardian_rules::snapshot::{ProbeId, Snapshot};
+use guardian_rules::verdict::{Judgement, Verdict, judge};
+
+use super::schedule::Schedule;
+use super::stations::Looked;
+use crate::breaker::event::Round;
+use crate::trip::Evidence;
+
+/// The rule of what was found open, beyond which nothing is left to lose.
+const OPEN: &str = "open-without-credentials";
+
+/// The present picture.
+pub(crate) struct Sight {
+    /// The owner's wishes, as of now.
+    pub(crate) policy: Arc<Policy>,
+    /// What was seen last.
+    pub(crate) known: Arc<Snapshot>,
+    /// The judgement of the whole picture, until something changes.
+    judged: Option<Judgement>,
+    /// The parts that are settled were judged as they are.
+    accused: bool,
+    /// Newer listeners, for the next picture.
+    ahead: Option<Observation<Vec<Listener>>>,
+}
+
+impl Sight {
+    /// Nothing seen yet.
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self { policy: Arc::new(policy), known: Arc::default(), judged: None, accused: false, ahead: None }
+    }
+
+    /// Takes in what a probe has brought back; answers whether it is news.
+    pub(crate) fn take(&mut self, looked: Looked) -> bool {
+        let changed = (looked.keep)(Arc::make_mut(&mut self.known));
+        if changed {
+            self.doubt();
+        }
+        // More of the picture may be settled now.
+        self.accused = false;
+        changed
+    }
+
+    /// Keeps newer listeners for the next picture. Answers what they prove by themselves.
+    pub(crate) fn look_ahead(&mut self, looked: Looked, schedule: &Schedule) -> Option<Round> {
+        let mut next = Snapshot::clone(&self.known);
+        if let Some(ahead) = self.ahead.take() {
+            next.listeners = ahead;
+        }
+        (looked.keep)(&mut next);
+        // Answers of others are about the listeners of before.
+        let mut alone = settled(&next, schedule);
+        alone = Snapshot {
+            listeners: next.listeners.clone(),
+            interfaces: alone.interfaces,
+            owner: alone.owner,
+            gateway: alone.gateway,
+            stopped: alone.stopped,
+            ..Snapshot::default()
+        };
+        self.ahead = Some(next.listeners);
+        accuse(&self.policy, &alone)
+    }
+
+    /// Newer listeners wait for the next picture.
+    pub(crate) fn looks_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// Goes on to the newest listeners; answers whether they are others.
+    pub(crate) fn catch_up(&mut self) -> bool {
+        let Some(ahead) = self.ahead.take().filter(|ahead| *ahead != self.known.listeners) else {
+            return false;
+        };
+        Arc::make_mut(&mut self.known).listeners = ahead;
+        self.doubt();
+        true
+    }
+
+    /// The owner's wishes have changed.
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        if *self.policy != policy {
+            self.policy = Arc::new(policy);
+            self.doubt();
+        }
+    }
+
+    /// What the breaker has put down has changed.
+    pub(crate) fn set_stopped(&mut self, stopped: Option<Stopped>) {
+        if self.known.stopped != stopped {
+            Arc::make_mut(&mut self.known).stopped = stopped;
+            self.doubt();
+        }
+    }
+
+    /// What was concluded does not hold any more.
+    pub(crate) fn doubt(&mut self) {
+        (self.judged, self.accused) = (None, false);
+    }
+
+    /// The judgement of the whole picture, if it is whole.
+    pub(crate) fn whole(&mut self, schedule: &Schedule) -> Option<&Judgement> {
+        if !schedule.is_whole() {
+            return None;
+        }
+        if self.judged.is_none() {
+            self.judged = Some(judge(&self.policy, &self.known));
+        }
+        self.judged.as_ref()
+    }
+
+    /// What the settled part of the picture proves already; nothing if it was asked before and
+    /// nothing has changed.
+    pub(crate) fn accusation(&mut self, schedule: &Schedule) -> Option<Round> {
+        if self.accused || schedule.is_whole() {
+            return None;
+        }
+        self.accused = true;
+        accuse(&self.policy, &settled(&self.known, schedule))
+    }
+}
+
+/// What a part of a picture proves.
+fn accuse(policy: &Policy, part: &Snapshot) -> Option<Round> {
+    let judgement = judge(policy, part);
+    if judgement.verdict != Verdict::Exposed {
+        return None;
+    }
+    let mut round = round(&judgement);
+    // That the rest is not settled yet is no finding.
+    round.findings.retain(Evidence::is_proof);
+    Some(round)
+}
+
+/// The part of a picture that fits together. What does not is left out, for it could accuse
+/// wrongly: an answer of a listener that has gone, and its place taken by another.
+fn settled(known: &Snapshot, schedule: &Schedule) -> Snapshot {
+    fn keep<T: Clone>(observation: &Observation<T>, settled: bool) -> Observation<T> {
+        if settled { observation.clone() } else { Observation::never_ran() }
+    }
+    let is = |probe| schedule.is_settled(probe);
+    Snapshot {
+        listeners: keep(&known.listeners, is(ProbeId::Listeners)),
+        witness: keep(&known.witness, is(ProbeId::Witness)),
+        interfaces: keep(&known.interfaces, is(ProbeId::Interfaces)),
+        // What a process is called does not change with what it listens on.
+        owner: Observation::Blind { why: Blindness::never_ran(), last: known.owner.known().cloned() },
+        gateway: keep(&known.gateway, is(ProbeId::Gateway)),
+        routes: keep(&known.routes, is(ProbeId::Routes)),
+        reach: keep(&known.reach, is(ProbeId::Reach)),
+        panel: keep(&known.panel, is(ProbeId::Panel)),
+        access: keep(&known.access, is(ProbeId::Access)),
+        handshake: keep(&known.handshake, is(ProbeId::Handshake)),
+        peers: keep(&known.peers, is(ProbeId::Peers)),
+        stopped: known.stopped.clone(),
+    }
+}
+
+/// A judgement as the breaker hears of it.
+pub(crate) fn round(judgement: &Judgement) -> Round {
+    let findings: Vec<Evidence> = judgement
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == guardian_rules::finding::Severity::Critical)
+        .map(Evidence::from)
+        .collect();
+    let proven = |rule: &str| findings.iter().any(|finding| finding.rule == rule && finding.is_proof());
+    let reachable =
+        ["bound-beyond-allowed", "reachable-beyond-allowed", "panel-republished", "forwarder-attached"];
+    let open_beyond = proven(OPEN) && reachable.into_iter().any(proven);
+    Round { verdict: judgement.verdict, findings, open_beyond }
+}
+
+#[cfg(test)]
+mod tests {
+    use guardian_rules::fact::{
+        Attribution, ConfigFile, ConfigState, GatewayProcess, InterfaceAddress, Process, Product, Role,
+    };
+
+    use super::*;
+    use crate::sys::clock::Moment;
+
+    fn listener(bound: &str, pid: u32) -> Listener {
+        Listener {
+            bound: bound.parse().unwrap(),
+            dual_stack: false,
+            device: None,
+            uid: Some(1000),
+            socket: 1,
+            owner: Attribution::Named(vec![pid]),
+        }
+    }
+
+    /// A gateway on loopback, seen by everybody once.
+    fn sight() -> (Sight, Schedule) {
+        let mut sight = Sight::new(Policy::default());
+        let known = Arc::make_mut(&mut sight.known);
+        known.listeners = Observation::Seen(vec![listener("127.0.0.1:4711", 812)]);
+        known.interfaces = Observation::Seen(vec![InterfaceAddress {
+            interface: "eth0".to_owned(),
+            index: None,
+            address: "192.168.1.5".parse().unwrap(),
+            prefix: 24,
+        }]);
+        known.gateway = Observation::Seen(vec![GatewayProcess {
+            pid: 812,
+            product: Some(Product::Openclaw),
+            marks: Vec::new(),
+            service: None,
+            config: ConfigFile { path: None, state: ConfigState::Absent },
+            private_paths: Vec::new(),
+        }]);
+        known.owner = Observation::Seen(vec![Process {
+            pid: 812,
+            parent: Some(1),
+            started: 1_780_000_000,
+            uid: Some(1000),
+            user: Some("ana".to_owned()),
+            name: "node".to_owned(),
+            exe: None,
+            argv: Vec::new(),
+            role: Role::Gateway,
+        }]);
+        let mut schedule = Schedule::new(|_| std::time::Duration::from_secs(1));
+        for probe in ProbeId::ALL {
+            schedule.started(probe, Moment::default());
+            schedule.finished(probe, false);
+        }
+        (sight, schedule)
+    }
+
+    fn looked(listeners: Vec<Listener>) -> Looked {
+        let keep = Box::new(move |known: &mut Snapshot| {
+            known.listeners = Observation::Seen(listeners);
+            true
+        });
+        Looked { probe: ProbeId::Listeners, took: std::time::Duration::ZERO, keep }
+    }
+
+    #[test]
+    fn listeners_that_come_and_go_wait_for_the_next_picture() {
+        let (mut sight, schedule) = sight();
+        let before = sight.known.listeners.clone();
+        for port in 40_000..40_003 {
+            let churn = vec![listener("127.0.0.1:4711", 812), listener(&format!("127.0.0.1:{port}"), 900)];
+            assert_eq!(sight.look_ahead(looked(churn), &schedule), None);
+            assert!(sight.looks_ahead() && sight.known.listeners == before);
+        }
+        assert!(sight.catch_up(), "the newest");
+        let newest = sight.known.listeners.seen().unwrap();
+        assert!(newest.iter().any(|it| it.bound.port() == 40_002) && newest.len() == 2);
+        assert!(!sight.looks_ahead() && !sight.catch_up());
+    }
+
+    #[test]
+    fn what_is_as_before_when_its_turn_comes_is_no_news() {
+        let (mut sight, schedule) = sight();
+        sight.look_ahead(looked(vec![listener("127.0.0.1:9", 900)]), &schedule);
+        sight.look_ahead(looked(vec![listener("127.0.0.1:4711", 812)]), &schedule);
+        assert!(!sight.catch_up());
+    }
+
+    #[test]
+    fn a_gateway_that_binds_beyond_what_is_allowed_accuses_without_waiting() {
+        let (mut sight, schedule) = sight();
+        let wide = vec![listener("0.0.0.0:4711", 812)];
+        let round = sight.look_ahead(looked(wide), &schedule).unwrap();
+        assert_eq!(round.verdict, Verdict::Exposed);
+        assert!(round.findings.iter().any(|it| it.rule == "bound-beyond-allowed"), "{:?}", round.findings);
+    }
+}

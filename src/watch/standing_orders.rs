@@ -1,0 +1,193 @@
+//! What is to be so on the host, by the state of the circuit.
+
+use std::collections::BTreeSet;
+
+use super::Watcher;
+use super::sight::Sight;
+use super::target::{Allowed, allowed};
+use crate::barrier::Target;
+use crate::barrier::firewall::wall::{Stance, Wall};
+use crate::breaker::state::{Level, State};
+use crate::config::{Config, Mode};
+use crate::enforce::Orders;
+use crate::powers::Powers;
+
+/// What the orders depend on beside the state.
+#[derive(Debug, Clone, Default)]
+struct Means {
+    /// The firewall can be used.
+    firewall: bool,
+    /// The policy wants the seal.
+    seal: bool,
+    /// Guardian only observes.
+    observes: bool,
+    allowed: Allowed,
+    /// Who may connect on loopback.
+    local_users: BTreeSet<u32>,
+    /// The gateway's own user, if the policy names one.
+    gateway_user: Option<u32>,
+}
+
+/// Users that the policy names, looked up once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Users {
+    /// Those who may always connect on loopback: root, the owners and the gate.
+    local: BTreeSet<u32>,
+    /// The gateway's own.
+    gateway: Option<u32>,
+}
+
+impl Users {
+    pub(super) fn of(config: &Config) -> Self {
+        let mut local = BTreeSet::from([0]);
+        local.extend(config.owner_ids());
+        local.extend(Config::gate_user());
+        Self { local, gateway: config.gateway_user() }
+    }
+}
+
+/// What is to be so, as far as is seen.
+pub(super) fn of(
+    config: &Config,
+    powers: &Powers,
+    users: &Users,
+    sight: &Sight,
+    state: &State,
+    target: &Target,
+) -> Orders {
+    let mut local_users = users.local.clone();
+    local_users.extend(target.processes.iter().filter_map(|process| process.uid));
+    let means = Means {
+        firewall: powers.firewall(),
+        seal: config.settings.seal,
+        observes: config.settings.mode == Mode::Observe,
+        allowed: allowed(&sight.policy, &sight.known),
+        local_users,
+        gateway_user: users.gateway,
+    };
+    orders(state, &means, target)
+}
+
+impl Watcher {
+    /// Tells the enforcer what is to be so, if that has changed.
+    pub(super) fn give_orders(&mut self) {
+        let Self { config, powers, users, sight, state, target, .. } = self;
+        let orders = of(config, powers, users, sight, state, target);
+        self.enforcer.orders.send_if_modified(|standing| {
+            let changed = *standing != orders;
+            if changed {
+                *standing = orders;
+            }
+            changed
+        });
+    }
+}
+
+fn orders(state: &State, means: &Means, target: &Target) -> Orders {
+    let wall = |stance| {
+        means.firewall.then(|| Wall {
+            stance,
+            ports: target.ports.clone(),
+            doors: target.doors.clone(),
+            vpn: means.allowed.vpn.clone(),
+            own: means.allowed.own.clone(),
+            networks: means.allowed.networks.clone(),
+            local_users: Some(means.local_users.clone()),
+            gateway_user: means.gateway_user,
+        })
+    };
+    match state {
+        // Processes come and go: while nothing is to be done to them they are left out, so that
+        // orders stay the same.
+        State::Closed(_) => {
+            Orders { wall: if means.seal && !means.observes { wall(Stance::Seal) } else { None }, ..let_go() }
+        }
+        State::HalfOpen(_) => Orders { wall: wall(Stance::Loopback), ..let_go() },
+        State::Open(open) => {
+            let stopped = open.level == Level::Stopped;
+            Orders {
+                wall: wall(Stance::Block),
+                open: true,
+                stopped,
+                restart: false,
+                target: if stopped { target.clone() } else { Target::default() },
+            }
+        }
+    }
+}
+
+/// Gateways may run, and services that were stopped are started again.
+fn let_go() -> Orders {
+    Orders { wall: None, open: false, stopped: false, restart: true, target: Target::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::breaker::state::{Closed, HalfOpen, Open};
+    use crate::sys::clock::Moment;
+    use crate::trip::{Cause, Trip};
+
+    fn means() -> Means {
+        Means { firewall: true, seal: true, ..Means::default() }
+    }
+
+    fn trip() -> Trip {
+        Trip::new(Timestamp::UNIX_EPOCH, Cause::Exposed, "because", &[])
+    }
+
+    fn open(level: Level) -> State {
+        Open { since: Timestamp::UNIX_EPOCH, began: Moment::default(), trip: trip(), level }.into()
+    }
+
+    fn target() -> Target {
+        Target { ports: BTreeSet::from([18789]), ..Target::default() }
+    }
+
+    fn stance(orders: &Orders) -> Option<Stance> {
+        orders.wall.as_ref().map(|wall| wall.stance)
+    }
+
+    #[test]
+    fn closed_is_sealed_where_it_can_be_and_nothing_else_is_done() {
+        let closed = State::from(Closed::since(Timestamp::UNIX_EPOCH));
+        let sealed = orders(&closed, &means(), &target());
+        assert_eq!(stance(&sealed), Some(Stance::Seal));
+        assert!(!sealed.open && !sealed.stopped);
+        for without in [
+            Means { firewall: false, ..means() },
+            Means { seal: false, ..means() },
+            Means { observes: true, ..means() },
+        ] {
+            assert_eq!(stance(&orders(&closed, &without, &target())), None);
+        }
+    }
+
+    #[test]
+    fn open_blocks_everybody_and_stops_only_at_that_level() {
+        let isolated = orders(&open(Level::Isolated), &means(), &target());
+        assert_eq!((stance(&isolated), isolated.stopped), (Some(Stance::Block), false));
+        let stopped = orders(&open(Level::Stopped), &means(), &target());
+        assert_eq!((stance(&stopped), stopped.stopped), (Some(Stance::Block), true));
+        assert_eq!(stopped.target, target());
+        let observing = Means { observes: true, ..means() };
+        assert_eq!(stance(&orders(&open(Level::Isolated), &observing, &target())), Some(Stance::Block));
+    }
+
+    #[test]
+    fn without_a_firewall_it_is_stopped_by_what_is_left() {
+        let unprivileged = Means { firewall: false, ..means() };
+        let stopped = orders(&open(Level::Stopped), &unprivileged, &target());
+        assert!(stopped.wall.is_none() && stopped.stopped);
+    }
+
+    #[test]
+    fn half_open_admits_loopback_only_and_lets_services_go() {
+        let half = HalfOpen { since: Timestamp::UNIX_EPOCH, began: Moment::default(), trip: trip(), safe: 0 };
+        let half = orders(&half.into(), &Means { seal: false, ..means() }, &target());
+        assert_eq!(stance(&half), Some(Stance::Loopback));
+        assert!(half.restart && !half.stopped);
+    }
+}
