@@ -22,6 +22,8 @@ struct Means {
     /// Guardian only observes.
     observes: bool,
     allowed: Allowed,
+    /// The ports that the policy names: they are held before the first look.
+    ports: BTreeSet<u16>,
     /// Who may connect on loopback.
     local_users: BTreeSet<u32>,
     /// The gateway's own user, if the policy names one.
@@ -62,6 +64,7 @@ pub(super) fn of(
         seal: config.settings.seal,
         observes: config.settings.mode == Mode::Observe,
         allowed: allowed(&sight.policy, &sight.known),
+        ports: sight.policy.ports.iter().copied().collect(),
         local_users,
         gateway_user: users.gateway,
     };
@@ -87,7 +90,7 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
     let wall = |stance| {
         means.firewall.then(|| Wall {
             stance,
-            ports: target.ports.clone(),
+            ports: &target.ports | &means.ports,
             doors: target.doors.clone(),
             vpn: means.allowed.vpn.clone(),
             own: means.allowed.own.clone(),
@@ -162,6 +165,16 @@ mod tests {
             Means { observes: true, ..means() },
         ] {
             assert_eq!(stance(&orders(&closed, &without, &target())), None);
+        }
+    }
+
+    #[test]
+    fn the_ports_of_the_policy_are_held_before_anything_was_seen() {
+        let closed = State::from(Closed::since(Timestamp::UNIX_EPOCH));
+        let means = Means { ports: BTreeSet::from([18789]), ..means() };
+        for state in [closed, open(Level::Isolated), open(Level::Stopped)] {
+            let unseen = orders(&state, &means, &Target::default());
+            assert_eq!(unseen.wall.unwrap().ports, BTreeSet::from([18789]));
         }
     }
 

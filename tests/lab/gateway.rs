@@ -116,8 +116,15 @@ impl Setup {
 
     /// Starts it and waits until it answers.
     pub(crate) fn start(&self, host: &Host) -> Gateway {
+        self.start_by(host, &[])
+    }
+
+    /// The same, started by another program: its own arguments are followed by the gateway's command.
+    pub(crate) fn start_by(&self, host: &Host, starter: &[&str]) -> Gateway {
         let _turn = Turn::take();
-        let mut command = Host::command("/mnt/scripts/start-gateway.sh");
+        let script = "/mnt/scripts/start-gateway.sh";
+        let mut command = Host::command(starter.first().copied().unwrap_or(script));
+        command.args(starter.iter().skip(1).copied().chain((!starter.is_empty()).then_some(script)));
         let home = format!("{}/gateway-{}", self.user.home(), self.port);
         command
             .args([self.version.package(), &self.port.to_string(), &home, &self.config.to_string()])

@@ -45,7 +45,7 @@ pub(crate) fn nobody_gets_through(host: &Host, outside: &Host, seconds: u64) {
 }
 
 /// Processor time that a process has used, in seconds.
-fn used(host: &Host, pid: u32) -> f64 {
+pub(crate) fn used(host: &Host, pid: u32) -> f64 {
     let stat = fs::read_to_string(host.path(&format!("/proc/{pid}/stat"))).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();

@@ -7,14 +7,16 @@
 //! |---|---|---|
 //! | `input` → `door` | packets to the gateways' places | passes what is allowed |
 //! | `output` | packets over loopback to those places | refuses users who are not listed |
-//! | `output` → `answers` | SYN-ACKs of the gateway's user | drops those that go beyond the allowed |
+//! | `output` → `answers` | SYN-ACKs of the gateway's user | refuses those that go beyond the allowed |
 //! | `output` → `published` | own packets whose port has been translated | as `door` |
 //! | `forward` → `translated` → `forwarded` | the same for those of others | passes what is allowed |
 //! | `refuse` | whatever is not allowed | answers with a reset |
 //!
 //! A SYN-ACK that the kernel makes from a SYN cookie (`tcp_syncookies`, tcp(7)) belongs to no socket,
-//! and so to no user: the gateway's user is held on any port as long as its listener is not flooded.
-//! The ports are held in any case.
+//! and so to no user. The kernel makes them once a listener's queue of half-open connections is full.
+//! So the listener is told by a reset that its SYN-ACK is refused, and forgets the connection at
+//! once: were it not told, a handful of attempts would fill a short queue. The ports are held in any
+//! case.
 
 use std::collections::BTreeSet;
 
@@ -29,8 +31,8 @@ pub(crate) mod shown;
 mod tests;
 
 use expression::{
-    accept, both, daddr, direction, dport, drop, equals, family, flags, goto, iifname, jump, l4proto,
-    matches, oifname, original, reject, saddr, skuid, sport, translated, unequal,
+    accept, both, daddr, direction, dport, equals, family, flags, goto, iifname, jump, l4proto, matches,
+    oifname, original, reject, saddr, skuid, sport, translated, unequal,
 };
 
 /// The name of our table.
@@ -224,7 +226,7 @@ fn answers(wall: &Wall) -> Vec<Rule> {
             rules.push(vec![matches(&daddr(family), networks), accept()]);
         }
     }
-    rules.push(vec![drop()]);
+    rules.push(vec![goto("refuse")]);
     rules
 }
 

@@ -100,11 +100,6 @@ pub(super) fn accept() -> Value {
     json!({"accept": null})
 }
 
-/// It is gone, and nobody is told.
-pub(super) fn drop() -> Value {
-    json!({"drop": null})
-}
-
 /// Whoever sent it is told that nobody listens.
 pub(super) fn reject() -> Value {
     json!({"reject": {"type": "tcp reset"}})

@@ -96,16 +96,17 @@ fn what_the_gateway_asks_of_others_is_not_touched() {
 #[test]
 fn on_a_shared_port_the_gateways_place_is_held_and_nobody_elses() {
     lab(|lab| {
-        for (theirs, innocents) in [("127.0.0.2", "127.0.0.1"), ("::1", "127.0.0.1"), ("127.0.0.1", "::1")] {
+        let turns = [("127.0.0.2", "127.0.0.1"), ("::1", "127.0.0.1"), ("127.0.0.1", "::1")];
+        for (port, (theirs, innocents)) in (PORT..).zip(turns) {
             let bind = |address: &str| {
                 let address: std::net::IpAddr = address.parse().unwrap();
-                std::net::TcpListener::bind((address, PORT)).unwrap()
+                std::net::TcpListener::bind((address, port)).unwrap()
             };
             let (gateway, innocent) = (bind(theirs), bind(innocents));
-            let dial = |address: &'static str| as_user(BOB, move || connect(address, PORT));
+            let dial = |address: &'static str| as_user(BOB, move || connect(address, port));
             let mut held = (dial(theirs).unwrap(), gateway.accept().unwrap().0);
             let mut others = (dial(innocents).unwrap(), innocent.accept().unwrap().0);
-            let door = std::net::SocketAddr::new(theirs.parse().unwrap(), PORT);
+            let door = std::net::SocketAddr::new(theirs.parse().unwrap(), port);
             let mut shared = Wall {
                 ports: BTreeSet::new(),
                 doors: BTreeSet::from([door]),
@@ -114,12 +115,12 @@ fn on_a_shared_port_the_gateways_place_is_held_and_nobody_elses() {
             };
             let mut firewall = raised(lab, &shared);
             assert!(dial(theirs).is_err(), "the seal admits ana alone at {theirs}");
-            assert!(as_user(ANA, move || connect(theirs, PORT)).is_ok());
+            assert!(as_user(ANA, move || connect(theirs, port)).is_ok());
             assert!(dial(innocents).is_ok(), "{innocents}");
             shared.stance = Stance::Block;
             lab.run(firewall.raise(&shared)).unwrap();
             lab.run(firewall.cut(&shared)).unwrap();
-            assert!(as_user(ANA, move || connect(theirs, PORT)).is_err(), "{theirs}");
+            assert!(as_user(ANA, move || connect(theirs, port)).is_err(), "{theirs}");
             assert!(ended(&mut held.0) && ended(&mut held.1));
             assert!(dial(innocents).is_ok(), "{innocents}");
             assert!(carries(&mut others.0, &mut others.1) && carries(&mut others.1, &mut others.0));

@@ -1,0 +1,129 @@
+//! Behind the seal nothing is reached, not even once, whatever way a gateway is exposed.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::daemon::Daemon;
+use crate::decoy::Decoy;
+use crate::host::{Host, User};
+use crate::http;
+use crate::knocking::{Knocks, knocked};
+use crate::place::{LAN, LOOPBACK, Place, at};
+use crate::ready::Lab;
+use crate::relay::{forward, nginx, proxy_to, socat};
+use crate::running::Running;
+
+const PORT: u16 = 18789;
+/// As many knock at the same time, for whoever is met with silence waits a while.
+const HANDS: u32 = 6;
+/// How long they go on once something is exposed.
+const WHILE: Duration = Duration::from_secs(4);
+
+/// The ports that a policy names.
+const NAMED: &str =
+    "[gateway]\nports = [18789, 8088, 29999]\n[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
+const SEALED: &str = "[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
+/// The gateway has a user of its own.
+const OWN_USER: &str = "[gateway]\nuser = \"ana\"\n[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
+
+fn decoy(ip: Ipv4Addr, port: u16) -> Decoy {
+    Decoy { user: User::Ana, at: SocketAddr::from((ip, port)) }
+}
+
+/// Knocks before, during and after an exposure. Whether the circuit opens is not what this is about:
+/// what nobody can reach is perhaps no exposure.
+fn is_never_reached(what: &str, policy: &str, port: u16, trips: bool, expose: impl FnOnce(&Host) -> Running) {
+    let place = Place::new();
+    let sound = decoy(Ipv4Addr::LOCALHOST, PORT).start(&place.host);
+    let daemon = Daemon::start(&place.host, User::Root, policy);
+    let status =
+        daemon.until("a lease and the seal", |status| !status["lease"].is_null() && status["seal"] == "yes");
+    assert_eq!(status["breaker"], "closed");
+    assert_eq!(http::call(&place.outside, at(LAN, port)).ok(), None);
+    let ((), knocks) = knocked(&place.outside, at(LAN, port), HANDS, || {
+        // A gateway that is restarted on another address is not there twice.
+        let _sound = (port != PORT).then_some(sound);
+        let _exposed = expose(&place.host);
+        sleep(WHILE);
+        assert!(trips || place.host.listens(port), "it is exposed all the time");
+    });
+    let Knocks { tried, through } = knocks;
+    let circuit = daemon.status()["breaker"].clone();
+    println!("measured: sealed, {what}: {through} of {tried} connections came through; circuit {circuit}");
+    assert!(tried > 100, "{what}: knocked {tried} times");
+    assert_eq!(through, 0, "{what}: connections got through the seal");
+    if trips {
+        daemon.is("open");
+    }
+}
+
+#[test]
+fn behind_the_seal_no_port_that_the_policy_names_is_reached_even_once() {
+    let Some(_lab) = Lab::open() else { return };
+    is_never_reached("restarted on every address", NAMED, PORT, true, |host| {
+        decoy(Ipv4Addr::UNSPECIFIED, PORT).start(host)
+    });
+    is_never_reached("nginx without authentication", NAMED, 8088, false, |host| {
+        nginx(host, 8088, &format!("listen 0.0.0.0:8088; {}", proxy_to(PORT, "")))
+    });
+    is_never_reached("socat", NAMED, 29999, false, |host| forward(host, 29999, "0.0.0.0", PORT));
+}
+
+#[test]
+fn behind_the_seal_no_port_of_the_gateways_own_user_is_reached_even_once() {
+    let Some(_lab) = Lab::open() else { return };
+    is_never_reached("another port of the gateway's user", OWN_USER, 4017, true, |host| {
+        decoy(Ipv4Addr::UNSPECIFIED, 4017).start(host)
+    });
+    is_never_reached("socat of the gateway's user", OWN_USER, 29998, false, |host| {
+        let listen = "TCP4-LISTEN:29998,bind=0.0.0.0,fork,reuseaddr";
+        socat(host, User::Ana, "socat", 29998, listen, "TCP4:127.0.0.1:18789")
+    });
+}
+
+#[test]
+fn behind_the_seal_another_users_proxy_on_any_port_gets_no_answer_of_the_gateway() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let _sound = decoy(Ipv4Addr::LOCALHOST, PORT).start(&place.host);
+    let daemon = Daemon::start(&place.host, User::Root, OWN_USER);
+    daemon.until("a lease and the seal", |status| !status["lease"].is_null() && status["seal"] == "yes");
+    assert_eq!(http::call(&place.host, at(LOOPBACK, PORT)).ok(), Some(401), "root may ask");
+    let _nginx = nginx(&place.host, 8090, &format!("listen 0.0.0.0:8090; {}", proxy_to(PORT, "")));
+    let mut answers = std::collections::BTreeMap::new();
+    for _ in 0..100 {
+        let answer = http::call(&place.outside, at(LAN, 8090)).unwrap_or(0);
+        *answers.entry(answer).or_insert(0) += 1;
+        sleep(Duration::from_millis(10));
+    }
+    println!("measured: sealed, nginx of another user on a port that no policy names answered {answers:?}");
+    assert!(!answers.keys().any(|it| [200, 400, 401, 403].contains(it)), "{answers:?}");
+    assert!(answers.contains_key(&502), "nginx itself was there: {answers:?}");
+}
+
+#[test]
+fn a_watcher_that_is_killed_and_started_again_leaves_no_gap_in_the_wall() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let daemon = Daemon::start(&place.host, User::Root, SEALED);
+    daemon.until("the seal", |status| status["seal"] == "yes");
+    daemon.kill();
+    let ((), knocks) = knocked(&place.outside, at(LAN, PORT), HANDS, || {
+        // The seal of the dead one stands, and the next one finds this.
+        let _exposed = decoy(Ipv4Addr::UNSPECIFIED, PORT).start(&place.host);
+        for _ in 0..5 {
+            let daemon = Daemon::restart(&place.host, User::Root, &[]);
+            daemon.holds();
+            sleep(Duration::from_millis(500));
+            daemon.kill();
+            sleep(Duration::from_millis(300));
+        }
+    });
+    let Knocks { tried, through } = knocks;
+    println!(
+        "measured: sealed, the watcher killed and started again five times: {through} of {tried} connections came through"
+    );
+    assert!(tried > 500, "knocked {tried} times");
+    assert_eq!(through, 0, "connections came through while the watcher started");
+}
