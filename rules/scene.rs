@@ -146,6 +146,15 @@ impl<'a> Scene<'a> {
         routes.into_iter().filter(|route| self.leading.contains(&route.to_port))
     }
 
+    /// Instructions that end at a door which looks like a gateway's panel, and may be one.
+    pub fn routes_to_look_alikes(&self) -> impl Iterator<Item = &'a Route> {
+        let doubtful = |door: &&Door<'a>| matches!(door.part, Part::Doubtful(_)) && door.shows_a_panel();
+        let ports: BTreeSet<u16> =
+            self.doors.iter().filter(doubtful).map(|door| door.listener.bound.port()).collect();
+        let routes = in_order(self.snapshot.routes.known());
+        routes.into_iter().filter(move |route| ports.contains(&route.to_port))
+    }
+
     /// The sockets that take a connection to an address: of several those bound most exactly to it.
     #[must_use]
     pub fn doors_at(&self, address: SocketAddr) -> Vec<&Door<'a>> {

@@ -13,7 +13,15 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     let mut by_subject: BTreeMap<String, Finding> = BTreeMap::new();
     let attached = scene.peers().into_iter().flat_map(|peer| of_peer(rule, scene, peer));
     let instructed = scene.routes_to_gateways().filter_map(|route| of_route(rule, scene, route));
-    for finding in attached.chain(instructed) {
+    let perhaps = scene.routes_to_look_alikes().filter_map(|route| {
+        let finding = of_route(rule, scene, route)?;
+        let mut evidence = finding.evidence;
+        evidence.push(
+            "what is there looks like a gateway's panel, and whether it is one cannot be told".to_owned(),
+        );
+        Some(Finding { answer: Answer::Unknown, evidence, ..finding })
+    });
+    for finding in attached.chain(instructed).chain(perhaps) {
         let weight = |finding: &Finding| (finding.severity, finding.answer == Answer::Yes);
         match by_subject.get(&finding.subject) {
             Some(known) if weight(known) >= weight(&finding) => {}

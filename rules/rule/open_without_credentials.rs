@@ -1,7 +1,7 @@
 //! A gateway lets a request in without credentials, by whatever door.
 
 use crate::catalog::Rule;
-use crate::fact::{Access, Transport};
+use crate::fact::{Access, Reply, Transport};
 use crate::finding::Finding;
 use crate::rule::audiences;
 use crate::scene::{Beyond, Door, Part, Scene};
@@ -34,16 +34,20 @@ fn of_door(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> Option<Finding> {
         ));
         return Some(rule.unknown(&bound, evidence));
     }
-    if door.part != Part::Gateway {
-        return None;
-    }
+    // The path may be allowed. That nobody can tell who gets in by it is not.
+    let carries_beyond = matches!(door.part, Part::Carries(_)) && !door.beyond.is_none();
+    let unseen = door.panel.iter().find_map(|answer| match &answer.reply {
+        Reply::Unknown(why) => Some(why.to_string()),
+        _ => None,
+    });
     let why = match door.who_gets_in() {
+        Some(Access::Unknown(why)) if carries_beyond || door.part == Part::Gateway => why.to_string(),
+        _ if door.part != Part::Gateway => unseen.filter(|_| carries_beyond)?,
         Some(Access::Required | Access::RefusesProxy) => return None,
-        Some(Access::Unknown(why)) => why.to_string(),
         Some(Access::Fronted | Access::NoGateway) => {
             "its answer is not one that a known gateway gives".to_owned()
         }
-        Some(Access::Open) | None => "nobody asked it".to_owned(),
+        Some(Access::Open | Access::Unknown(_)) | None => "nobody asked it".to_owned(),
     };
     evidence.push(format!("whether it asks for credentials could not be told: {why}"));
     Some(rule.unknown(&bound, evidence))

@@ -151,8 +151,11 @@ impl<'c, 'a> Casting<'c, 'a> {
         if door.speaks_gateway() || speaks_on(port(door)..=port(door)) {
             return Part::Gateway;
         }
-        if door.side_door().is_some() || speaks_on(0..=u16::MAX) {
-            return Part::BesideGateway;
+        let speaks_elsewhere = speaks_on(0..=u16::MAX);
+        if speaks_elsewhere || door.side_door().is_some() {
+            let matters = !speaks_elsewhere || self.policy.ports.contains(&port(door));
+            let leaves_open = matters && silence(self.snapshot, door, false).is_some();
+            return if leaves_open { Part::Gateway } else { Part::BesideGateway };
         }
         // A helper of the product that serves something else (a sign-in callback) answers, and
         // not as a gateway. One that does not answer may be a gateway that hangs.
@@ -251,7 +254,12 @@ impl<'c, 'a> Casting<'c, 'a> {
         loop {
             let before = ports.len();
             for (door, part) in self.doors.iter().zip(&mut *parts) {
-                if part.is_gateways() || matches!(part, Part::Carries(_)) {
+                // What may be a gateway stays so, unless it is worse what it is told to carry.
+                let stays = match part {
+                    Part::PerhapsGateway(_) => door.beyond.is_none(),
+                    _ => part.is_gateways() || matches!(part, Part::Carries(_)),
+                };
+                if stays {
                     continue;
                 }
                 if let Some(route) = self.route(door, &ports) {

@@ -1,4 +1,4 @@
-use guardian_rules::fact::{Role, Tailscale};
+use guardian_rules::fact::{Reply, Role, Tailscale};
 
 use crate::scenery::*;
 
@@ -479,4 +479,17 @@ fn of_two_gateways_on_one_port_the_more_exact_socket_takes_the_connection() {
         .judged()
         .doubts(RULE, "tailscaled")
         .is_blind();
+}
+
+#[test]
+fn a_tunnel_to_what_looks_like_a_panel_is_unknown_while_the_gateways_own_page_cannot_be_had() {
+    let host = |own: Manner| {
+        host()
+            .runs(gateway(812).on("127.0.0.1:18789", own))
+            .runs(unknown_program(700).on("127.0.0.1:8080", another_site().with_page(|it| *it = panel())))
+            .runs(program("ngrok", 950, Role::Tunnel).told_to_carry(&[], 8080))
+            .judged()
+    };
+    host(asking_for_credentials().but_reply(Reply::Silent)).doubts(RULE, "ngrok").is_blind();
+    host(asking_for_credentials()).exposes(RULE, "ngrok");
 }

@@ -219,3 +219,18 @@ fn a_program_at_a_gateways_port_that_hangs_up_on_every_question_is_none() {
 fn a_forwarder_to_another_hosts_gateway_that_is_down_is_none() {
     host().runs(program("ssh", 970, Role::Forwarder).on("127.0.0.1:18789", silent())).judged().is_safe();
 }
+
+/// An allowed path excuses that it carries a gateway, and not that nobody can tell who gets in by it.
+#[test]
+fn an_allowed_path_whose_answer_is_missing_is_unknown() {
+    let lost = Access::Unknown(Blindness::new(Cause::TimedOut, "no answer within 2 s"));
+    let path = |manner: Manner| {
+        let gateway = gateway(812).on("127.0.0.1:18789", asking_for_credentials());
+        let proxy = nginx(900).on("0.0.0.0:8080", manner);
+        host().runs(gateway).runs(proxy).allowing_path("nginx").judged()
+    };
+    path(carrying_the_gateway()).is_safe();
+    path(carrying_the_gateway().but_access(lost.clone()).without_challenge(lost))
+        .doubts(RULE, "0.0.0.0:8080")
+        .is_blind();
+}

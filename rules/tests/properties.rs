@@ -103,7 +103,7 @@ proptest! {
 
     /// One answer that could not be had never makes a host safe, where the door that was asked is
     ///
-    /// - of a process with a gateway's marks,
+    /// - of a process with a gateway's marks that speaks as a gateway nowhere else,
     /// - or on a port that the policy names, and no proxy's or forwarder's,
     /// - or open beyond the allowed networks and held by a proxy, by a forwarder, by a process that
     ///   is connected to a gateway, or by one that cannot be named or described.
@@ -120,7 +120,12 @@ proptest! {
             let pids = door.listener.owner.pids();
             let relays = pids.iter().any(|pid| scene.process(*pid).is_some_and(|it| it.role.relays()));
             let hidden = pids.is_empty() || pids.iter().any(|pid| scene.process(*pid).is_none());
-            let marked = pids.iter().any(|pid| scene.gateway_process(*pid).is_some());
+            let speaks_elsewhere = scene.doors.iter().any(|other| {
+                other.speaks_gateway()
+                    && other.listener.bound != asked.bound
+                    && other.listener.owner.pids().iter().any(|pid| pids.contains(pid))
+            });
+            let marked = !speaks_elsewhere && pids.iter().any(|pid| scene.gateway_process(*pid).is_some());
             let expected = world.policy.ports.contains(&asked.bound.port());
             let attached = pids.iter().any(|pid| connected.contains(pid));
             marked || (expected && !relays) || (!door.beyond.is_none() && (relays || hidden || attached))

@@ -140,6 +140,18 @@ fn a_process_of_the_product_whose_page_could_not_be_had_may_be_a_gateway() {
 }
 
 #[test]
+fn a_gateway_that_speaks_elsewhere_still_has_to_answer_on_the_policys_port() {
+    let host = |at: &str, manner: Manner| {
+        let speaking = gateway(830).on("127.0.0.1:4000", asking_for_credentials());
+        host().runs(speaking.on(at, manner)).judged()
+    };
+    let silent = || another_site().without_challenge(Access::Unknown(timed_out()));
+    host("127.0.0.1:18789", silent()).doubts("open-without-credentials", "127.0.0.1:18789").is_blind();
+    host("127.0.0.1:18789", another_site()).is_safe();
+    host("127.0.0.1:4001", silent()).is_safe();
+}
+
+#[test]
 fn a_helper_of_the_product_that_speaks_another_protocol_is_no_gateway() {
     let conclusion = host().runs(gateway(830).on("127.0.0.1:4000", another_protocol())).judged();
     assert!(conclusion.is_safe().gateways().is_empty());

@@ -239,8 +239,9 @@ pub(super) fn one_unknown(snapshot: &Snapshot, pick: Index) -> Option<(Asked, Sn
         Asked { bound: answer.bound, is_a_contradiction: false }
     } else {
         let answer = &mut *handshake[place - panel.len() - access.len()];
+        let asks = |access: &Access| access.is_gateway() || *access == Access::Fronted;
         let contradicts = answer.access == Access::Open
-            && http.iter().any(|it| it.bound == answer.bound && it.at == answer.at && it.access.is_gateway());
+            && http.iter().any(|it| it.bound == answer.bound && it.at == answer.at && asks(&it.access));
         answer.access = unknown();
         answer.challenge = None;
         Asked { bound: answer.bound, is_a_contradiction: contradicts }
