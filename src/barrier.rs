@@ -102,6 +102,10 @@ pub(crate) struct Identity {
     pub(crate) pid: u32,
     /// Start time in seconds since the epoch, as the process table shows it.
     pub(crate) started: u64,
+    /// The same in the system's own, finest unit: clock ticks after boot on Linux, microseconds since
+    /// the epoch on macOS. None until [`process::pin`] has looked.
+    #[serde(default)]
+    pub(crate) birth: Option<u64>,
     /// Numeric user, if known.
     pub(crate) uid: Option<u32>,
     /// For a sentence: `openclaw-gateway (pid 812, user ana)`.

@@ -7,6 +7,7 @@
 //! The packet filter, the supervisors and the processes have a task each: what one of them waits
 //! for holds up no other.
 
+mod endings;
 mod ledger;
 mod pause;
 mod processes;
@@ -14,6 +15,7 @@ mod services;
 mod wall;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -137,14 +139,16 @@ pub(crate) struct Enforcer {
 impl Enforcer {
     /// Starts the tasks with what is to be so from the beginning: what an earlier watcher has left
     /// standing is not touched unless it should not be there.
-    pub(crate) fn start(undo: Undo, first: Orders) -> Self {
+    ///
+    /// At `endings` is written down who is being ended.
+    pub(crate) fn start(undo: Undo, endings: PathBuf, first: Orders) -> Self {
         let (orders, told) = watch::channel(first);
         let (tell, report) = watch::channel(Report::default());
         let ledger = Ledger::new(undo);
         let tasks = [
             tokio::spawn(wall::Work::new(ledger.clone()).run(told.clone(), tell.clone())),
             tokio::spawn(services::Work::new(ledger).run(told.clone(), tell.clone())),
-            tokio::spawn(processes::Work::new().run(told, tell)),
+            tokio::spawn(processes::Work::new(endings).run(told, tell)),
         ];
         Self { orders, report, tasks }
     }

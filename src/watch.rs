@@ -6,6 +6,7 @@
 mod asked;
 mod carry_out;
 mod configurations;
+mod pins;
 pub(crate) mod review;
 pub(crate) mod schedule;
 pub(crate) mod sight;
@@ -27,6 +28,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::asked::Waiting;
 use self::configurations::Reader;
+use self::pins::Pins;
 use self::schedule::Schedule;
 use self::sight::Sight;
 use self::standing_orders::Users;
@@ -120,6 +122,8 @@ pub(crate) struct Watcher {
     target: Target,
     /// What lasts, though it is not seen now: it was so in a whole picture, or when it tripped.
     lasting: Target,
+    /// When exactly its processes were born.
+    pins: Pins,
     /// The target as it was last written down, and when.
     saved: (Target, Moment),
     /// The latest wall time ever seen: a clock that was set back revives no allowance.
@@ -180,7 +184,7 @@ impl Watcher {
         let users = Users::of(&config);
         let damaged = !undo.damaged().is_empty();
         let first = standing_orders::of(&config, &powers, &users, &sight, &state, &target);
-        let enforcer = Enforcer::start(undo, first);
+        let enforcer = Enforcer::start(undo, paths.endings(), first);
         let mut watcher = Self {
             config,
             config_path,
@@ -191,6 +195,7 @@ impl Watcher {
             state,
             saved: (target.clone(), now.moment),
             lasting: target.clone(),
+            pins: Pins::default(),
             schedule,
             stations,
             looks,
@@ -369,7 +374,7 @@ impl Watcher {
     fn whole(&mut self, round: Round, now: Now) {
         (self.fresh, self.rested) = (now.moment, true);
         if round.verdict != Verdict::Blind {
-            let seen = target::target(&self.sight.policy, &self.sight.known);
+            let seen = self.seen_target();
             match self.state {
                 // All of it is seen: what is not there any more is forgotten.
                 State::Closed(_) => self.lasting = seen,
@@ -420,7 +425,7 @@ impl Watcher {
     /// Takes in what belongs to gateways now. Between two whole pictures somebody's listener may be
     /// taken for a gateway's for a moment: that counts now, and is not remembered.
     fn see_target(&mut self) {
-        let seen = target::target(&self.sight.policy, &self.sight.known);
+        let seen = self.seen_target();
         if !matches!(self.state, State::Closed(_)) {
             self.lasting.services.extend(seen.services.iter().cloned());
             self.lasting.configs.extend(seen.configs.iter().cloned());
@@ -428,6 +433,14 @@ impl Watcher {
         self.target = self.lasting.clone();
         self.target.remember(seen);
         self.give_orders();
+    }
+
+    /// What belongs to gateways now, its processes told from any that get their numbers later.
+    fn seen_target(&mut self) -> Target {
+        let mut seen = target::target(&self.sight.policy, &self.sight.known);
+        seen.processes = seen.processes.into_iter().map(|process| self.pins.pin(process)).collect();
+        self.pins.forget_all_but(&seen.processes);
+        seen
     }
 
     /// Notes what has been put down, so that whoever runs again is known to have been revived.

@@ -83,11 +83,25 @@ pub(crate) fn note_boot() {
     platform::note_boot();
 }
 
+/// Notes when exactly a process was born, so that nobody who has its number later is taken for it.
+/// One that is not there any more, or cannot be looked at, is left as it is.
+pub(crate) fn pin(target: Identity) -> Identity {
+    match platform::look(target.pid) {
+        Look::There(entry) if entry.is(&target) => Identity { birth: Some(entry.birth), ..target },
+        Look::There(_) | Look::Gone | Look::Unknown(_) => target,
+    }
+}
+
 /// Ends processes and all that descends from them: SIGTERM, `grace`, SIGKILL. It blocks its thread.
+/// `record` is told of all that are about to be signalled, before the first signal of each kind.
 ///
 /// Takes at most `grace` and about three seconds more. Never signals process 1, guardian itself,
 /// what guardian runs within, or the kernel's own. Targets that have ended before are in neither list.
-pub(crate) fn end(targets: &BTreeSet<Identity>, grace: Duration) -> Ending {
+pub(crate) fn end(
+    targets: &BTreeSet<Identity>,
+    grace: Duration,
+    mut record: impl FnMut(&mut dyn Iterator<Item = &Identity>),
+) -> Ending {
     let protected = protected::chain();
     let mut ending = Ending::default();
     let mut marked = Vec::new();
@@ -101,6 +115,7 @@ pub(crate) fn end(targets: &BTreeSet<Identity>, grace: Duration) -> Ending {
         return ending;
     }
     add_descendants(&mut marked, &platform::walk(), &protected);
+    record(&mut marked.iter().map(|process| &process.identity));
     plead(&mut marked, Plea::End, &mut ending);
     wait(&mut marked, grace, &mut ending);
     if marked.is_empty() {
@@ -108,6 +123,7 @@ pub(crate) fn end(targets: &BTreeSet<Identity>, grace: Duration) -> Ending {
     }
     // What they have started since is still theirs as long as they live.
     add_descendants(&mut marked, &platform::walk(), &protected);
+    record(&mut marked.iter().map(|process| &process.identity));
     plead(&mut marked, Plea::Kill, &mut ending);
     wait(&mut marked, DEATH, &mut ending);
     let stuck = "it does not end although it was killed: the kernel holds it";
@@ -141,7 +157,8 @@ fn mark(target: &Identity, protected: &BTreeSet<u32>) -> Result<Option<Marked>, 
     if let Some(why) = protected::why_not(&entry, protected) {
         return Err(why.to_owned());
     }
-    Ok(Some(Marked { identity: target.clone(), birth: entry.birth }))
+    let identity = Identity { birth: Some(entry.birth), ..target.clone() };
+    Ok(Some(Marked { identity, birth: entry.birth }))
 }
 
 /// Adds what descends from those marked and is not marked yet.
@@ -152,6 +169,7 @@ fn add_descendants(marked: &mut Vec<Marked>, table: &Table, protected: &BTreeSet
             let identity = Identity {
                 pid: entry.pid,
                 started: entry.started,
+                birth: Some(entry.birth),
                 uid: entry.uid,
                 name: format!("{} (pid {})", entry.name, entry.pid),
             };

@@ -1,11 +1,14 @@
 //! The gateways' processes, ended, and where no packet filter stands, their ports, taken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use guardian_rules::fact::Service;
 use tokio::sync::{oneshot, watch};
 
+use super::endings::Endings;
 use super::pause::Pause;
 use super::{Found, Orders, Report, next};
 use crate::barrier::port::Ports;
@@ -22,6 +25,9 @@ const SUPERVISOR_FIRST: Duration = Duration::from_millis(500);
 const ENDS: usize = 8;
 
 pub(super) struct Work {
+    endings: Endings,
+    /// The record of an earlier watcher could not be read.
+    amiss: Option<String>,
     ports: Ports,
     ends: Vec<End>,
     pause: Pause,
@@ -30,15 +36,28 @@ pub(super) struct Work {
     trouble: BTreeMap<Barrier, String>,
 }
 
+/// Those whom an end concerns: its targets, and what it found to descend from them.
+type Concerned = Arc<Mutex<BTreeSet<Identity>>>;
+
 /// An end that goes on, in a thread of its own: one that a process drags out keeps no other waiting.
 struct End {
-    of: BTreeSet<Identity>,
+    of: Concerned,
     outcome: oneshot::Receiver<Ending>,
 }
 
+impl End {
+    fn concerns(&self, process: &Identity) -> bool {
+        let of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        of.iter().any(|it| it.pid == process.pid)
+    }
+}
+
 impl Work {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(endings: PathBuf) -> Self {
+        let (endings, amiss) = Endings::open(endings);
         Self {
+            endings,
+            amiss,
             ports: Ports::new(),
             ends: Vec::new(),
             pause: Pause::default(),
@@ -100,8 +119,17 @@ impl Work {
 
     fn end(&mut self, orders: &Orders, behind_a_wall: bool) -> Held {
         self.gather();
-        let alive: BTreeSet<Identity> =
-            orders.target.processes.iter().filter(|it| process::gone(it) != Held::Yes).cloned().collect();
+        let lives = |it: &&Identity| process::gone(it) != Held::Yes;
+        let mut alive: BTreeSet<Identity> = orders.target.processes.iter().filter(lives).cloned().collect();
+        // What descends from those that have ended already, of an earlier watcher's endings too.
+        for left in self.endings.left() {
+            if !alive.iter().any(|it| it.pid == left.pid) {
+                alive.insert(left);
+            }
+        }
+        if let Some(amiss) = &self.amiss {
+            self.trouble.insert(Barrier::Process, amiss.clone());
+        }
         if alive.is_empty() {
             return Held::Yes;
         }
@@ -109,11 +137,11 @@ impl Work {
             let why = format!("{} belongs to another user, and only root could end it", anothers.name);
             self.trouble.insert(Barrier::Process, why);
         }
-        let untouched = |it: &Identity| !self.ends.iter().any(|end| end.of.contains(it));
+        let untouched = |it: &Identity| !self.ends.iter().any(|end| end.concerns(it));
         let targets: BTreeSet<Identity> = alive.into_iter().filter(untouched).collect();
         if !targets.is_empty() && self.ends.len() < ENDS && self.pause.is_over(clock::moment(), behind_a_wall)
         {
-            match begin(targets) {
+            match begin(targets, self.endings.clone()) {
                 Ok(end) => self.ends.push(end),
                 Err(why) => {
                     self.trouble.insert(Barrier::Process, format!("no process can be ended: {why}"));
@@ -140,6 +168,7 @@ impl Work {
 
     async fn let_go(&mut self) {
         self.ports.release().await;
+        self.endings.clear();
         self.pause = Pause::default();
         self.waited_for.clear();
         self.gather();
@@ -147,12 +176,21 @@ impl Work {
 }
 
 /// Threads that read files for somebody may hang, all of them; this one is nobody else's.
-fn begin(of: BTreeSet<Identity>) -> std::io::Result<End> {
+fn begin(targets: BTreeSet<Identity>, endings: Endings) -> std::io::Result<End> {
     let (tell, outcome) = oneshot::channel();
-    let targets = of.clone();
+    let of: Concerned = Arc::new(Mutex::new(targets.clone()));
+    let concerned = Arc::clone(&of);
     std::thread::Builder::new().name("end".to_owned()).spawn(move || {
         crash::point("process-before");
-        let ending = process::end(&targets, GRACE);
+        let ending = process::end(&targets, GRACE, |processes| {
+            let processes: Vec<&Identity> = processes.collect();
+            // A disk that refuses does not keep anybody alive.
+            if let Err(failed) = endings.add(processes.iter().copied()) {
+                tracing::warn!(%failed, "a watcher that starts again would not know them");
+            }
+            let mut concerned = concerned.lock().unwrap_or_else(PoisonError::into_inner);
+            concerned.extend(processes.into_iter().cloned());
+        });
         crash::point("process-after");
         // Whoever asked may have gone.
         let _ = tell.send(ending);

@@ -33,6 +33,7 @@ fn open() -> Memory {
     target.processes.insert(crate::barrier::Identity {
         pid: 812,
         started: 1_764_000_000,
+        birth: Some(157_105),
         uid: Some(501),
         name: "openclaw-gateway".to_owned(),
     });

@@ -137,6 +137,11 @@ impl Paths {
         self.state.join("undo.jsonl")
     }
 
+    /// The processes that are being ended.
+    pub(crate) fn endings(&self) -> PathBuf {
+        self.state.join("ending.json")
+    }
+
     /// Says that there has been a Guardian before: a missing state is no first start then.
     pub(crate) fn mark(&self) -> PathBuf {
         self.state.join("started")

@@ -38,6 +38,10 @@ impl Watcher {
             }
         }
         if self.state.circuit() != before {
+            if matches!(self.state, State::HalfOpen(_)) {
+                // What was blocked answers otherwise now.
+                self.doubt_all();
+            }
             self.tell_status();
         }
         answer.map(Reply::from)

@@ -34,6 +34,7 @@ pub(crate) fn target(policy: &Policy, known: &Snapshot) -> Target {
         .map(|process| Identity {
             pid: process.pid,
             started: process.started,
+            birth: None,
             uid: process.uid,
             name: scene.name_of(process.pid),
         })

@@ -115,6 +115,8 @@ const TRIP_POINTS: &[&str] = &[
     "firewall-after",
     "cut-after",
     "process-before",
+    "endings-before",
+    "endings-after",
     "process-after",
 ];
 

@@ -40,7 +40,7 @@ mod tests {
     fn this_process() -> Identity {
         let pid = std::process::id();
         let Look::There(entry) = platform::look(pid) else { panic!("this process is there") };
-        Identity { pid, started: entry.started, uid: None, name: String::new() }
+        Identity { pid, started: entry.started, birth: None, uid: None, name: String::new() }
     }
 
     #[test]

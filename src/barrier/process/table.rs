@@ -31,10 +31,12 @@ pub(super) struct Entry {
 impl Entry {
     /// It is the process that was written down, and not another with its number.
     pub(super) fn is(&self, target: &Identity) -> bool {
-        self.pid == target.pid
-            && [self.started, self.started_at_first]
+        let started_then = || {
+            [self.started, self.started_at_first]
                 .iter()
                 .any(|started| started.abs_diff(target.started) <= ROUNDING)
+        };
+        self.pid == target.pid && target.birth.map_or_else(started_then, |birth| birth == self.birth)
     }
 }
 
@@ -122,10 +124,18 @@ mod tests {
 
     #[test]
     fn a_start_time_may_differ_by_a_second_and_the_clock_may_have_been_set() {
-        let target = Identity { pid: 7, started: 1000, uid: None, name: String::new() };
+        let target = Identity { pid: 7, started: 1000, birth: None, uid: None, name: String::new() };
         let seen = |started, started_at_first| Entry { started, started_at_first, ..entry(7, 1, 5) };
         assert!(seen(999, 0).is(&target) && seen(1001, 0).is(&target) && seen(0, 1000).is(&target));
         assert!(!seen(998, 998).is(&target) && !seen(1002, 1002).is(&target));
         assert!(!Entry { pid: 8, ..seen(1000, 1000) }.is(&target));
+    }
+
+    #[test]
+    fn one_of_the_same_number_and_second_is_another_once_the_birth_is_known() {
+        let target = Identity { pid: 7, started: 1000, birth: Some(5), uid: None, name: String::new() };
+        let seen = |birth| Entry { started: 1000, started_at_first: 1000, ..entry(7, 1, birth) };
+        assert!(seen(5).is(&target) && !seen(6).is(&target) && !seen(4).is(&target));
+        assert!(Entry { started: 9, ..seen(5) }.is(&target), "the clock may be set as it likes");
     }
 }

@@ -28,7 +28,9 @@ fn started(script: &str) -> (Started, Vec<u32>) {
 
 fn identity(pid: u32) -> Identity {
     match platform::look(pid) {
-        Look::There(entry) => Identity { pid, started: entry.started, uid: None, name: entry.name },
+        Look::There(entry) => {
+            Identity { pid, started: entry.started, birth: None, uid: None, name: entry.name }
+        }
         other => panic!("{pid}: {other:?}"),
     }
 }
@@ -38,7 +40,7 @@ fn pids(ended: &[Identity]) -> BTreeSet<u32> {
 }
 
 fn ended(targets: impl IntoIterator<Item = u32>, grace: Duration) -> Ending {
-    end(&targets.into_iter().map(identity).collect(), grace)
+    end(&targets.into_iter().map(identity).collect(), grace, |_| {})
 }
 
 const LONG: Duration = Duration::from_secs(10);
@@ -113,7 +115,7 @@ fn an_innocent_process_with_the_number_is_never_signalled() {
     let mut target = identity(pids_of[0]);
     target.started -= 5;
     assert_eq!(gone(&target), Held::Yes);
-    let ending = end(&BTreeSet::from([target.clone()]), SHORT);
+    let ending = end(&BTreeSet::from([target.clone()]), SHORT, |_| {});
     assert_eq!(ending, Ending::default());
     assert!(child.0.try_wait().unwrap().is_none(), "it lives");
     // Nor at the last moment, when the numbers have been compared already.
@@ -128,7 +130,7 @@ fn guardian_and_its_ancestors_are_never_signalled() {
     assert!(ending.ended.is_empty());
     assert_eq!(ending.left.iter().map(|(identity, _)| identity.pid).collect::<BTreeSet<_>>(), own.into());
     let first = Identity { pid: 1, ..identity(1) };
-    let ending = end(&BTreeSet::from([first]), SHORT);
+    let ending = end(&BTreeSet::from([first]), SHORT, |_| {});
     assert_eq!((ending.ended.len(), ending.left.len()), (0, 1));
 }
 
@@ -139,9 +141,9 @@ fn one_that_is_gone_already_is_no_trouble() {
     child.0.kill().unwrap();
     child.0.wait().unwrap();
     assert_eq!(gone(&target), Held::Yes);
-    assert_eq!(end(&BTreeSet::from([target]), LONG), Ending::default());
-    let never = Identity { pid: u32::MAX, started: 0, uid: None, name: String::new() };
-    assert_eq!(end(&BTreeSet::from([never]), LONG), Ending::default());
+    assert_eq!(end(&BTreeSet::from([target]), LONG, |_| {}), Ending::default());
+    let never = Identity { pid: u32::MAX, started: 0, birth: None, uid: None, name: String::new() };
+    assert_eq!(end(&BTreeSet::from([never]), LONG, |_| {}), Ending::default());
 }
 
 #[test]
@@ -171,7 +173,7 @@ fn another_users_process_is_left_and_it_is_said_why() {
         // SAFETY: setresuid takes three numbers.
         assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, nobody, nobody, nobody) }, 0);
         assert!(targets.iter().all(|target| !may_end(target)));
-        end(&targets, SHORT)
+        end(&targets, SHORT, |_| {})
     })
     .join()
     .unwrap();
