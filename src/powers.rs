@@ -1,6 +1,7 @@
 //! What this Guardian can do on this host, and what it lacks.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -130,11 +131,16 @@ fn power(name: &'static str, detail: &str) -> Power {
     Power { name, has: true, matters: true, detail: detail.to_owned(), remedy: None }
 }
 
+const SUPERVISOR: &str = "supervisor";
+
 /// systemd, or launchd, which is always there.
 async fn supervisor(root: bool) -> Power {
-    const NAME: &str = "supervisor";
     if cfg!(target_os = "macos") {
-        return power(NAME, "launchd services can be kept from starting");
+        return power(SUPERVISOR, "launchd services can be kept from starting");
+    }
+    // sd_booted(3). Where there is no systemd there are no services of it to stop.
+    if !Path::new("/run/systemd/system").exists() {
+        return without_supervisor("this host does not run systemd");
     }
     let scope = if root { "--system" } else { "--user" };
     let mut tool = Tool::new("systemctl", [scope, "show", "--property=Version"])
@@ -143,16 +149,12 @@ async fn supervisor(root: bool) -> Power {
         tool = tool.with("XDG_RUNTIME_DIR", runtime);
     }
     match tool.run().await {
-        Ok(_) => power(NAME, "systemd services can be kept from starting"),
-        // Where there is no systemd there are no services of it to stop.
-        Err(failed) => Power {
-            name: NAME,
-            has: false,
-            matters: false,
-            detail: format!(
-                "systemd cannot be asked ({failed}): whoever else starts the gateway is fought by ending it"
-            ),
-            remedy: None,
-        },
+        Ok(_) => power(SUPERVISOR, "systemd services can be kept from starting"),
+        Err(failed) => without_supervisor(&format!("systemd cannot be asked ({failed})")),
     }
+}
+
+fn without_supervisor(why: &str) -> Power {
+    let detail = format!("{why}: whoever else starts the gateway is fought by ending it");
+    Power { name: SUPERVISOR, has: false, matters: false, detail, remedy: None }
 }

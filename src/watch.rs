@@ -156,6 +156,8 @@ pub(crate) struct Watcher {
     turned: Moment,
     /// How long the system had been awake then.
     awake: Duration,
+    /// In recovery: this machine is let in, and what was seen before has been doubted.
+    let_in: bool,
     /// A round was whole since time last passed that nobody watched.
     rested: bool,
 }
@@ -220,6 +222,7 @@ impl Watcher {
             told: now.moment,
             turned: now.moment,
             awake: clock::awake(),
+            let_in: false,
             rested: true,
         };
         // Before the journal: a journal without a memory is a memory that was lost.
@@ -418,6 +421,15 @@ impl Watcher {
             && let Some(at) = report.blocked_at(&self.enforcer.orders.borrow())
         {
             self.times.block = Some(at.since(began));
+        }
+        let open_to_this_machine = || {
+            let wanted = self.enforcer.orders.borrow();
+            wanted.wall.as_ref().is_some_and(|wall| report.wall(wall) == Held::Yes)
+        };
+        if matches!(self.state, State::HalfOpen(_)) && !self.let_in && open_to_this_machine() {
+            // What was blocked until now answers otherwise from now on.
+            self.let_in = true;
+            self.doubt_all();
         }
         self.tell_status();
     }

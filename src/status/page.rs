@@ -103,7 +103,7 @@ fn closed(status: &Status) -> (AnsiColor, &'static str) {
 }
 
 fn why(page: &mut String, trip: &TripStatus, style: Style) {
-    let _ = writeln!(page, "\n{}", bold("What is wrong", style));
+    let _ = writeln!(page, "\n{}", bold("Why it tripped", style));
     let _ = writeln!(page, "{}", wrap(&trip.why, 2));
     for Evidence { rule, subject, evidence, remedy, .. } in trip.findings.iter().take(FEW) {
         let _ = writeln!(page, "{}", wrap(&format!("{subject} [{rule}]"), 4));

@@ -38,8 +38,8 @@ impl Watcher {
             }
         }
         if self.state.circuit() != before {
+            self.let_in = false;
             if matches!(self.state, State::HalfOpen(_)) {
-                // What was blocked answers otherwise now.
                 self.doubt_all();
             }
             self.tell_status();

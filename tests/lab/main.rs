@@ -47,4 +47,5 @@ mod side_door;
 mod speed;
 mod supervised;
 mod timing;
+mod told;
 mod trips;

@@ -1,0 +1,44 @@
+//! A trip as its owner sees it, screen by screen. `docs/operations.md` shows what this prints:
+//! `cargo test --test lab told -- --nocapture`.
+
+use crate::daemon::Daemon;
+use crate::gateway::{PORT, SOUND_9_6};
+use crate::host::User;
+use crate::ready::Lab;
+use crate::relay::{nginx, proxy_to};
+use crate::trips::POLICY;
+
+/// Has root type a command and shows what comes.
+#[track_caller]
+fn types(daemon: &Daemon<'_>, arguments: &[&str], exit: i32, words: &[&str]) -> String {
+    let (code, said) = daemon.guardian(User::Root, arguments);
+    println!("$ guardian {}\n{said}[exit {code}]\n", arguments.join(" "));
+    assert_eq!(code, exit, "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is missing:\n{said}");
+    }
+    said
+}
+
+#[test]
+fn every_screen_of_a_trip_says_what_happened_and_what_to_type_next() {
+    let Some(lab) = Lab::open() else { return };
+    let scene = SOUND_9_6.hold(&lab);
+    let daemon = Daemon::start(scene.host(), User::Root, POLICY);
+    daemon.until("a lease", |status| !status["lease"].is_null());
+    types(&daemon, &["status"], 0, &["CLOSED"]);
+    let nginx = nginx(scene.host(), 8088, &format!("listen 0.0.0.0:8088; {}", proxy_to(PORT, "")));
+    daemon.holds();
+    types(&daemon, &["status"], 2, &["OPEN", "panel-republished", "0.0.0.0:8088", "guardian recover"]);
+    types(&daemon, &["close", "--yes"], 2, &["guardian recover"]);
+    types(&daemon, &["recover", "--yes"], 2, &["✗ Nothing publishes a gateway", "0.0.0.0:8088"]);
+    drop(nginx);
+    daemon.until("nginx gone", |_| !scene.host().listens(8088));
+    types(&daemon, &["recover", "--yes"], 1, &["guardian close"]);
+    daemon.until("safe rounds", |status| status["half_open"]["safe"] == status["half_open"]["wanted"]);
+    types(&daemon, &["status"], 1, &["HALF-OPEN", "guardian close"]);
+    types(&daemon, &["close", "--yes"], 0, &["CLOSED"]);
+    types(&daemon, &["history"], 0, &["tripped", "closed"]);
+    types(&daemon, &["history", "--verify"], 0, &[]);
+    types(&daemon, &["doctor"], 0, &[]);
+}
