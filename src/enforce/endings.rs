@@ -132,13 +132,7 @@ mod tests {
     use super::*;
 
     fn this_process() -> Identity {
-        process::pin(Identity {
-            pid: std::process::id(),
-            started: 0,
-            birth: None,
-            uid: None,
-            name: "this test".to_owned(),
-        })
+        process::this_one()
     }
 
     fn gone() -> Identity {

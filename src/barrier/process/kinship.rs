@@ -37,15 +37,9 @@ pub(crate) fn line(of: &Identity) -> Vec<Kin> {
 mod tests {
     use super::*;
 
-    fn this_process() -> Identity {
-        let pid = std::process::id();
-        let Look::There(entry) = platform::look(pid) else { panic!("this process is there") };
-        Identity { pid, started: entry.started, birth: None, uid: None, name: String::new() }
-    }
-
     #[test]
     fn this_process_comes_first_then_its_parent_and_the_systems_first_process_never() {
-        let line = line(&this_process());
+        let line = line(&super::super::this_one());
         assert_eq!(line[0], Kin { pid: std::process::id(), uid: Some(nix::unistd::getuid().as_raw()) });
         let parent = std::os::unix::process::parent_id();
         assert!(parent == 1 || line[1].pid == parent, "{line:?}");
@@ -54,7 +48,7 @@ mod tests {
 
     #[test]
     fn another_process_with_the_number_has_no_line() {
-        let before = Identity { started: 1, ..this_process() };
+        let before = Identity { started: 1, birth: None, ..super::super::this_one() };
         assert!(line(&before).is_empty());
     }
 }
