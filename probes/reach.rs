@@ -34,9 +34,9 @@ pub struct Reach;
 impl Probe for Reach {
     type Facts = Vec<ReachAnswer>;
     const ID: ProbeId = ProbeId::Reach;
-    // Elsewhere every other look costs more, and attempts follow their cadence.
-    const CADENCE: Duration =
-        if cfg!(target_os = "linux") { Duration::from_millis(200) } else { Duration::from_secs(1) };
+    // Whatever begins to listen has it look at once; what is left for its own pace are redirects
+    // without a listener.
+    const CADENCE: Duration = Duration::from_secs(1);
     const DEADLINE: Duration = Duration::from_secs(3);
 
     async fn observe(&mut self, ground: Ground) -> Result<Vec<ReachAnswer>, Blindness> {

@@ -156,8 +156,8 @@ pub(crate) struct Watcher {
     turned: Moment,
     /// How long the system had been awake then.
     awake: Duration,
-    /// In recovery: this machine is let in, and what was seen before has been doubted.
-    let_in: bool,
+    /// The wall of the present state has been found standing.
+    walled: bool,
     /// A round was whole since time last passed that nobody watched.
     rested: bool,
 }
@@ -222,7 +222,7 @@ impl Watcher {
             told: now.moment,
             turned: now.moment,
             awake: clock::awake(),
-            let_in: false,
+            walled: false,
             rested: true,
         };
         // Before the journal: a journal without a memory is a memory that was lost.
@@ -409,11 +409,16 @@ impl Watcher {
     /// to its ports came through.
     fn judge_isolation(&mut self) {
         let State::Open(_) = self.state else { return };
-        let wanted = self.enforcer.orders.borrow().wall.clone();
-        let stands = wanted.is_some_and(|wall| self.enforcer.report.borrow().wall(&wall) == Held::Yes);
+        let stands = self.wall_stands(&self.enforcer.report.borrow());
         let answers = self.sight.known.reach.seen().filter(|answers| !answers.is_empty());
         let refused = answers.is_some_and(|it| it.iter().all(|answer| answer.reached == Reached::Refused));
         self.step(Event::Isolation { proven: stands && refused }, clock::now());
+    }
+
+    /// The wall that is to be there now was found standing.
+    fn wall_stands(&self, report: &Report) -> bool {
+        let wanted = &self.enforcer.orders.borrow().wall;
+        wanted.as_ref().is_some_and(|wall| report.wall(wall) == Held::Yes)
     }
 
     fn reported(&mut self, report: &Report) {
@@ -422,14 +427,15 @@ impl Watcher {
         {
             self.times.block = Some(at.since(began));
         }
-        let open_to_this_machine = || {
-            let wanted = self.enforcer.orders.borrow();
-            wanted.wall.as_ref().is_some_and(|wall| report.wall(wall) == Held::Yes)
-        };
-        if matches!(self.state, State::HalfOpen(_)) && !self.let_in && open_to_this_machine() {
-            // What was blocked until now answers otherwise from now on.
-            self.let_in = true;
-            self.doubt_all();
+        if !self.walled && self.wall_stands(report) {
+            self.walled = true;
+            match self.state {
+                State::Closed(_) => {}
+                // Whether it holds indeed is shown by a connection that fails.
+                State::Open(_) => self.schedule.hurry(ProbeId::Reach),
+                // What was blocked until now answers otherwise from now on.
+                State::HalfOpen(_) => self.doubt_all(),
+            }
         }
         self.tell_status();
     }

@@ -62,8 +62,11 @@ impl Work {
             }
             return None;
         };
-        if self.wall.as_ref() != Some(wall) || self.firewall.standing().await != Held::Yes {
+        let mut held =
+            if self.wall.as_ref() == Some(wall) { self.firewall.standing().await } else { Held::No };
+        if held != Held::Yes {
             self.raise(wall).await;
+            held = if self.wall.is_some() { self.firewall.standing().await } else { Held::No };
         }
         if orders.open && self.wall.is_some() && !self.cut {
             let cut = self.firewall.cut(wall).await.map_err(|failed| failed.to_string());
@@ -71,7 +74,7 @@ impl Work {
             self.note(cut);
             crash::point("cut-after");
         }
-        Some(if self.wall.is_some() { self.firewall.standing().await } else { Held::No })
+        Some(held)
     }
 
     async fn raise(&mut self, wall: &Wall) {
@@ -87,7 +90,9 @@ impl Work {
     }
 
     async fn lower(&mut self) {
+        crash::point("wall-lower-before");
         let lowered = self.firewall.lower().await.map_err(|failed| failed.to_string());
+        crash::point("wall-lower-after");
         self.left = lowered.is_err();
         if lowered.is_ok() {
             self.wall = None;

@@ -38,7 +38,7 @@ impl Watcher {
             }
         }
         if self.state.circuit() != before {
-            self.let_in = false;
+            self.walled = false;
             if matches!(self.state, State::HalfOpen(_)) {
                 self.doubt_all();
             }

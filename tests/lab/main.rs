@@ -29,6 +29,7 @@ mod seccomp;
 
 mod addresses;
 mod blind;
+mod crashed;
 mod cut_off;
 mod decoys;
 mod forwarded;

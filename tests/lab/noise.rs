@@ -16,7 +16,7 @@ use crate::running::Running;
 const POLICY: &str = "[notify]\ndesktop = false\n";
 
 /// A network card that comes and goes.
-const FLAPS: &str = "while :; do ip link add noise0 type dummy; ip addr add 10.99.0.1/24 dev noise0; \
+const FLAPS: &str = "while :; do ip link add noise0 type veth peer name noise1; ip addr add 10.99.0.1/24 dev noise0; \
                      ip link set noise0 up; sleep 0.4; ip link del noise0; sleep 0.3; done";
 
 /// Connections that are held with the gateway at once.

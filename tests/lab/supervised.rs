@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::daemon::{Daemon, guardian};
+use crate::daemon::{Daemon, guardian, launch};
 use crate::decoy::Decoy;
 use crate::holding::{STOPS, nobody_gets_through};
 use crate::host::{Host, User};
@@ -122,7 +122,7 @@ impl Manager {
 }
 
 #[track_caller]
-fn until(what: &str, so: impl Fn() -> bool) {
+fn until(what: &str, mut so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !so() {
         assert!(begun.elapsed() < Duration::from_secs(20), "waited for {what}");
@@ -296,24 +296,75 @@ fn a_user_who_stops_its_own_manager_keeps_no_other_barrier_waiting() {
     let daemon = Daemon::start(host, User::Root, STOPS);
     daemon.is("closed");
     ANAS.starts(host);
+    ANAS.write(host, Ipv4Addr::LOCALHOST);
+    ANAS.ask(host, &["daemon-reload"]);
+    ANAS.ask(host, &["start", UNIT]);
+    until("the gateway", || host.listens(PORT));
+    daemon.until("the gateway seen", |status| status["gateways"].to_string().contains("18789"));
     let signal = |name: &str| {
         let unit = "user@4001.service";
         host.run(User::Root, &["systemctl", "kill", "--kill-who=main", "--signal", name, unit]);
     };
-    ANAS.write(host, Ipv4Addr::UNSPECIFIED);
-    ANAS.ask(host, &["daemon-reload"]);
-    ANAS.ask(host, &["start", "--no-block", UNIT]);
-    until("the gateway", || host.listens(PORT));
     signal("SIGSTOP");
     let begun = Instant::now();
-    until("its end", || !place.outside.reaches(at(LAN, PORT)));
-    println!("measured: blocked {:?} after the manager had been stopped", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    daemon.guardian(User::Root, &["trip"]);
+    until("its end", || host.holders(PORT).is_empty());
+    println!("measured: the gateway of a user whose manager is stopped ends after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     daemon.until("the process's end", |status| {
         status["trip"]["barriers"].to_string().contains(r#"{"barrier":"process","held":"yes"}"#)
     });
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     signal("SIGCONT");
     daemon.holds();
     assert!(left(host).contains("zz-guardian-4001.conf"), "{}", left(host));
+}
+
+/// The watcher dies while it keeps a service from starting, or lets it go.
+#[test]
+fn a_service_is_held_and_given_back_wherever_the_watcher_dies() {
+    let Some(_lab) = Lab::open() else { return };
+    let Some(place) = place() else { return };
+    let host = &place.host;
+    for point in ["service-before", "service-after"] {
+        Manager::System.write(host, Ipv4Addr::LOCALHOST);
+        let daemon = Daemon::start(host, User::Root, STOPS);
+        daemon.is("closed");
+        daemon.kill();
+        let mut doomed = launch(host, User::Root, &[("GUARDIAN_CRASH_AT", point)]);
+        Manager::System.exposes(host);
+        assert!(doomed.ends_or(Duration::from_secs(20), || false), "{point}: {}", doomed.printed());
+        let daemon = Daemon::restart(host, User::Root, &[]);
+        daemon.holds();
+        assert_eq!(Manager::System.tells(host, "ActiveState"), "inactive", "{point}");
+        Manager::System.write(host, Ipv4Addr::LOCALHOST);
+        daemon.recovers_and_closes();
+        until("the mended gateway", || Manager::System.tells(host, "ActiveState") == "active");
+        assert_eq!(left(host), "", "{point}");
+        daemon.kill();
+    }
+    for point in ["lower-before", "lower-after"] {
+        let daemon = Daemon::start(host, User::Root, STOPS);
+        daemon.is("closed");
+        daemon.guardian(User::Root, &["trip"]);
+        daemon.holds();
+        daemon.kill();
+        let mut doomed = launch(host, User::Root, &[("GUARDIAN_CRASH_AT", point)]);
+        // It lets services go as soon as the recovery begins.
+        until("the recovery", || {
+            let asked = guardian(host, User::Root, User::Root, &["recover", "--yes"]).0;
+            asked == 1 || doomed.ends_or(Duration::from_millis(10), || false)
+        });
+        assert!(doomed.ends_or(Duration::from_secs(20), || false), "{point}: {}", doomed.printed());
+        let daemon = Daemon::restart(host, User::Root, &[]);
+        daemon.holds();
+        assert_eq!(
+            Manager::System.tells(host, "ActiveState"),
+            "inactive",
+            "{point}: whoever recovers begins again"
+        );
+        daemon.recovers_and_closes();
+        until("the gateway", || Manager::System.tells(host, "ActiveState") == "active");
+        assert_eq!(left(host), "", "{point}");
+        daemon.kill();
+    }
 }

@@ -16,11 +16,8 @@ use crate::ready::Lab;
 use crate::relay::{forward, nginx, proxy_to};
 use crate::running::Running;
 
-const UNSEALED: &str = "seal = false\n[notify]\ndesktop = false\n";
-/// The same with recoveries of a second or two in place of eleven: a recovery waits for the next look
-/// at faces that were blocked. An exposure does not: whatever begins to listen is looked at at once.
-const SHORT_RECOVERIES: &str = "seal = false\n[half_open]\nrounds = 1\n[notify]\ndesktop = false\n\
-                                [cadence]\npanel = \"1s\"\naccess = \"1s\"\nhandshake = \"1s\"\n";
+/// No seal, and recoveries as short as they can be.
+const SHORT_RECOVERIES: &str = "seal = false\n[half_open]\nrounds = 1\n[notify]\ndesktop = false\n";
 
 /// When the lock was on the disk, and when the last connection from outside came through.
 struct Times {
@@ -150,7 +147,7 @@ fn fifty_exposures_are_all_seen_and_blocked() {
 fn a_watcher_at_rest_costs_little() {
     let Some(alone) = Lab::alone() else { return };
     let scene = SOUND_9_6.hold(&alone);
-    let daemon = Daemon::start(scene.host(), User::Root, UNSEALED);
+    let daemon = Daemon::start(scene.host(), User::Root, "[notify]\ndesktop = false\n");
     daemon.until("a lease", |status| !status["lease"].is_null());
     sleep(Duration::from_secs(5));
     let pid = daemon.process.pid();
@@ -159,7 +156,8 @@ fn a_watcher_at_rest_costs_little() {
     let ticks = || {
         let stat = read("stat");
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
+        // Its own time and that of the tools it has run: proc_pid_stat(5), fields 14 to 17.
+        fields[11..15].iter().map(|field| field.parse::<f64>().unwrap()).sum::<f64>()
     };
     let (before, begun) = (ticks(), Instant::now());
     sleep(Duration::from_secs(20));
@@ -168,8 +166,10 @@ fn a_watcher_at_rest_costs_little() {
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())
         .unwrap();
-    println!("measured: at rest {share:.2} % of one core, {resident} kB resident (debug build)");
-    // A debug build is several times slower; the bar of 0.5 % is measured on a release build.
-    assert!(share < 10.0, "{share} %");
-    assert!(resident < 64 * 1024, "{resident} kB");
+    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+    println!("measured: at rest {share:.2} % of one core, {resident} kB resident ({build} build)");
+    // The bars are those of a release build; a debug build is several times slower and larger.
+    let slack = if cfg!(debug_assertions) { (20.0, 4) } else { (1.0, 1) };
+    assert!(share < 0.5 * slack.0, "{share} %");
+    assert!(resident < 16 * 1024 * slack.1, "{resident} kB");
 }
