@@ -5,7 +5,8 @@
 //! was cut off, and nothing depends on what happened before.
 //!
 //! The packet filter, the supervisors and the processes have a task each: what one of them waits
-//! for holds up no other.
+//! for holds up no other. They have a thread of their own, so that a watcher that waits for the disk
+//! or computes keeps none of them down.
 
 mod endings;
 mod ledger;
@@ -15,11 +16,13 @@ mod services;
 mod wall;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::runtime;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 
 use self::ledger::Ledger;
 use crate::barrier::firewall::wall::Wall;
@@ -133,7 +136,7 @@ pub(crate) struct Enforcer {
     pub(crate) orders: watch::Sender<Orders>,
     /// What is so.
     pub(crate) report: watch::Receiver<Report>,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [AbortHandle; 3],
 }
 
 impl Enforcer {
@@ -141,16 +144,27 @@ impl Enforcer {
     /// standing is not touched unless it should not be there.
     ///
     /// At `endings` is written down who is being ended.
-    pub(crate) fn start(undo: Undo, endings: PathBuf, first: Orders) -> Self {
+    pub(crate) fn start(undo: Undo, endings: PathBuf, first: Orders) -> io::Result<Self> {
         let (orders, told) = watch::channel(first);
         let (tell, report) = watch::channel(Report::default());
         let ledger = Ledger::new(undo);
+        let own = runtime::Builder::new_current_thread().enable_all().build()?;
         let tasks = [
-            tokio::spawn(wall::Work::new(ledger.clone()).run(told.clone(), tell.clone())),
-            tokio::spawn(services::Work::new(ledger).run(told.clone(), tell.clone())),
-            tokio::spawn(processes::Work::new(endings).run(told, tell)),
+            own.spawn(wall::Work::new(ledger.clone()).run(told.clone(), tell.clone())),
+            own.spawn(services::Work::new(ledger).run(told.clone(), tell.clone())),
+            own.spawn(processes::Work::new(endings).run(told, tell)),
         ];
-        Self { orders, report, tasks }
+        let handles = tasks.each_ref().map(tokio::task::JoinHandle::abort_handle);
+        // It ends with its tasks, and they do when nobody gives orders any more.
+        std::thread::Builder::new().name("barriers".to_owned()).spawn(move || {
+            own.block_on(async {
+                for task in tasks {
+                    // One that panicked is told by its handle.
+                    let _ = task.await;
+                }
+            });
+        })?;
+        Ok(Self { orders, report, tasks: handles })
     }
 
     /// All of it works.

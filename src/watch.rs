@@ -17,6 +17,7 @@ pub(crate) mod target;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::time::Duration;
 
 use guardian_probes::probe::Ground;
@@ -175,7 +176,7 @@ struct Times {
 
 impl Watcher {
     /// Sets the watcher up; [`Watcher::run`] lets it work.
-    pub(crate) fn new(beginning: Beginning, lines: Lines) -> Self {
+    pub(crate) fn new(beginning: Beginning, lines: Lines) -> io::Result<Self> {
         let Beginning { config, config_path, paths, powers, state, target, latest, journal, undo, why } =
             beginning;
         let now = clock::now();
@@ -186,7 +187,7 @@ impl Watcher {
         let users = Users::of(&config);
         let damaged = !undo.damaged().is_empty();
         let first = standing_orders::of(&config, &powers, &users, &sight, &state, &target);
-        let enforcer = Enforcer::start(undo, paths.endings(), first);
+        let enforcer = Enforcer::start(undo, paths.endings(), first)?;
         let mut watcher = Self {
             config,
             config_path,
@@ -234,7 +235,7 @@ impl Watcher {
         }
         watcher.renew_stopped();
         watcher.give_orders();
-        watcher
+        Ok(watcher)
     }
 
     /// Watches until it is told to stop.
@@ -455,7 +456,7 @@ impl Watcher {
 
     /// What belongs to gateways now, its processes told from any that get their numbers later.
     fn seen_target(&mut self) -> Target {
-        let mut seen = target::target(&self.sight.policy, &self.sight.known);
+        let mut seen = self.sight.target().clone();
         seen.processes = seen.processes.into_iter().map(|process| self.pins.pin(process)).collect();
         self.pins.forget_all_but(&seen.processes);
         seen

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use guardian_rules::blindness::{Blindness, Cause};
 
-use super::sock_diag::{Family, Fault, Progress, States, read_batch, request};
+use super::sock_diag::{Fault, Progress, States, read_batch, request};
 use super::socket::Socket;
 
 /// What carries questions to the kernel and its answers back.
@@ -56,13 +56,11 @@ impl<T: Transport> Reader<T> {
         let mut attempt = 1;
         loop {
             let mut sockets = Vec::new();
-            let read = [Family::V4, Family::V6].into_iter().try_for_each(|family| {
-                self.dump_family(family, states, filter, started, &mut |socket| {
-                    if keep(&socket) {
-                        sockets.push(socket);
-                    }
-                    sockets.len()
-                })
+            let read = self.read(states, filter, started, &mut |socket| {
+                if keep(&socket) {
+                    sockets.push(socket);
+                }
+                sockets.len()
             });
             match read {
                 Ok(()) => return Ok(sockets),
@@ -77,9 +75,8 @@ impl<T: Transport> Reader<T> {
         }
     }
 
-    fn dump_family(
+    fn read(
         &mut self,
-        family: Family,
         states: States,
         filter: &[u8],
         started: Instant,
@@ -90,7 +87,7 @@ impl<T: Transport> Reader<T> {
             none => none.insert((self.open)().map_err(Failure::Open)?),
         };
         self.sequence = self.sequence.wrapping_add(1);
-        transport.send(&request(family, states, filter, self.sequence)).map_err(Failure::Talk)?;
+        transport.send(&request(states, filter, self.sequence)).map_err(Failure::Talk)?;
         let mut taken = 0;
         loop {
             if started.elapsed() > BUDGET {

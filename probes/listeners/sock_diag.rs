@@ -8,15 +8,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::fields::{array_at, port_at, u16_at, u32_at};
 use super::socket::{Socket, State, end};
 
-/// An address family. The kernel answers one at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// `AF_INET`.
-    V4 = 2,
-    /// `AF_INET6`, IPv4-mapped sockets included.
-    V6 = 10,
-}
-
 /// A set of TCP states, one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct States(u32);
@@ -55,13 +46,20 @@ const TCP_FIN_WAIT1: u8 = 4;
 const TCP_FIN_WAIT2: u8 = 5;
 const TCP_CLOSE_WAIT: u8 = 8;
 const TCP_LISTEN: u8 = 10;
-const IPPROTO_TCP: u8 = 6;
 
 const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLMSG_OVERRUN: u16 = 4;
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
+/// The older of two questions. `SOCK_DIAG_BY_FAMILY` has one family answered at a time, and the
+/// kernel's tables, which grow with its memory, walked once for each; this one has both answered in
+/// one walk (`inet_diag_dump_compat` in `net/ipv4/inet_diag.c`).
+const TCPDIAG_GETSOCK: u16 = 18;
+
+/// `AF_INET`.
+const V4: u8 = 2;
+/// `AF_INET6`, IPv4-mapped sockets included.
+const V6: u8 = 10;
 
 const NLM_F_REQUEST: u16 = 0x01;
 const NLM_F_DUMP_INTR: u16 = 0x10;
@@ -74,28 +72,29 @@ const INET_DIAG_SKV6ONLY: u16 = 11;
 
 /// Bytes of `struct nlmsghdr`.
 const HEADER: usize = 16;
-/// Bytes of `struct inet_diag_req_v2`.
-const REQUEST: usize = 56;
+/// Bytes of `struct inet_diag_req`, and where the states begin in it.
+const REQUEST: usize = 60;
+const STATES: usize = 52;
 /// Bytes of `struct inet_diag_msg`.
 const MESSAGE: usize = 72;
 
-/// A request for all TCP sockets of a family in some states.
+/// A request for all TCP sockets of both families in some states.
 ///
 /// `filter` is a program as [`port_filter`](crate::peers::port_filter) builds it; empty lets
 /// everything pass.
 #[must_use]
-pub fn request(family: Family, states: States, filter: &[u8], sequence: u32) -> Vec<u8> {
+pub fn request(states: States, filter: &[u8], sequence: u32) -> Vec<u8> {
     let attribute = if filter.is_empty() { 0 } else { 4 + filter.len() };
     let length = HEADER + REQUEST + attribute;
     let mut bytes = Vec::with_capacity(length);
     bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
-    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    bytes.extend(TCPDIAG_GETSOCK.to_ne_bytes());
     bytes.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
     bytes.extend(sequence.to_ne_bytes());
     bytes.extend(0_u32.to_ne_bytes());
-    bytes.extend([family as u8, IPPROTO_TCP, 0, 0]);
+    // No family, and a socket id of zeroes, for this is a list and not a look-up.
+    bytes.resize(HEADER + STATES, 0);
     bytes.extend(states.0.to_ne_bytes());
-    // The socket id: zeroes, for this is a list and not a look-up.
     bytes.resize(HEADER + REQUEST, 0);
     if !filter.is_empty() {
         bytes.extend(u16::try_from(attribute).unwrap_or(u16::MAX).to_ne_bytes());
@@ -121,7 +120,7 @@ pub fn read_batch(batch: &[u8], sequence: u32, mut each: impl FnMut(Socket)) -> 
         }
         match message.kind {
             NLMSG_NOOP => {}
-            SOCK_DIAG_BY_FAMILY => each(socket(message.body)?),
+            TCPDIAG_GETSOCK => each(socket(message.body)?),
             // A dump that fails on its way ends with its error in the closing message.
             NLMSG_DONE => return refusal(message.body).map_or(Ok(Progress::Done), Err),
             NLMSG_ERROR => return Err(refusal(message.body).unwrap_or(Fault::Malformed("an empty error"))),
@@ -207,9 +206,9 @@ fn v6_only(mut attributes: &[u8]) -> Result<bool, Fault> {
 }
 
 fn address(family: u8, body: &[u8], at: usize) -> Option<IpAddr> {
-    if family == Family::V4 as u8 {
+    if family == V4 {
         Some(Ipv4Addr::from(array_at::<4>(body, at)?).into())
-    } else if family == Family::V6 as u8 {
+    } else if family == V6 {
         Some(Ipv6Addr::from(array_at::<16>(body, at)?).into())
     } else {
         None

@@ -44,9 +44,9 @@ pub(super) fn run(
     let paths = folders.paths()?;
     paths.prepare()?;
     process::note_boot();
-    // Two threads: a look that computes for long does not keep the breaker waiting.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // What waits shares one thread, and what blocks or computes for long (files, tables, pages) has
+    // others: a look at rest wakes two threads and not six.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(16)
         .thread_stack_size(1024 * 1024)
         .enable_all()
@@ -110,7 +110,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
         undo,
         why: resumed.why,
     };
-    let watcher = Watcher::new(beginning, lines);
+    let watcher = Watcher::new(beginning, lines).map_err(Failure::Runtime)?;
     let serving = tokio::spawn(server.serve(server::Desk {
         requests,
         status: statuses,

@@ -121,7 +121,7 @@ impl Schedule {
 
     /// A probe was started with what is known now.
     pub(crate) fn started(&mut self, probe: ProbeId, now: Moment) {
-        let basis = self.versions(probe);
+        let basis: Vec<u64> = self.versions(probe).collect();
         if let Some(slot) = self.slots.get_mut(&probe) {
             (slot.look, slot.forced, slot.began) = (Look::UnderWay, false, Some(now));
             if slot.basis != basis {
@@ -165,7 +165,9 @@ impl Schedule {
 
     /// What a probe has seen fits what the others have seen.
     pub(crate) fn is_settled(&self, probe: ProbeId) -> bool {
-        self.slots.get(&probe).is_some_and(|slot| slot.finished && slot.basis == self.versions(probe))
+        self.slots
+            .get(&probe)
+            .is_some_and(|slot| slot.finished && slot.basis.iter().copied().eq(self.versions(probe)))
     }
 
     /// All have seen one picture.
@@ -173,8 +175,8 @@ impl Schedule {
         ProbeId::ALL.into_iter().all(|probe| self.is_settled(probe))
     }
 
-    fn versions(&self, probe: ProbeId) -> Vec<u64> {
-        builds_on(probe).iter().filter_map(|on| self.slots.get(on)).map(|slot| slot.version).collect()
+    fn versions(&self, probe: ProbeId) -> impl Iterator<Item = u64> {
+        builds_on(probe).iter().filter_map(|on| self.slots.get(on)).map(|slot| slot.version)
     }
 }
 

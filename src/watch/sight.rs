@@ -11,6 +11,8 @@ use guardian_rules::verdict::{Judgement, Verdict, judge};
 
 use super::schedule::Schedule;
 use super::stations::Looked;
+use super::target::target;
+use crate::barrier::Target;
 use crate::breaker::event::Round;
 use crate::trip::Evidence;
 
@@ -25,6 +27,8 @@ pub(crate) struct Sight {
     pub(crate) known: Arc<Snapshot>,
     /// The judgement of the whole picture, until something changes.
     judged: Option<Judgement>,
+    /// What belongs to gateways in it, until something changes.
+    target: Option<Target>,
     /// The parts that are settled were judged as they are.
     accused: bool,
     /// Newer listeners, for the next picture.
@@ -34,7 +38,14 @@ pub(crate) struct Sight {
 impl Sight {
     /// Nothing seen yet.
     pub(crate) fn new(policy: Policy) -> Self {
-        Self { policy: Arc::new(policy), known: Arc::default(), judged: None, accused: false, ahead: None }
+        Self {
+            policy: Arc::new(policy),
+            known: Arc::default(),
+            judged: None,
+            target: None,
+            accused: false,
+            ahead: None,
+        }
     }
 
     /// Takes in what a probe has brought back; answers whether it is news.
@@ -102,7 +113,12 @@ impl Sight {
 
     /// What was concluded does not hold any more.
     pub(crate) fn doubt(&mut self) {
-        (self.judged, self.accused) = (None, false);
+        (self.judged, self.target, self.accused) = (None, None, false);
+    }
+
+    /// What belongs to gateways.
+    pub(crate) fn target(&mut self) -> &Target {
+        self.target.get_or_insert_with(|| target(&self.policy, &self.known))
     }
 
     /// The judgement of the whole picture, if it is whole.

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use guardian_probes::listeners::Inventory;
 use guardian_probes::listeners::dump::Transport;
 use guardian_probes::listeners::netlink::Netlink;
-use guardian_probes::listeners::sock_diag::{Family, States, request};
+use guardian_probes::listeners::sock_diag::{States, request};
 use guardian_probes::peers::{Question, Watch};
 
 pub(crate) fn main() -> ExitCode {
@@ -240,10 +240,8 @@ impl Floor {
     }
 
     fn dump(&mut self) {
-        for family in [Family::V4, Family::V6] {
-            self.netlink.send(&request(family, States::LISTEN, &[], 1)).unwrap();
-            while !self.ends() {}
-        }
+        self.netlink.send(&request(States::LISTEN, &[], 1)).unwrap();
+        while !self.ends() {}
     }
 
     /// Receives a batch; whether it closes the dump (`NLMSG_DONE`), which then comes alone.

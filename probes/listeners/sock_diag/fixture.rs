@@ -52,7 +52,7 @@ impl Diag {
     }
 
     pub(crate) fn message(&self, sequence: u32) -> Vec<u8> {
-        message(20, 2, sequence, &self.body())
+        message(18, 2, sequence, &self.body())
     }
 }
 

@@ -8,12 +8,21 @@ use super::{FirewallError, own_addresses, sockets};
 use crate::barrier::Held;
 use crate::sys::command::{CommandError, Tool};
 
+mod generation;
 #[cfg(test)]
 mod tests;
 
-/// What was raised last, as the kernel showed it.
+/// What was raised last.
 #[derive(Debug, Default)]
-pub(super) struct Firewall(Option<Shown>);
+pub(super) struct Firewall(Option<Raised>);
+
+#[derive(Debug)]
+struct Raised {
+    /// As the kernel showed it.
+    shown: Shown,
+    /// The generation of the rules in which it was read, if that is known.
+    generation: Option<u32>,
+}
 
 /// What our table is like.
 enum Table {
@@ -37,8 +46,9 @@ impl Firewall {
         let commands = nft::ruleset(wall);
         nft::apply(&commands).run().await.map_err(failed("guardian's rules could not be put up"))?;
         self.0 = None;
-        match look().await? {
-            Table::Present(shown) if shown.is_of(&commands) => self.0 = Some(shown),
+        let (table, generation) = look_once().await;
+        match table? {
+            Table::Present(shown) if shown.is_of(&commands) => self.0 = Some(Raised { shown, generation }),
             Table::Present(_) => {
                 return Err(FirewallError::Otherwise("somebody has changed guardian's table"));
             }
@@ -47,10 +57,18 @@ impl Firewall {
         Ok(())
     }
 
-    pub(super) async fn standing(&self) -> Held {
-        let Some(raised) = &self.0 else { return Held::No };
-        match look().await {
-            Ok(Table::Present(shown)) if shown == *raised => Held::Yes,
+    pub(super) async fn standing(&mut self) -> Held {
+        let Some(raised) = &mut self.0 else { return Held::No };
+        if raised.generation.is_some() && generation::now().ok() == raised.generation {
+            // Nobody has changed any rule since ours were read.
+            return Held::Yes;
+        }
+        let (table, generation) = look_once().await;
+        match table {
+            Ok(Table::Present(shown)) if shown == raised.shown => {
+                raised.generation = generation;
+                Held::Yes
+            }
             Ok(_) => Held::No,
             Err(_) => Held::Unknown,
         }
@@ -67,6 +85,14 @@ impl Firewall {
     pub(super) fn token(&self) -> Option<String> {
         None
     }
+}
+
+/// Reads our table, and in which generation of the rules that was; none if they were changed
+/// meanwhile.
+async fn look_once() -> (Result<Table, FirewallError>, Option<u32>) {
+    let before = generation::now().ok();
+    let table = look().await;
+    (table, before.filter(|_| generation::now().ok() == before))
 }
 
 /// Reads our table.

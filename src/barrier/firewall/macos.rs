@@ -54,7 +54,7 @@ impl Firewall {
         Ok(said::holds(&references.stdout, token) && is_enabled().await?)
     }
 
-    pub(super) async fn standing(&self) -> Held {
+    pub(super) async fn standing(&mut self) -> Held {
         let Some(raised) = &self.raised else { return Held::No };
         match look().await {
             Ok(Some(shown)) if shown == *raised => Held::Yes,
