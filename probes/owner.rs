@@ -27,7 +27,7 @@ pub struct Owner {
 impl Probe for Owner {
     type Facts = Vec<Process>;
     const ID: ProbeId = ProbeId::Owner;
-    const CADENCE: Duration = Duration::from_secs(1);
+    const CADENCE: Duration = Duration::from_secs(2);
     const DEADLINE: Duration = Duration::from_secs(5);
 
     async fn observe(&mut self, ground: Ground) -> Result<Self::Facts, Blindness> {
