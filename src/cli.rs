@@ -206,5 +206,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// but warnings.
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("GUARDIAN_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colours)
+        .without_time()
+        .init();
 }

@@ -31,7 +31,7 @@ const WRITING: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JournalError {
     /// There is none.
-    #[error("there is no journal in {0}")]
+    #[error("there is no journal in {0}: no daemon has run here yet")]
     Absent(String),
     /// Others could have written the folder.
     #[error(transparent)]

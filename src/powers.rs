@@ -60,7 +60,14 @@ impl Powers {
         let supervisor = supervisor(root).await;
         powers.push(supervisor);
         powers.push(match paths.prepare() {
-            Ok(()) => power("state", "the lock and the journal are out of the agent's reach"),
+            Ok(()) if root => power("state", "the lock and the journal are out of the agent's reach"),
+            Ok(()) => Power {
+                name: "state",
+                has: false,
+                matters: false,
+                detail: "an agent that runs as this user can change the lock and the journal".to_owned(),
+                remedy: Some("run the daemon as root".to_owned()),
+            },
             Err(failed) => Power {
                 name: "state",
                 has: false,

@@ -104,6 +104,8 @@ impl Ground {
             .arg(&self.paths.state)
             .arg("--runtime-dir")
             .arg(&self.paths.runtime)
+            // That it trips is the point of it, and no warning.
+            .env("GUARDIAN_LOG", std::env::var_os("GUARDIAN_LOG").unwrap_or_else(|| "error".into()))
             .env_remove("NOTIFY_SOCKET")
             .env_remove("GUARDIAN_CRASH_AT")
             .stdin(Stdio::null())
