@@ -89,6 +89,9 @@ pub(crate) struct Target {
     pub(crate) bound: BTreeSet<SocketAddr>,
     /// Their processes.
     pub(crate) processes: BTreeSet<Identity>,
+    /// Users whose sockets they are.
+    #[serde(default)]
+    pub(crate) users: BTreeSet<u32>,
     /// Their supervisors.
     pub(crate) services: BTreeSet<Service>,
     /// Their configuration files, to be reviewed when they do not run any more.

@@ -18,7 +18,7 @@ use event::{Asker, Event, Review, Round};
 use state::{Closed, HalfOpen, Level, Open, State};
 
 /// How long isolation may take until it is proven.
-const PROOF: Duration = Duration::from_secs(2);
+pub(crate) const PROOF: Duration = Duration::from_secs(2);
 
 /// What the policy says of the breaker, and what this host lets it do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,8 +185,8 @@ fn open(rules: &Rules, mut trip: Trip, open_beyond: bool, now: Now) -> (State, V
     let effects = vec![
         Effect::RevokeLease,
         Effect::Lock(trip.clone()),
-        Effect::Save,
         Effect::Hold,
+        Effect::Save,
         Effect::Record("tripped"),
         Effect::Tell(Notice::Tripped(trip.clone())),
     ];

@@ -34,6 +34,8 @@ use crate::undo::Undo;
 const HOLD: Duration = Duration::from_millis(500);
 /// The same while it is not.
 const REST: Duration = Duration::from_secs(5);
+/// As long is waited for what they are at when the watcher ends: longer than a tool may take.
+const LAST: Duration = Duration::from_secs(12);
 
 /// What is to be so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,6 +167,16 @@ impl Enforcer {
             });
         })?;
         Ok(Self { orders, report, tasks: handles })
+    }
+
+    /// Lets the tasks come to an end, and waits for them so long: whoever comes next must not find
+    /// them at work. What they hold stays held.
+    pub(crate) async fn end(self) {
+        drop(self.orders);
+        let begun = std::time::Instant::now();
+        while self.tasks.iter().any(|task| !task.is_finished()) && begun.elapsed() < LAST {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// All of it works.

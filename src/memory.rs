@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::barrier::Target;
 use crate::breaker::state::{Circuit, Level, State};
 use crate::journal;
+use crate::sys::clock;
 use crate::sys::durable::{self, WriteError};
 use crate::sys::paths::{Paths, PathsError};
 use crate::sys::trusted;
@@ -39,6 +40,9 @@ pub(crate) struct Memory {
     pub(crate) level: Option<Level>,
     /// What the barriers act on.
     pub(crate) target: Target,
+    /// The boot in which its processes were seen: their numbers and births mean nothing in another.
+    #[serde(default)]
+    pub(crate) boot: Option<String>,
     /// The latest time that any clock of this host has shown. A clock that is set back does not
     /// bring back what has ended.
     pub(crate) latest: Timestamp,
@@ -77,7 +81,8 @@ impl Memory {
             State::Closed(_) | State::HalfOpen(_) => None,
         };
         let trip = state.trip().cloned();
-        Self { circuit: state.circuit(), since: state.since(), trip, level, target, latest }
+        let boot = clock::boot_id();
+        Self { circuit: state.circuit(), since: state.since(), trip, level, target, boot, latest }
     }
 }
 
@@ -124,7 +129,12 @@ pub(crate) fn save(paths: &Paths, memory: &Memory) -> Result<(), MemoryError> {
 
 fn parse(bytes: &[u8]) -> Recall {
     match serde_json::from_slice::<File>(bytes) {
-        Ok(File { schema: SCHEMA, memory }) => Recall::Known(Box::new(memory)),
+        Ok(File { schema: SCHEMA, mut memory }) => {
+            if memory.boot != clock::boot_id() {
+                memory.target.processes.clear();
+            }
+            Recall::Known(Box::new(memory))
+        }
         Ok(File { schema, .. }) => {
             Recall::Damaged(format!("the state of the breaker has the unknown schema {schema}"))
         }

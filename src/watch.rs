@@ -18,6 +18,7 @@ mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use guardian_probes::probe::Ground;
@@ -35,10 +36,10 @@ use self::sight::Sight;
 use self::standing_orders::Users;
 use self::stations::{Looked, Stations, cadence};
 use crate::barrier::{Held, Target};
-use crate::breaker::Rules;
 use crate::breaker::effect::Notice;
 use crate::breaker::event::{Event, Round};
 use crate::breaker::state::{Level, State};
+use crate::breaker::{PROOF, Rules};
 use crate::config::Config;
 use crate::control::protocol::{NoticeLine, Request};
 use crate::enforce::{Enforcer, Report};
@@ -90,6 +91,11 @@ pub(crate) struct Lines {
     /// The watcher is to end.
     pub(crate) stop: oneshot::Receiver<()>,
 }
+
+/// The tasks that look after the barriers have ended before their time.
+#[derive(Debug, thiserror::Error)]
+#[error("the barriers are not looked after any more: start the daemon again")]
+pub(crate) struct BarriersDied;
 
 /// What the watcher begins with.
 pub(crate) struct Beginning {
@@ -157,8 +163,12 @@ pub(crate) struct Watcher {
     turned: Moment,
     /// How long the system had been awake then.
     awake: Duration,
-    /// The wall of the present state has been found standing.
-    walled: bool,
+    /// Since when the wall of the present state has been found standing; none while it is not.
+    walled: Option<Moment>,
+    /// Open and isolated: since when that could not be proven; none while it is.
+    unproven: Option<Moment>,
+    /// A connection came through though the wall stands.
+    pierced: bool,
     /// A round was whole since time last passed that nobody watched.
     rested: bool,
 }
@@ -223,7 +233,9 @@ impl Watcher {
             told: now.moment,
             turned: now.moment,
             awake: clock::awake(),
-            walled: false,
+            walled: None,
+            unproven: None,
+            pierced: false,
             rested: true,
         };
         // Before the journal: a journal without a memory is a memory that was lost.
@@ -238,13 +250,19 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// Watches until it is told to stop.
-    pub(crate) async fn run(mut self) {
+    /// Watches until it is told to stop. An error: the barriers are not looked after any more, which
+    /// a start may mend.
+    pub(crate) async fn run(mut self) -> Result<(), BarriersDied> {
         let wake = Wake::new().inspect_err(|failed| tracing::info!(%failed, "changes are not told")).ok();
         let mut reports = self.enforcer.report.clone();
         self.tell_status();
         loop {
             let now = clock::now();
+            if !self.enforcer.is_alive() {
+                self.lines.lease.send_replace(None);
+                self.record("barriers died", serde_json::Value::Null);
+                return Err(BarriersDied);
+            }
             self.turn(now);
             self.answer_waiting(now);
             for probe in self.schedule.due(now.moment) {
@@ -269,6 +287,8 @@ impl Watcher {
         }
         self.lines.lease.send_replace(None);
         self.record("stopped", serde_json::Value::Null);
+        self.enforcer.end().await;
+        Ok(())
     }
 
     /// What comes with time alone.
@@ -276,14 +296,10 @@ impl Watcher {
         self.notice_gap(now);
         self.latest = self.latest.max(now.wall);
         self.sight.set_policy(self.config.policy(self.latest));
-        if self.enforcer.is_alive() {
-            self.trouble.remove("enforcer");
-        } else {
-            self.trouble.insert("enforcer", "the barriers are not looked after any more".to_owned());
-        }
         match &self.state {
             State::HalfOpen(_) => self.step(Event::Tick, now),
-            State::Closed(_) | State::Open(_) => {}
+            State::Open(_) => self.doubt_isolation(now),
+            State::Closed(_) => {}
         }
         if now.moment.since(self.fresh) > OVERDUE {
             let overdue = Round { verdict: Verdict::Blind, findings: Vec::new(), open_beyond: false };
@@ -325,6 +341,7 @@ impl Watcher {
     fn looked(&mut self, looked: Looked) {
         let probe = looked.probe;
         let now = clock::now();
+        let began = now.moment.before(looked.took);
         tracing::trace!(%probe, took = ?looked.took, "looked");
         if probe == ProbeId::Listeners && now.moment.since(self.fresh) > HASTE {
             // Listeners that come and go all the time must not keep every picture from being whole.
@@ -340,7 +357,7 @@ impl Watcher {
             self.see_target();
         }
         if probe == ProbeId::Reach {
-            self.judge_isolation();
+            self.judge_isolation(began);
         }
         if let Some(round) = self.sight.accusation(&self.schedule) {
             self.verdict = Some(round.verdict);
@@ -406,14 +423,45 @@ impl Watcher {
         }
     }
 
-    /// Whether a gateway that is cut off is cut off indeed: the firewall stands, and no connection
-    /// to its ports came through.
-    fn judge_isolation(&mut self) {
-        let State::Open(_) = self.state else { return };
+    /// Whether a gateway that is cut off is cut off indeed: the firewall stands, and since then no
+    /// connection to a place that it holds came through. A look that began before says nothing.
+    fn judge_isolation(&mut self, began: Moment) {
+        let (State::Open(_), Some(walled)) = (&self.state, self.walled) else { return };
+        if began < walled {
+            return;
+        }
+        let held = |at: SocketAddr| {
+            let orders = self.enforcer.orders.borrow();
+            orders.wall.as_ref().is_some_and(|wall| wall.holds(at))
+        };
+        let answers = self.sight.known.reach.seen().into_iter().flatten();
+        let reached: Vec<&Reached> =
+            answers.filter(|answer| held(answer.at)).map(|answer| &answer.reached).collect();
+        self.pierced = reached.contains(&&Reached::Accepted);
+        if !reached.is_empty() && reached.iter().all(|reached| **reached == Reached::Refused) {
+            self.unproven = None;
+            self.step(Event::Isolation { proven: true }, clock::now());
+        } else {
+            self.unproven.get_or_insert(clock::moment());
+        }
+    }
+
+    /// A gateway that is cut off and is not proven to be for too long is stopped.
+    fn doubt_isolation(&mut self, now: Now) {
+        let State::Open(open) = &self.state else { return };
+        if open.level != Level::Isolated {
+            return;
+        }
         let stands = self.wall_stands(&self.enforcer.report.borrow());
-        let answers = self.sight.known.reach.seen().filter(|answers| !answers.is_empty());
-        let refused = answers.is_some_and(|it| it.iter().all(|answer| answer.reached == Reached::Refused));
-        self.step(Event::Isolation { proven: stands && refused }, clock::now());
+        if !stands {
+            self.walled = None;
+            self.unproven.get_or_insert(now.moment);
+        }
+        // A wall that reads back as it was put up is worth more patience than none.
+        let patience = if stands && !self.pierced { 5 * PROOF } else { PROOF };
+        if self.unproven.is_some_and(|since| now.moment.since(since) >= patience) {
+            self.step(Event::Isolation { proven: false }, now);
+        }
     }
 
     /// The wall that is to be there now was found standing.
@@ -428,8 +476,8 @@ impl Watcher {
         {
             self.times.block = Some(at.since(began));
         }
-        if !self.walled && self.wall_stands(report) {
-            self.walled = true;
+        if self.walled.is_none() && self.wall_stands(report) {
+            self.walled = Some(clock::moment());
             match self.state {
                 State::Closed(_) => {}
                 // Whether it holds indeed is shown by a connection that fails.

@@ -75,8 +75,8 @@ fn a_trip_takes_the_lease_first_then_locks_then_touches_the_host_then_tells() {
         [
             Effect::RevokeLease,
             Effect::Lock(trip.clone()),
-            Effect::Save,
             Effect::Hold,
+            Effect::Save,
             Effect::Record("tripped"),
             Effect::Tell(Notice::Tripped(trip)),
         ]

@@ -119,10 +119,10 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
         owners: owned_by,
     }));
     tokio::spawn(signals(reload, stop));
-    watcher.run().await;
+    let ended = watcher.run().await;
     serving.abort();
     delivery.abort();
-    Ok(())
+    Ok(ended?)
 }
 
 /// SIGHUP reads the policy again; SIGTERM and SIGINT end the watcher. What it holds stays held.

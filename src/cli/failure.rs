@@ -16,6 +16,7 @@ use crate::notify::desktop::ShowError;
 use crate::supervise::SuperviseError;
 use crate::sys::paths::PathsError;
 use crate::undo::UndoError;
+use crate::watch::BarriersDied;
 
 /// What keeps a command from answering.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,8 @@ pub(super) enum Failure {
     #[error("a daemon runs, answering or not: it holds {}, and would do again what is taken back", .0.display())]
     DaemonHolds(PathBuf),
     #[error(transparent)]
+    BarriersDied(#[from] BarriersDied),
+    #[error(transparent)]
     Drill(#[from] DrillError),
     #[error(transparent)]
     Show(#[from] ShowError),
@@ -76,6 +79,7 @@ impl Failure {
             | Self::Undo(_)
             | Self::DaemonRuns
             | Self::DaemonHolds(_)
+            | Self::BarriersDied(_)
             | Self::Drill(_)
             | Self::Show(_)
             | Self::Output(_)

@@ -1,7 +1,8 @@
 //! The processes that are being ended, written down before the first signal.
 //!
 //! The children of a process that has ended cannot be told from anybody else's. So a watcher that is
-//! killed between the polite signal and the hard one leaves word of them to the next.
+//! killed between the polite signal and the hard one leaves word of them to the next. Nothing waits
+//! for the disk here: after a reboot there is nobody left to end.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -40,6 +41,8 @@ pub(super) struct Endings(Arc<Mutex<Known>>);
 struct Known {
     path: PathBuf,
     processes: BTreeSet<Identity>,
+    /// They are written down as they are known here.
+    written: bool,
 }
 
 /// Numbers and births mean something in one boot only.
@@ -59,7 +62,7 @@ impl Endings {
                 Some(format!("{}, which names processes that were being ended, {why}", path.display())),
             ),
         };
-        (Self(Arc::new(Mutex::new(Known { path, processes }))), amiss)
+        (Self(Arc::new(Mutex::new(Known { path, processes, written: true }))), amiss)
     }
 
     /// Writes down who is about to be ended.
@@ -67,7 +70,7 @@ impl Endings {
         let mut known = self.known();
         let before = known.processes.len();
         known.processes.extend(processes.cloned());
-        if known.processes.len() == before {
+        if known.written && known.processes.len() == before {
             return Ok(());
         }
         crash::point("endings-before");
@@ -81,7 +84,7 @@ impl Endings {
         let mut known = self.known();
         let before = known.processes.len();
         known.processes.retain(|it| process::gone(it) != Held::Yes);
-        if known.processes.len() != before
+        if (!known.written || known.processes.len() != before)
             && let Err(failed) = known.write()
         {
             tracing::warn!(%failed, "the record of ended processes cannot be renewed");
@@ -105,15 +108,23 @@ impl Endings {
 }
 
 impl Known {
-    fn write(&self) -> Result<(), EndingsError> {
+    fn write(&mut self) -> Result<(), EndingsError> {
+        self.written = false;
+        self.put()?;
+        self.written = true;
+        Ok(())
+    }
+
+    fn put(&self) -> Result<(), EndingsError> {
         if self.processes.is_empty() {
             return match fs::symlink_metadata(&self.path) {
                 Err(failure) if failure.kind() == io::ErrorKind::NotFound => Ok(()),
-                _ => Ok(durable::remove(&self.path)?),
+                _ => fs::remove_file(&self.path)
+                    .map_err(|cause| WriteError::unwritable(&self.path, cause).into()),
             };
         }
         let file = File { boot: clock::boot_id(), processes: self.processes.clone() };
-        Ok(durable::replace(&self.path, &serde_json::to_vec(&file)?, 0o600)?)
+        Ok(durable::replace_until_reboot(&self.path, &serde_json::to_vec(&file)?, 0o600)?)
     }
 }
 

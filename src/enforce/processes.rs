@@ -48,7 +48,7 @@ struct End {
 impl End {
     fn concerns(&self, process: &Identity) -> bool {
         let of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        of.iter().any(|it| it.pid == process.pid)
+        of.iter().any(|it| it.pid == process.pid && it.birth == process.birth)
     }
 }
 
@@ -123,7 +123,7 @@ impl Work {
         let mut alive: BTreeSet<Identity> = orders.target.processes.iter().filter(lives).cloned().collect();
         // What descends from those that have ended already, of an earlier watcher's endings too.
         for left in self.endings.left() {
-            if !alive.iter().any(|it| it.pid == left.pid) {
+            if !alive.iter().any(|it| it.pid == left.pid && it.birth == left.birth) {
                 alive.insert(left);
             }
         }

@@ -24,6 +24,11 @@ impl Moment {
         self.0
     }
 
+    /// The moment that was this long before; at the earliest that of the boot.
+    pub(crate) const fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
+
     /// The time since an earlier moment; none if that is later.
     pub(crate) const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)

@@ -40,6 +40,15 @@ impl WriteError {
 ///
 /// After a crash at any point there is the old one or the new one (`rename(2)`).
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
+    put(path, bytes, mode, true)
+}
+
+/// The same without waiting for the disk: the file outlives this process, and not a power cut.
+pub(crate) fn replace_until_reboot(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
+    put(path, bytes, mode, false)
+}
+
+fn put(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Result<(), WriteError> {
     let written = || {
         let mut prefix = OsStr::new(".").to_owned();
         prefix.push(path.file_name().unwrap_or(OsStr::new("file")));
@@ -51,9 +60,11 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteE
         file.write_all(bytes)?;
         // The umask has no say in this.
         file.as_file().set_permissions(Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
+        if sync {
+            file.as_file().sync_all()?;
+        }
         file.persist(path).map_err(|failure| failure.error)?;
-        sync_folder_of(path)
+        if sync { sync_folder_of(path) } else { Ok(()) }
     };
     written().map_err(|cause| WriteError::unwritable(path, cause))
 }

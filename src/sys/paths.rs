@@ -137,9 +137,9 @@ impl Paths {
         self.state.join("undo.jsonl")
     }
 
-    /// The processes that are being ended.
+    /// The processes that are being ended: of no use after a reboot.
     pub(crate) fn endings(&self) -> PathBuf {
-        self.state.join("ending.json")
+        self.runtime.join("ending.json")
     }
 
     /// Says that there has been a Guardian before: a missing state is no first start then.

@@ -38,7 +38,8 @@ impl Watcher {
             }
         }
         if self.state.circuit() != before {
-            self.walled = false;
+            self.walled = None;
+            self.unproven = matches!(self.state, State::Open(_)).then(clock::moment);
             if matches!(self.state, State::HalfOpen(_)) {
                 self.doubt_all();
             }

@@ -99,7 +99,7 @@ impl Schedule {
     pub(crate) fn due(&self, now: Moment) -> Vec<ProbeId> {
         let wanted = |probe: &ProbeId, slot: &Slot| {
             // A little early rather than alone: each time that this process wakes has its price.
-            let pace = slot.cadence - slot.cadence / 10;
+            let pace = slot.cadence.saturating_sub(slot.cadence / 10);
             let by_cadence = slot.began.is_none_or(|began| now.since(began) >= pace);
             slot.look == Look::None && (slot.forced || by_cadence || !self.is_settled(*probe))
         };
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn whoever_is_nearly_due_looks_with_the_others() {
-        let mut schedule = settled();
+        let schedule = settled();
         assert_eq!(schedule.due(at(180)), [ProbeId::Listeners]);
         assert_eq!(schedule.due(at(899)), [ProbeId::Listeners]);
         assert_eq!(schedule.due(at(900)), ProbeId::ALL);

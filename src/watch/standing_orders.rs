@@ -58,7 +58,10 @@ pub(super) fn of(
     target: &Target,
 ) -> Orders {
     let mut local_users = users.local.clone();
-    local_users.extend(target.processes.iter().filter_map(|process| process.uid));
+    match users.gateway {
+        Some(gateway) => local_users.extend([gateway]),
+        None => local_users.extend(&target.users),
+    }
     let means = Means {
         firewall: powers.firewall(),
         seal: config.settings.seal,
@@ -88,14 +91,17 @@ impl Watcher {
 
 fn orders(state: &State, means: &Means, target: &Target) -> Orders {
     let wall = |stance| {
+        // What makes no difference is left out, so that a tunnel that comes up changes no wall.
+        let sealed = stance == Stance::Seal;
+        let admits = stance != Stance::Block;
         means.firewall.then(|| Wall {
             stance,
             ports: &target.ports | &means.ports,
             doors: target.doors.clone(),
-            vpn: means.allowed.vpn.clone(),
-            own: means.allowed.own.clone(),
-            networks: means.allowed.networks.clone(),
-            local_users: Some(means.local_users.clone()),
+            vpn: if sealed { means.allowed.vpn.clone() } else { BTreeSet::new() },
+            own: if sealed { means.allowed.own.clone() } else { BTreeSet::new() },
+            networks: if sealed { means.allowed.networks.clone() } else { BTreeSet::new() },
+            local_users: Some(if admits { means.local_users.clone() } else { BTreeSet::new() }),
             gateway_user: means.gateway_user,
         })
     };

@@ -13,6 +13,9 @@ use ipnet::IpNet;
 
 use crate::barrier::{Identity, Target};
 
+/// As much of each kind is remembered while the circuit is open.
+const MOST: usize = 4096;
+
 /// What belongs to gateways.
 pub(crate) fn target(policy: &Policy, known: &Snapshot) -> Target {
     let scene = Scene::new(policy, known);
@@ -44,6 +47,7 @@ pub(crate) fn target(policy: &Policy, known: &Snapshot) -> Target {
         ports,
         doors,
         bound: gateways().map(|door| door.listener.bound).collect(),
+        users: gateways().filter_map(|door| door.listener.uid).collect(),
         processes,
         services: scene.gateway_processes().filter_map(|it| it.service.clone()).collect(),
         configs: scene.gateway_processes().filter_map(|it| it.config.path.clone()).collect(),
@@ -118,21 +122,33 @@ pub(crate) fn allowed(policy: &Policy, known: &Snapshot) -> Allowed {
 impl Target {
     /// Remembers what has gone in the meantime: a service that was stopped has no process to name
     /// it. Processes are as they are now.
+    ///
+    /// Whoever makes up gateways all the time has no end of them remembered.
     pub(crate) fn remember(&mut self, seen: Self) {
-        self.ports.extend(seen.ports);
-        self.doors.extend(seen.doors);
-        self.bound.extend(seen.bound);
-        self.services.extend(seen.services);
-        self.configs.extend(seen.configs);
+        fn add<T: Ord>(known: &mut BTreeSet<T>, seen: BTreeSet<T>) {
+            for one in seen {
+                if known.len() < MOST || known.contains(&one) {
+                    known.insert(one);
+                }
+            }
+        }
+        add(&mut self.ports, seen.ports);
+        add(&mut self.doors, seen.doors);
+        add(&mut self.bound, seen.bound);
+        add(&mut self.users, seen.users);
+        add(&mut self.services, seen.services);
+        add(&mut self.configs, seen.configs);
         self.processes = seen.processes;
     }
 
     /// What lasts beyond a process is the same.
     pub(crate) fn lasts_as(&self, other: &Self) -> bool {
-        let lasting = |it: &Self| {
-            (it.ports.clone(), it.doors.clone(), it.bound.clone(), it.services.clone(), it.configs.clone())
-        };
-        lasting(self) == lasting(other)
+        self.ports == other.ports
+            && self.doors == other.doors
+            && self.bound == other.bound
+            && self.users == other.users
+            && self.services == other.services
+            && self.configs == other.configs
     }
 }
 
@@ -273,6 +289,17 @@ mod tests {
         target.remember(Target::default());
         assert!(target.processes.is_empty());
         assert!(target.ports.contains(&4711) && target.services.len() == 1);
+    }
+
+    #[test]
+    fn whoever_makes_up_gateways_without_end_has_no_end_of_them_remembered() {
+        let mut target = target(&Policy::default(), &snapshot());
+        for port in 1..=60_000_u16 {
+            let bound = BTreeSet::from([SocketAddr::from(([127, 0, 0, 9], port))]);
+            target.remember(Target { ports: BTreeSet::from([port]), bound, ..Target::default() });
+        }
+        assert_eq!((target.ports.len(), target.bound.len()), (MOST, MOST));
+        assert!(target.ports.contains(&4711), "the first ones stay");
     }
 
     #[test]

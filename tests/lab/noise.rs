@@ -13,7 +13,8 @@ use crate::place::Place;
 use crate::ready::Lab;
 use crate::running::Running;
 
-const POLICY: &str = "[notify]\ndesktop = false\n";
+/// A gateway that starts while the machine is busy hangs for longer than it does here.
+const POLICY: &str = "patience = \"30s\"\n[notify]\ndesktop = false\n";
 
 /// A network card that comes and goes.
 const FLAPS: &str = "while :; do ip link add noise0 type veth peer name noise1; ip addr add 10.99.0.1/24 dev noise0; \

@@ -101,6 +101,17 @@ impl Wall {
         }
     }
 
+    /// A connection to this address is the wall's affair.
+    pub(crate) fn holds(&self, at: SocketAddr) -> bool {
+        let ip = at.ip().to_canonical();
+        let covers = |door: &SocketAddr| {
+            let own = door.ip().to_canonical();
+            let every = own.is_unspecified() && own.is_ipv4() == ip.is_ipv4();
+            door.port() == at.port() && (own == ip || every)
+        };
+        self.ports.contains(&at.port()) || self.doors.iter().any(covers)
+    }
+
     /// The places on shared ports, of IPv4 and of IPv6.
     pub(crate) fn places(&self) -> (Places<Ipv4Addr>, Places<Ipv6Addr>) {
         let (mut v4, mut v6) = (Places::none(), Places::none());

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use guardian_probes::gateway::procfs;
@@ -119,10 +119,22 @@ fn is_absent(failure: &io::Error) -> bool {
 /// When the system booted in seconds since the epoch, as it says now and as it said first. The
 /// process table of the probes reckons from the first.
 fn boot_times() -> io::Result<[u64; 2]> {
-    let text = fs::read_to_string("/proc/stat")?;
-    let now = text
-        .lines()
-        .find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
-        .ok_or(io::ErrorKind::InvalidData)?;
+    /// The file is long on a machine with many cores, and thousands of processes may be looked at.
+    static LATELY: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+    let mut lately = LATELY.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = match *lately {
+        Some((when, boot)) if when.elapsed() < Duration::from_millis(200) => boot,
+        _ => read_boot_time()?,
+    };
+    if lately.is_none_or(|(when, _)| when.elapsed() >= Duration::from_millis(200)) {
+        *lately = Some((Instant::now(), now));
+    }
     Ok([now, *FIRST_BOOT.get_or_init(|| now)])
+}
+
+fn read_boot_time() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/stat")?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
