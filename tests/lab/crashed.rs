@@ -42,7 +42,7 @@ fn a_watcher_that_dies_at_any_point_of_a_trip_blocks_again_as_soon_as_it_is_back
         daemon.is("closed");
         daemon.kill();
         let mut doomed = launch(&place.host, User::Root, &[("GUARDIAN_CRASH_AT", point)]);
-        let gateway = ON_THE_LAN.start(&place.host);
+        let gateway = ON_THE_LAN.launch(&place.host);
         dies(&mut doomed, point);
         let locked = state_file(&place.host, User::Root, "breaker.lock").exists();
         assert!(locked || *point == "lock-before", "{point}: the lock comes first");
@@ -68,8 +68,9 @@ fn a_watcher_of_a_user_that_dies_at_any_point_takes_the_port_as_soon_as_it_is_ba
         daemon.is("closed");
         daemon.kill();
         let mut doomed = launch(&place.host, User::Ana, &[("GUARDIAN_CRASH_AT", point)]);
-        let _gateway = ON_THE_LAN.start(&place.host);
+        let _gateway = ON_THE_LAN.launch(&place.host);
         dies(&mut doomed, point);
+        // The decoy may have been ended by then: what is asked is that nobody gets its port.
         let daemon = Daemon::restart(&place.host, User::Ana, &[]);
         daemon.until("the port", |_| place.host.holders(PORT) == [daemon.process.pid()]);
         daemon.holds();

@@ -18,6 +18,8 @@ pub(crate) struct Daemon<'a> {
     host: &'a Host,
     user: User,
     pub(crate) process: Running,
+    /// What it holds stays when it is dropped: another one is to find it.
+    leaves: bool,
 }
 
 /// Where a user's watcher keeps its files on its host.
@@ -50,7 +52,7 @@ impl<'a> Daemon<'a> {
 
     /// Starts the watcher on what an earlier one has left.
     pub(crate) fn restart(host: &'a Host, user: User, variables: &[(&str, &str)]) -> Self {
-        let mut daemon = Self { host, user, process: launch(host, user, variables) };
+        let mut daemon = Self { host, user, process: launch(host, user, variables), leaves: false };
         let begun = Instant::now();
         loop {
             let status = daemon.status();
@@ -126,8 +128,9 @@ impl<'a> Daemon<'a> {
     }
 
     /// Ends it as by a power cut.
-    pub(crate) fn kill(self) {
+    pub(crate) fn kill(mut self) {
         self.process.signal(Signal::SIGKILL);
+        self.leaves = true;
     }
 
     /// The journal, an entry a line.
@@ -139,6 +142,17 @@ impl<'a> Daemon<'a> {
     /// A file of its state folder, as the tests reach it.
     pub(crate) fn state(&self, name: &str) -> std::path::PathBuf {
         state_file(self.host, self.user, name)
+    }
+}
+
+/// Several tests share a host: the next one must not find a wall.
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        if !self.leaves {
+            self.process.signal(Signal::SIGKILL);
+            self.process.ends_or(Duration::from_secs(5), || false);
+            guardian(self.host, self.user, self.user, &["rescue", "--no-start"]);
+        }
     }
 }
 

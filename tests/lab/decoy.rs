@@ -16,10 +16,15 @@ pub(crate) struct Decoy {
 
 impl Decoy {
     pub(crate) fn start(&self, host: &Host) -> Running {
+        up(host, self.launch(host), self.at.port())
+    }
+
+    /// The same without waiting until it listens: a watcher may end it before anybody sees it.
+    pub(crate) fn launch(&self, host: &Host) -> Running {
         self.furnish(host);
         let mut command = Host::command("/mnt/lab/decoy/node");
         command.arg0("openclaw-gateway").args(["drill-decoy", &self.at.to_string()]);
-        up(host, host.start(self.user, &mut command), self.at.port())
+        host.start(self.user, &mut command)
     }
 
     /// The same, started again by a shell whenever it ends.

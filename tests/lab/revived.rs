@@ -48,12 +48,14 @@ fn is_held(pause: &str) {
             daemon.until("the revival", |status| {
                 status["trip"]["findings"].to_string().contains("revived-while-open")
             });
+            let firewall = r#"{"barrier":"firewall","held":"yes"}"#;
+            let walled = |status: &Value| status["trip"]["barriers"].to_string().contains(firewall);
+            daemon.until("the wall", walled);
             let (before, begun) = (used(&place.host, daemon.process.pid()), Instant::now());
             while begun.elapsed() < stretch() {
                 let status = daemon.status();
                 assert_eq!(status["breaker"], "open", "{status:#}");
-                let firewall = r#"{"barrier":"firewall","held":"yes"}"#;
-                assert!(status["trip"]["barriers"].to_string().contains(firewall), "{status:#}");
+                assert!(walled(&status), "{status:#}");
                 sleep(Duration::from_secs(1));
             }
             let seconds = begun.elapsed().as_secs_f64();
