@@ -515,7 +515,9 @@ impl Watcher {
         let stopped = matches!(&self.state, State::Open(open) if open.level == Level::Stopped);
         if stopped && self.put_down.is_none() {
             let processes = self.target.processes.iter().map(|it| (it.pid, it.started)).collect();
-            self.put_down = Some(Stopped { processes });
+            let at = self.state.trip().map_or(self.latest, |trip| trip.at);
+            let since = u64::try_from(at.as_second()).unwrap_or(0);
+            self.put_down = Some(Stopped { since, processes });
         } else if !stopped {
             self.put_down = None;
         }

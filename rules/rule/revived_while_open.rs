@@ -11,6 +11,8 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
         .gateway_processes()
         .filter_map(|gateway| match scene.process(gateway.pid) {
             Some(process) if stopped.processes.contains(&(process.pid, process.started)) => None,
+            // It was there before, and is found to be a gateway only now.
+            Some(process) if process.started <= stopped.since => None,
             Some(process) => {
                 let (supervisor, how) = supervisor(scene, gateway, process);
                 let evidence = format!("{} was started after the trip, {how}", scene.name_of(gateway.pid));

@@ -7,9 +7,9 @@ use crate::scenery::*;
 
 const RULE: &str = "revived-while-open";
 
-/// The breaker has put down process 700, which was started at this time.
+/// The breaker has put down process 700. The programs of these hosts were started a second later.
 fn stopped(snapshot: &mut Snapshot) {
-    snapshot.stopped = Some(Stopped { processes: BTreeSet::from([(700, 1_780_000_000)]) });
+    snapshot.stopped = Some(Stopped { since: 1_779_999_999, processes: BTreeSet::from([(700, 1_780_000_000)]) });
 }
 
 fn sound(pid: u32) -> Program {
@@ -29,6 +29,13 @@ fn while_it_is_stopped_and_stays_so_there_is_nothing_to_say() {
 #[test]
 fn one_that_was_to_end_and_lives_was_not_revived() {
     host().runs(sound(700)).but(stopped).judged().nothing_of(RULE);
+}
+
+#[test]
+fn one_that_was_there_before_the_trip_and_was_not_known_yet_was_not_revived() {
+    let mut old = sound(812);
+    old.process.started = 1_779_999_999;
+    host().runs(old).but(stopped).judged().nothing_of(RULE);
 }
 
 #[test]
