@@ -343,8 +343,8 @@ impl Watcher {
         let now = clock::now();
         let began = now.moment.before(looked.took);
         tracing::trace!(%probe, took = ?looked.took, "looked");
-        if probe == ProbeId::Listeners && now.moment.since(self.fresh) > HASTE {
-            // Listeners that come and go all the time must not keep every picture from being whole.
+        if sight::may_wait(probe) && now.moment.since(self.fresh) > HASTE {
+            // What comes and goes all the time must not keep every picture from being whole.
             self.conclude(now);
             if !self.schedule.is_whole() {
                 self.look_ahead(looked, now);
@@ -368,16 +368,27 @@ impl Watcher {
         }
     }
 
-    /// Keeps newer listeners for the next picture, unless they accuse: then the one under way is
-    /// worth nothing any more.
+    /// Keeps what is newer for the next picture, unless it accuses: then the one under way is worth
+    /// nothing any more.
     fn look_ahead(&mut self, looked: Looked, now: Now) {
-        if let Some(round) = self.sight.look_ahead(looked, &self.schedule) {
-            self.schedule.finished(ProbeId::Listeners, self.sight.catch_up());
-            self.see_target();
+        let probe = looked.probe;
+        let accused = self.sight.look_ahead(looked, &self.schedule);
+        self.schedule.finished(probe, false);
+        if let Some(round) = accused {
+            self.catch_up();
             self.verdict = Some(round.verdict);
             self.step(Event::Round(round), now);
-        } else {
-            self.schedule.finished(ProbeId::Listeners, false);
+        }
+    }
+
+    /// Goes on to what is newest.
+    fn catch_up(&mut self) {
+        let changed = self.sight.catch_up();
+        for probe in &changed {
+            self.schedule.changed(*probe);
+        }
+        if !changed.is_empty() {
+            self.see_target();
         }
     }
 
@@ -386,10 +397,7 @@ impl Watcher {
         let Some(judgement) = self.sight.whole(&self.schedule) else { return };
         let round = sight::round(judgement);
         self.whole(round, now);
-        if self.sight.catch_up() {
-            self.schedule.changed(ProbeId::Listeners);
-            self.see_target();
-        }
+        self.catch_up();
     }
 
     fn whole(&mut self, round: Round, now: Now) {

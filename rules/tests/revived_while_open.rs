@@ -9,7 +9,8 @@ const RULE: &str = "revived-while-open";
 
 /// The breaker has put down process 700. The programs of these hosts were started a second later.
 fn stopped(snapshot: &mut Snapshot) {
-    snapshot.stopped = Some(Stopped { since: 1_779_999_999, processes: BTreeSet::from([(700, 1_780_000_000)]) });
+    snapshot.stopped =
+        Some(Stopped { since: 1_779_999_999, processes: BTreeSet::from([(700, 1_780_000_000)]) });
 }
 
 fn sound(pid: u32) -> Program {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guardian_rules::blindness::Blindness;
-use guardian_rules::fact::{Listener, Stopped};
+use guardian_rules::fact::{InterfaceAddress, Listener, Stopped};
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
@@ -31,8 +31,21 @@ pub(crate) struct Sight {
     target: Option<Target>,
     /// The parts that are settled were judged as they are.
     accused: bool,
-    /// Newer listeners, for the next picture.
-    ahead: Option<Observation<Vec<Listener>>>,
+    /// What is newer, for the next picture.
+    ahead: Ahead,
+}
+
+/// What comes and goes faster than a picture is made, as it was seen last.
+#[derive(Default)]
+struct Ahead {
+    listeners: Option<Observation<Vec<Listener>>>,
+    interfaces: Option<Observation<Vec<InterfaceAddress>>>,
+}
+
+/// Whether a probe's facts may wait for the next picture: what others answer builds on them, and
+/// takes longer than they may last.
+pub(crate) fn may_wait(probe: ProbeId) -> bool {
+    matches!(probe, ProbeId::Listeners | ProbeId::Interfaces)
 }
 
 impl Sight {
@@ -44,7 +57,7 @@ impl Sight {
             judged: None,
             target: None,
             accused: false,
-            ahead: None,
+            ahead: Ahead::default(),
         }
     }
 
@@ -59,40 +72,53 @@ impl Sight {
         changed
     }
 
-    /// Keeps newer listeners for the next picture. Answers what they prove by themselves.
+    /// Keeps newer listeners or addresses for the next picture. Answers what they prove by themselves.
     pub(crate) fn look_ahead(&mut self, looked: Looked, schedule: &Schedule) -> Option<Round> {
+        let probe = looked.probe;
         let mut next = Snapshot::clone(&self.known);
-        if let Some(ahead) = self.ahead.take() {
+        if let Some(ahead) = self.ahead.listeners.take() {
             next.listeners = ahead;
         }
+        if let Some(ahead) = self.ahead.interfaces.take() {
+            next.interfaces = ahead;
+        }
         (looked.keep)(&mut next);
-        // Answers of others are about the listeners of before.
-        let mut alone = settled(&next, schedule);
-        alone = Snapshot {
+        // Answers of others are about what was there before.
+        let rest = settled(&next, schedule);
+        let alone = Snapshot {
             listeners: next.listeners.clone(),
-            interfaces: alone.interfaces,
-            owner: alone.owner,
-            gateway: alone.gateway,
-            stopped: alone.stopped,
+            interfaces: if probe == ProbeId::Interfaces { next.interfaces.clone() } else { rest.interfaces },
+            owner: rest.owner,
+            gateway: rest.gateway,
+            stopped: rest.stopped,
             ..Snapshot::default()
         };
-        self.ahead = Some(next.listeners);
+        self.ahead.listeners = Some(next.listeners).filter(|it| *it != self.known.listeners);
+        self.ahead.interfaces = Some(next.interfaces).filter(|it| *it != self.known.interfaces);
         accuse(&self.policy, &alone)
     }
 
-    /// Newer listeners wait for the next picture.
+    /// Something newer waits for the next picture.
     pub(crate) fn looks_ahead(&self) -> bool {
-        self.ahead.is_some()
+        self.ahead.listeners.is_some() || self.ahead.interfaces.is_some()
     }
 
-    /// Goes on to the newest listeners; answers whether they are others.
-    pub(crate) fn catch_up(&mut self) -> bool {
-        let Some(ahead) = self.ahead.take().filter(|ahead| *ahead != self.known.listeners) else {
-            return false;
-        };
-        Arc::make_mut(&mut self.known).listeners = ahead;
-        self.doubt();
-        true
+    /// Goes on to what is newest; answers whose facts are others now.
+    pub(crate) fn catch_up(&mut self) -> Vec<ProbeId> {
+        let Ahead { listeners, interfaces } = std::mem::take(&mut self.ahead);
+        let mut changed = Vec::new();
+        if let Some(listeners) = listeners {
+            Arc::make_mut(&mut self.known).listeners = listeners;
+            changed.push(ProbeId::Listeners);
+        }
+        if let Some(interfaces) = interfaces {
+            Arc::make_mut(&mut self.known).interfaces = interfaces;
+            changed.push(ProbeId::Interfaces);
+        }
+        if !changed.is_empty() {
+            self.doubt();
+        }
+        changed
     }
 
     /// The owner's wishes have changed.
@@ -197,7 +223,7 @@ pub(crate) fn round(judgement: &Judgement) -> Round {
 #[cfg(test)]
 mod tests {
     use guardian_rules::fact::{
-        Attribution, ConfigFile, ConfigState, GatewayProcess, InterfaceAddress, Process, Product, Role,
+        Attribution, ConfigFile, ConfigState, GatewayProcess, Process, Product, Role,
     };
 
     use super::*;
@@ -269,10 +295,10 @@ mod tests {
             assert_eq!(sight.look_ahead(looked(churn), &schedule), None);
             assert!(sight.looks_ahead() && sight.known.listeners == before);
         }
-        assert!(sight.catch_up(), "the newest");
+        assert_eq!(sight.catch_up(), [ProbeId::Listeners], "the newest");
         let newest = sight.known.listeners.seen().unwrap();
         assert!(newest.iter().any(|it| it.bound.port() == 40_002) && newest.len() == 2);
-        assert!(!sight.looks_ahead() && !sight.catch_up());
+        assert!(!sight.looks_ahead() && sight.catch_up().is_empty());
     }
 
     #[test]
@@ -280,7 +306,31 @@ mod tests {
         let (mut sight, schedule) = sight();
         sight.look_ahead(looked(vec![listener("127.0.0.1:9", 900)]), &schedule);
         sight.look_ahead(looked(vec![listener("127.0.0.1:4711", 812)]), &schedule);
-        assert!(!sight.catch_up());
+        assert!(sight.catch_up().is_empty());
+    }
+
+    #[test]
+    fn a_card_that_comes_and_goes_waits_too_unless_a_gateway_is_open_on_it() {
+        let (mut sight, schedule) = sight();
+        let cards = |addresses: &'static [&'static str]| {
+            let own = |address: &&str| InterfaceAddress {
+                interface: "eth1".to_owned(),
+                index: None,
+                address: address.parse().unwrap(),
+                prefix: 24,
+            };
+            let keep = Box::new(move |known: &mut Snapshot| {
+                known.interfaces = Observation::Seen(addresses.iter().map(own).collect());
+                true
+            });
+            Looked { probe: ProbeId::Interfaces, took: std::time::Duration::ZERO, keep }
+        };
+        assert_eq!(sight.look_ahead(cards(&["10.9.0.1"]), &schedule), None);
+        assert_eq!(sight.catch_up(), [ProbeId::Interfaces]);
+        Arc::make_mut(&mut sight.known).listeners = Observation::Seen(vec![listener("0.0.0.0:4711", 812)]);
+        Arc::make_mut(&mut sight.known).interfaces = Observation::Seen(Vec::new());
+        let round = sight.look_ahead(cards(&["10.9.0.2"]), &schedule).unwrap();
+        assert!(round.findings.iter().any(|it| it.rule == "bound-beyond-allowed"), "{:?}", round.findings);
     }
 
     #[test]
