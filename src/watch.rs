@@ -6,6 +6,9 @@
 mod asked;
 mod carry_out;
 mod configurations;
+mod holding;
+mod isolation;
+mod picture;
 mod pins;
 pub(crate) mod review;
 pub(crate) mod schedule;
@@ -18,11 +21,10 @@ mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use guardian_probes::probe::Ground;
-use guardian_rules::fact::{Reached, Stopped};
+use guardian_rules::fact::Stopped;
 use guardian_rules::snapshot::ProbeId;
 use guardian_rules::verdict::Verdict;
 use jiff::Timestamp;
@@ -30,19 +32,20 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::asked::Waiting;
 use self::configurations::Reader;
+use self::isolation::Isolation;
 use self::pins::Pins;
 use self::schedule::Schedule;
 use self::sight::Sight;
 use self::standing_orders::Users;
 use self::stations::{Looked, Stations, cadence};
-use crate::barrier::{Held, Target};
+use crate::barrier::Target;
+use crate::breaker::Rules;
 use crate::breaker::effect::Notice;
 use crate::breaker::event::{Event, Round};
-use crate::breaker::state::{Level, State};
-use crate::breaker::{PROOF, Rules};
+use crate::breaker::state::State;
 use crate::config::Config;
 use crate::control::protocol::{NoticeLine, Request};
-use crate::enforce::{Enforcer, Report};
+use crate::enforce::Enforcer;
 use crate::journal::Journal;
 use crate::lease::Lease;
 use crate::notify::Stamped;
@@ -59,8 +62,6 @@ const LEASE_ROUNDS: u32 = 3;
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// Without a whole round for this long, nothing can be said of the host.
 const OVERDUE: Duration = Duration::from_secs(3);
-/// A whole picture that is older than this is waited for: what changes meanwhile comes after it.
-const HASTE: Duration = Duration::from_millis(300);
 /// The loop turns at least this often.
 const TURN: Duration = Duration::from_millis(500);
 /// A turn that comes this late means that time has passed that nobody watched.
@@ -163,12 +164,8 @@ pub(crate) struct Watcher {
     turned: Moment,
     /// How long the system had been awake then.
     awake: Duration,
-    /// Since when the wall of the present state has been found standing; none while it is not.
-    walled: Option<Moment>,
-    /// Open and isolated: since when that could not be proven; none while it is.
-    unproven: Option<Moment>,
-    /// A connection came through though the wall stands.
-    pierced: bool,
+    /// Whether the wall of the present state holds.
+    isolation: Isolation,
     /// A round was whole since time last passed that nobody watched.
     rested: bool,
 }
@@ -233,9 +230,7 @@ impl Watcher {
             told: now.moment,
             turned: now.moment,
             awake: clock::awake(),
-            walled: None,
-            unproven: None,
-            pierced: false,
+            isolation: Isolation::begun(now.moment),
             rested: true,
         };
         // Before the journal: a journal without a memory is a memory that was lost.
@@ -336,200 +331,6 @@ impl Watcher {
     fn doubt_all(&mut self) {
         self.schedule.doubt_all();
         self.sight.doubt();
-    }
-
-    fn looked(&mut self, looked: Looked) {
-        let probe = looked.probe;
-        let now = clock::now();
-        let began = now.moment.before(looked.took);
-        tracing::trace!(%probe, took = ?looked.took, "looked");
-        if sight::may_wait(probe) && now.moment.since(self.fresh) > HASTE {
-            // What comes and goes all the time must not keep every picture from being whole.
-            self.conclude(now);
-            if !self.schedule.is_whole() {
-                self.look_ahead(looked, now);
-                return;
-            }
-        }
-        let changed = self.sight.take(looked);
-        self.schedule.finished(probe, changed);
-        if changed {
-            self.see_target();
-        }
-        if probe == ProbeId::Reach {
-            self.judge_isolation(began);
-        }
-        if let Some(round) = self.sight.accusation(&self.schedule) {
-            self.verdict = Some(round.verdict);
-            self.step(Event::Round(round), now);
-        }
-        if changed || probe == ProbeId::Listeners || self.round.is_none() || self.sight.looks_ahead() {
-            self.conclude(now);
-        }
-    }
-
-    /// Keeps what is newer for the next picture, unless it accuses: then the one under way is worth
-    /// nothing any more.
-    fn look_ahead(&mut self, looked: Looked, now: Now) {
-        let probe = looked.probe;
-        let accused = self.sight.look_ahead(looked, &self.schedule);
-        self.schedule.finished(probe, false);
-        if let Some(round) = accused {
-            self.catch_up();
-            self.verdict = Some(round.verdict);
-            self.step(Event::Round(round), now);
-        }
-    }
-
-    /// Goes on to what is newest.
-    fn catch_up(&mut self) {
-        let changed = self.sight.catch_up();
-        for probe in &changed {
-            self.schedule.changed(*probe);
-        }
-        if !changed.is_empty() {
-            self.see_target();
-        }
-    }
-
-    /// Judges the picture if it is whole, and goes on to the next one.
-    fn conclude(&mut self, now: Now) {
-        let Some(judgement) = self.sight.whole(&self.schedule) else { return };
-        let round = sight::round(judgement);
-        self.whole(round, now);
-        self.catch_up();
-    }
-
-    fn whole(&mut self, round: Round, now: Now) {
-        (self.fresh, self.rested) = (now.moment, true);
-        if round.verdict != Verdict::Blind {
-            let seen = self.seen_target();
-            match self.state {
-                // All of it is seen: what is not there any more is forgotten.
-                State::Closed(_) => self.lasting = seen,
-                // What has gone is what a recovery brings back.
-                State::Open(_) | State::HalfOpen(_) => self.lasting.remember(seen),
-            }
-            self.see_target();
-        }
-        let first = self.round.replace(now.moment).is_none();
-        let news = self.verdict != Some(round.verdict);
-        self.verdict = Some(round.verdict);
-        let findings = round.findings.clone();
-        let clean = round.verdict != Verdict::Exposed;
-        self.step(Event::Round(round), now);
-        if clean {
-            self.clean = now.moment;
-        }
-        if news {
-            let about = serde_json::json!({ "verdict": self.verdict, "findings": findings });
-            self.record("verdict", about);
-            self.tell_status();
-        }
-        if first {
-            supervisor::ready(self.state.circuit(), self.verdict);
-        }
-    }
-
-    /// Whether a gateway that is cut off is cut off indeed: the firewall stands, and since then no
-    /// connection to a place that it holds came through. A look that began before says nothing.
-    fn judge_isolation(&mut self, began: Moment) {
-        let (State::Open(_), Some(walled)) = (&self.state, self.walled) else { return };
-        if began < walled {
-            return;
-        }
-        let held = |at: SocketAddr| {
-            let orders = self.enforcer.orders.borrow();
-            orders.wall.as_ref().is_some_and(|wall| wall.holds(at))
-        };
-        let answers = self.sight.known.reach.seen().into_iter().flatten();
-        let reached: Vec<&Reached> =
-            answers.filter(|answer| held(answer.at)).map(|answer| &answer.reached).collect();
-        self.pierced = reached.contains(&&Reached::Accepted);
-        if !reached.is_empty() && reached.iter().all(|reached| **reached == Reached::Refused) {
-            self.unproven = None;
-            self.step(Event::Isolation { proven: true }, clock::now());
-        } else {
-            self.unproven.get_or_insert(clock::moment());
-        }
-    }
-
-    /// A gateway that is cut off and is not proven to be for too long is stopped.
-    fn doubt_isolation(&mut self, now: Now) {
-        let State::Open(open) = &self.state else { return };
-        if open.level != Level::Isolated {
-            return;
-        }
-        let stands = self.wall_stands(&self.enforcer.report.borrow());
-        if !stands {
-            self.walled = None;
-            self.unproven.get_or_insert(now.moment);
-        }
-        // A wall that reads back as it was put up is worth more patience than none.
-        let patience = if stands && !self.pierced { 5 * PROOF } else { PROOF };
-        if self.unproven.is_some_and(|since| now.moment.since(since) >= patience) {
-            self.step(Event::Isolation { proven: false }, now);
-        }
-    }
-
-    /// The wall that is to be there now was found standing.
-    fn wall_stands(&self, report: &Report) -> bool {
-        let wanted = &self.enforcer.orders.borrow().wall;
-        wanted.as_ref().is_some_and(|wall| report.wall(wall) == Held::Yes)
-    }
-
-    fn reported(&mut self, report: &Report) {
-        if let (State::Open(_), Some(began), None) = (&self.state, self.times.began, self.times.block)
-            && let Some(at) = report.blocked_at(&self.enforcer.orders.borrow())
-        {
-            self.times.block = Some(at.since(began));
-        }
-        if self.walled.is_none() && self.wall_stands(report) {
-            self.walled = Some(clock::moment());
-            match self.state {
-                State::Closed(_) => {}
-                // Whether it holds indeed is shown by a connection that fails.
-                State::Open(_) => self.schedule.hurry(ProbeId::Reach),
-                // What was blocked until now answers otherwise from now on.
-                State::HalfOpen(_) => self.doubt_all(),
-            }
-        }
-        self.tell_status();
-    }
-
-    /// Takes in what belongs to gateways now. Between two whole pictures somebody's listener may be
-    /// taken for a gateway's for a moment: that counts now, and is not remembered.
-    fn see_target(&mut self) {
-        let seen = self.seen_target();
-        if !matches!(self.state, State::Closed(_)) {
-            self.lasting.services.extend(seen.services.iter().cloned());
-            self.lasting.configs.extend(seen.configs.iter().cloned());
-        }
-        self.target = self.lasting.clone();
-        self.target.remember(seen);
-        self.give_orders();
-    }
-
-    /// What belongs to gateways now, its processes told from any that get their numbers later.
-    fn seen_target(&mut self) -> Target {
-        let mut seen = self.sight.target().clone();
-        seen.processes = seen.processes.into_iter().map(|process| self.pins.pin(process)).collect();
-        self.pins.forget_all_but(&seen.processes);
-        seen
-    }
-
-    /// Notes what has been put down, so that whoever runs again is known to have been revived.
-    fn renew_stopped(&mut self) {
-        let stopped = matches!(&self.state, State::Open(open) if open.level == Level::Stopped);
-        if stopped && self.put_down.is_none() {
-            let processes = self.target.processes.iter().map(|it| (it.pid, it.started)).collect();
-            let at = self.state.trip().map_or(self.latest, |trip| trip.at);
-            let since = u64::try_from(at.as_second()).unwrap_or(0);
-            self.put_down = Some(Stopped { since, processes });
-        } else if !stopped {
-            self.put_down = None;
-        }
-        self.sight.set_stopped(self.put_down.clone());
     }
 
     fn notice(&mut self, notice: &Notice, now: Now) {

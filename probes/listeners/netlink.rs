@@ -1,4 +1,4 @@
-//! The road to the kernel's socket table: one netlink socket.
+//! The road to the kernel's tables: one netlink socket, `netlink(7)`.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -11,18 +11,23 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::dump::Transport;
 
-/// A `NETLINK_SOCK_DIAG` socket.
+/// A netlink socket that talks with the kernel alone.
 pub struct Netlink(OwnedFd);
 
 impl Netlink {
-    /// Opens one, connected to the kernel: whatever others send to it is refused.
+    /// Opens one to the table of sockets (`NETLINK_SOCK_DIAG`).
     pub fn open() -> io::Result<Self> {
-        let fd = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkSockDiag,
-        )?;
+        Self::to(SockProtocol::NetlinkSockDiag)
+    }
+
+    /// Opens one to the packet filter (`NETLINK_NETFILTER`).
+    pub fn to_packet_filter() -> io::Result<Self> {
+        Self::to(SockProtocol::NetlinkNetFilter)
+    }
+
+    /// Connected to the kernel: whatever others send is refused.
+    fn to(protocol: SockProtocol) -> io::Result<Self> {
+        let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         connect(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         setsockopt(&fd, ReceiveTimeout, &TimeVal::milliseconds(500))?;
         Ok(Self(fd))

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::isolation::Isolation;
 use super::{LEASE_ROUNDS, SHORTEST_LEASE, Watcher};
 use crate::breaker::effect::{Effect, Notice, Reach};
 use crate::breaker::event::Event;
@@ -38,8 +39,7 @@ impl Watcher {
             }
         }
         if self.state.circuit() != before {
-            self.walled = None;
-            self.unproven = matches!(self.state, State::Open(_)).then(clock::moment);
+            self.isolation = Isolation::begun(now.moment);
             if matches!(self.state, State::HalfOpen(_)) {
                 self.doubt_all();
             }

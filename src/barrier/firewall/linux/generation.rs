@@ -5,13 +5,9 @@
 //! microseconds; having `nft` list a table costs a process.
 
 use std::io;
-use std::os::fd::AsRawFd as _;
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, connect, recv, send, setsockopt,
-    socket, sockopt::ReceiveTimeout,
-};
-use nix::sys::time::{TimeVal, TimeValLike as _};
+use guardian_probes::listeners::dump::Transport as _;
+use guardian_probes::listeners::netlink::Netlink;
 
 const NLM_F_REQUEST: u16 = 1;
 /// `NFNL_SUBSYS_NFTABLES` in the upper byte, the message in the lower one.
@@ -27,17 +23,10 @@ const SEQUENCE: u32 = 1;
 
 /// The generation now, in the network namespace of this thread.
 pub(super) fn now() -> io::Result<u32> {
-    let kernel = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkNetFilter,
-    )?;
-    connect(kernel.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-    setsockopt(&kernel, ReceiveTimeout, &TimeVal::milliseconds(500))?;
-    send(kernel.as_raw_fd(), &question(), MsgFlags::empty())?;
+    let mut kernel = Netlink::to_packet_filter()?;
+    kernel.send(&question())?;
     let mut buffer = [0; 1024];
-    let length = recv(kernel.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+    let length = kernel.receive(&mut buffer)?;
     buffer.get(..length).and_then(read).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 

@@ -8,18 +8,7 @@ use crate::barrier::firewall::wall::Wall;
 /// A connection that a gateway's place takes part in: the local end, or that of a peer on this host.
 pub(crate) fn concerns(local: SocketAddr, peer: SocketAddr, wall: &Wall, own: &BTreeSet<IpAddr>) -> bool {
     let address = peer.ip().to_canonical();
-    holds(wall, local) || (holds(wall, peer) && (address.is_loopback() || own.contains(&address)))
-}
-
-/// The end is at one of the wall's places.
-fn holds(wall: &Wall, end: SocketAddr) -> bool {
-    let address = end.ip().to_canonical();
-    let at = |door: &SocketAddr| {
-        let held = door.ip().to_canonical();
-        let every = held.is_unspecified() && held.is_ipv4() == address.is_ipv4();
-        door.port() == end.port() && (held == address || every)
-    };
-    wall.ports.contains(&end.port()) || wall.doors.iter().any(at)
+    wall.holds(local) || (wall.holds(peer) && (address.is_loopback() || own.contains(&address)))
 }
 
 #[cfg(test)]

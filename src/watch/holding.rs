@@ -1,0 +1,59 @@
+//! What the barriers report, and whether a gateway that is cut off is cut off indeed.
+
+use guardian_rules::snapshot::ProbeId;
+
+use super::Watcher;
+use crate::barrier::Held;
+use crate::breaker::event::Event;
+use crate::breaker::state::{Level, State};
+use crate::enforce::Report;
+use crate::sys::clock::{self, Moment, Now};
+
+impl Watcher {
+    pub(super) fn reported(&mut self, report: &Report) {
+        if let (State::Open(_), Some(began), None) = (&self.state, self.times.began, self.times.block)
+            && let Some(at) = report.blocked_at(&self.enforcer.orders.borrow())
+        {
+            self.times.block = Some(at.since(began));
+        }
+        if self.isolation.wall(self.wall_stands(report), clock::moment()) {
+            match self.state {
+                State::Closed(_) => {}
+                // Whether it holds indeed is shown by a connection that fails.
+                State::Open(_) => self.schedule.hurry(ProbeId::Reach),
+                // What was blocked until now answers otherwise from now on.
+                State::HalfOpen(_) => self.doubt_all(),
+            }
+        }
+        self.tell_status();
+    }
+
+    /// The gateways' places were tried, in a look that began then.
+    pub(super) fn judge_isolation(&mut self, began: Moment, now: Now) {
+        let State::Open(_) = self.state else { return };
+        let wall = self.enforcer.orders.borrow().wall.clone();
+        let held = |at| wall.as_ref().is_some_and(|wall| wall.holds(at));
+        let answers = self.sight.known.reach.seen().into_iter().flatten();
+        let reached = answers.filter(|answer| held(answer.at)).map(|answer| &answer.reached);
+        if self.isolation.reached(reached, began, now.moment) {
+            self.step(Event::Isolation { proven: true }, now);
+        }
+    }
+
+    /// A gateway that is cut off and is not proven to be for too long is stopped.
+    pub(super) fn doubt_isolation(&mut self, now: Now) {
+        if !self.wall_stands(&self.enforcer.report.borrow()) {
+            self.isolation.wall(false, now.moment);
+        }
+        let isolated = matches!(&self.state, State::Open(open) if open.level == Level::Isolated);
+        if isolated && self.isolation.is_lost(now.moment) {
+            self.step(Event::Isolation { proven: false }, now);
+        }
+    }
+
+    /// The wall that is to be there now was found standing.
+    fn wall_stands(&self, report: &Report) -> bool {
+        let wanted = &self.enforcer.orders.borrow().wall;
+        wanted.as_ref().is_some_and(|wall| report.wall(wall) == Held::Yes)
+    }
+}

@@ -1,0 +1,147 @@
+//! What probes bring back becomes one picture, and a picture a round of the breaker.
+
+use std::time::Duration;
+
+use guardian_rules::fact::Stopped;
+use guardian_rules::snapshot::ProbeId;
+use guardian_rules::verdict::Verdict;
+
+use super::stations::Looked;
+use super::{Watcher, sight, supervisor};
+use crate::barrier::Target;
+use crate::breaker::event::{Event, Round};
+use crate::breaker::state::{Level, State};
+use crate::sys::clock::{self, Now};
+
+/// A whole picture that is older than this is waited for: what changes meanwhile comes after it.
+const HASTE: Duration = Duration::from_millis(300);
+
+impl Watcher {
+    pub(super) fn looked(&mut self, looked: Looked) {
+        let probe = looked.probe;
+        let now = clock::now();
+        let began = now.moment.before(looked.took);
+        tracing::trace!(%probe, took = ?looked.took, "looked");
+        if sight::may_wait(probe) && now.moment.since(self.fresh) > HASTE {
+            // What comes and goes all the time must not keep every picture from being whole.
+            self.conclude(now);
+            if !self.schedule.is_whole() {
+                self.look_ahead(looked, now);
+                return;
+            }
+        }
+        let changed = self.sight.take(looked);
+        self.schedule.finished(probe, changed);
+        if changed {
+            self.see_target();
+        }
+        if probe == ProbeId::Reach {
+            self.judge_isolation(began, now);
+        }
+        if let Some(round) = self.sight.accusation(&self.schedule) {
+            self.verdict = Some(round.verdict);
+            self.step(Event::Round(round), now);
+        }
+        if changed || probe == ProbeId::Listeners || self.round.is_none() || self.sight.looks_ahead() {
+            self.conclude(now);
+        }
+    }
+
+    /// Keeps what is newer for the next picture, unless it accuses: then the one under way is worth
+    /// nothing any more.
+    fn look_ahead(&mut self, looked: Looked, now: Now) {
+        let probe = looked.probe;
+        let accused = self.sight.look_ahead(looked, &self.schedule);
+        self.schedule.finished(probe, false);
+        if let Some(round) = accused {
+            self.catch_up();
+            self.verdict = Some(round.verdict);
+            self.step(Event::Round(round), now);
+        }
+    }
+
+    /// Goes on to what is newest.
+    fn catch_up(&mut self) {
+        let changed = self.sight.catch_up();
+        for probe in &changed {
+            self.schedule.changed(*probe);
+        }
+        if !changed.is_empty() {
+            self.see_target();
+        }
+    }
+
+    /// Judges the picture if it is whole, and goes on to the next one.
+    fn conclude(&mut self, now: Now) {
+        let Some(judgement) = self.sight.whole(&self.schedule) else { return };
+        let round = sight::round(judgement);
+        self.whole(round, now);
+        self.catch_up();
+    }
+
+    fn whole(&mut self, round: Round, now: Now) {
+        (self.fresh, self.rested) = (now.moment, true);
+        if round.verdict != Verdict::Blind {
+            let seen = self.seen_target();
+            match self.state {
+                // All of it is seen: what is not there any more is forgotten.
+                State::Closed(_) => self.lasting = seen,
+                // What has gone is what a recovery brings back.
+                State::Open(_) | State::HalfOpen(_) => self.lasting.remember(seen),
+            }
+            self.see_target();
+        }
+        let first = self.round.replace(now.moment).is_none();
+        let news = self.verdict != Some(round.verdict);
+        self.verdict = Some(round.verdict);
+        let findings = round.findings.clone();
+        let clean = round.verdict != Verdict::Exposed;
+        self.step(Event::Round(round), now);
+        if clean {
+            self.clean = now.moment;
+        }
+        if news {
+            let about = serde_json::json!({ "verdict": self.verdict, "findings": findings });
+            self.record("verdict", about);
+            self.tell_status();
+        }
+        if first {
+            supervisor::ready(self.state.circuit(), self.verdict);
+        }
+    }
+
+    /// Takes in what belongs to gateways now. Between two whole pictures somebody's listener may be
+    /// taken for a gateway's for a moment: that counts now, and is not remembered.
+    fn see_target(&mut self) {
+        let seen = self.seen_target();
+        if !matches!(self.state, State::Closed(_)) {
+            self.lasting.services.extend(seen.services.iter().cloned());
+            self.lasting.configs.extend(seen.configs.iter().cloned());
+        }
+        self.target = self.lasting.clone();
+        self.target.remember(seen);
+        self.give_orders();
+    }
+
+    /// What belongs to gateways now, its processes told from any that get their numbers later.
+    fn seen_target(&mut self) -> Target {
+        let mut seen = self.sight.target().clone();
+        seen.processes = seen.processes.into_iter().map(|process| self.pins.pin(process)).collect();
+        self.pins.forget_all_but(&seen.processes);
+        seen
+    }
+
+    /// Notes what has been put down, so that whoever runs again is known to have been revived.
+    pub(super) fn renew_stopped(&mut self) {
+        let stopped = matches!(&self.state, State::Open(open) if open.level == Level::Stopped);
+        if stopped && self.put_down.is_none() {
+            let processes = self.target.processes.iter().map(|it| (it.pid, it.started)).collect();
+            let at = self.state.trip().map_or(self.latest, |trip| trip.at);
+            let since = u64::try_from(at.as_second()).unwrap_or(0);
+            self.put_down = Some(Stopped { since, processes });
+        } else if !stopped {
+            self.put_down = None;
+        }
+        self.sight.set_stopped(self.put_down.clone());
+    }
+}
