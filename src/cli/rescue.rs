@@ -47,11 +47,6 @@ pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failur
             Err(why) => failed.push(format!("{what}: {why}")),
         }
     }
-    if cfg!(target_os = "linux") && nix::unistd::Uid::effective().is_root() && done.is_empty() {
-        // A daemon that was ended in the middle may have put it up after all. Where nothing is there
-        // to take away, that is as well.
-        let _ = runtime.block_on(Firewall::resumed(None).lower());
-    }
     if lock::is_locked(&paths) {
         match lock::remove(&paths) {
             Ok(()) => done.push("the lock file".to_owned()),

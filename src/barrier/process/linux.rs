@@ -121,14 +121,16 @@ fn is_absent(failure: &io::Error) -> bool {
 fn boot_times() -> io::Result<[u64; 2]> {
     /// The file is long on a machine with many cores, and thousands of processes may be looked at.
     static LATELY: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+    const FRESH: Duration = Duration::from_millis(200);
     let mut lately = LATELY.lock().unwrap_or_else(PoisonError::into_inner);
     let now = match *lately {
-        Some((when, boot)) if when.elapsed() < Duration::from_millis(200) => boot,
-        _ => read_boot_time()?,
+        Some((when, boot)) if when.elapsed() < FRESH => boot,
+        _ => {
+            let boot = read_boot_time()?;
+            *lately = Some((Instant::now(), boot));
+            boot
+        }
     };
-    if lately.is_none_or(|(when, _)| when.elapsed() >= Duration::from_millis(200)) {
-        *lately = Some((Instant::now(), now));
-    }
     Ok([now, *FIRST_BOOT.get_or_init(|| now)])
 }
 
