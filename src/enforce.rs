@@ -210,6 +210,37 @@ mod tests {
         Found { orders: Some(orders), held, ..Found::default() }
     }
 
+    fn enforcer(scratch: &crate::sys::scratch::Scratch) -> Enforcer {
+        let nothing = Orders { wall: None, ..orders(false, 1) };
+        Enforcer::start(Undo::open(&scratch.paths).unwrap(), scratch.paths.endings(), nothing).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_ends_leaves_no_task_at_work() {
+        let scratch = crate::sys::scratch::Scratch::new();
+        let enforcer = enforcer(&scratch);
+        let tasks = enforcer.tasks.clone();
+        assert!(enforcer.is_alive());
+        let begun = std::time::Instant::now();
+        enforcer.end().await;
+        assert!(tasks.iter().all(AbortHandle::is_finished));
+        assert!(begun.elapsed() < LAST, "nothing was going on");
+    }
+
+    #[tokio::test]
+    async fn one_task_that_dies_is_noticed() {
+        let scratch = crate::sys::scratch::Scratch::new();
+        let enforcer = enforcer(&scratch);
+        enforcer.tasks[0].abort();
+        for _ in 0..500 {
+            if !enforcer.is_alive() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("a barrier nobody looks after goes unnoticed");
+    }
+
     #[test]
     fn what_was_found_of_another_wall_says_nothing_of_this_one() {
         let (old, new) = (orders(true, 1), orders(true, 2));

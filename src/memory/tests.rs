@@ -81,6 +81,21 @@ fn what_is_saved_is_recalled_and_is_nobody_elses_business() {
     assert_eq!(scratch.names(), ["breaker.json", "started"]);
 }
 
+/// Births are counted from the boot: another process may have the same number and the same birth now.
+#[test]
+fn a_memory_of_another_boot_names_no_process() {
+    let scratch = Scratch::new();
+    let here = open();
+    assert_eq!(here.target.processes.len(), 1);
+    for boot in [Some("another".to_owned()), None] {
+        save(&scratch.paths, &Memory { boot: boot.clone(), ..here.clone() }).unwrap();
+        let Recall::Known(memory) = recall(&scratch.paths) else { panic!("it is whole") };
+        let same_boot = boot == crate::sys::clock::boot_id();
+        assert_eq!(memory.target.processes.is_empty(), !same_boot, "{boot:?}");
+        assert_eq!(memory.target.services, here.target.services, "what lasts is kept");
+    }
+}
+
 #[test]
 fn without_a_folder_it_is_the_first_start() {
     let scratch = Scratch::new();
