@@ -35,14 +35,15 @@ fn of_door(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> Option<Finding> {
         return Some(rule.unknown(&bound, evidence));
     }
     // The path may be allowed. That nobody can tell who gets in by it is not.
-    let carries_beyond = matches!(door.part, Part::Carries(_)) && !door.beyond.is_none();
+    let matters = !door.beyond.is_none() || scene.policy.ports.contains(&bound.port());
+    let carries = matches!(door.part, Part::Carries(_)) && matters;
     let unseen = door.panel.iter().find_map(|answer| match &answer.reply {
         Reply::Unknown(why) => Some(why.to_string()),
         _ => None,
     });
     let why = match door.who_gets_in() {
-        Some(Access::Unknown(why)) if carries_beyond || door.part == Part::Gateway => why.to_string(),
-        _ if door.part != Part::Gateway => unseen.filter(|_| carries_beyond)?,
+        Some(Access::Unknown(why)) if carries || door.part == Part::Gateway => why.to_string(),
+        _ if door.part != Part::Gateway => unseen.filter(|_| carries)?,
         Some(Access::Required | Access::RefusesProxy) => return None,
         Some(Access::Fronted | Access::NoGateway) => {
             "its answer is not one that a known gateway gives".to_owned()

@@ -220,6 +220,17 @@ fn a_forwarder_to_another_hosts_gateway_that_is_down_is_none() {
     host().runs(program("ssh", 970, Role::Forwarder).on("127.0.0.1:18789", silent())).judged().is_safe();
 }
 
+#[test]
+fn a_session_that_carries_a_gateway_on_the_policys_port_has_to_answer_too() {
+    let lost = Access::Unknown(Blindness::new(Cause::TimedOut, "no answer within 2 s"));
+    let session = |at: &str, manner: Manner| host().runs(sshd(900).on(at, manner)).judged();
+    session("127.0.0.1:18789", carrying_the_gateway().but_access(lost.clone()))
+        .doubts(RULE, "127.0.0.1:18789")
+        .is_blind();
+    session("127.0.0.1:18789", carrying_the_gateway()).is_safe();
+    session("127.0.0.1:4000", carrying_the_gateway().but_access(lost)).is_safe();
+}
+
 /// An allowed path excuses that it carries a gateway, and not that nobody can tell who gets in by it.
 #[test]
 fn an_allowed_path_whose_answer_is_missing_is_unknown() {
