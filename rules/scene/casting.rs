@@ -307,7 +307,7 @@ impl<'c, 'a> Casting<'c, 'a> {
 struct Likeness {
     digests: BTreeSet<[u8; 32]>,
     builds: BTreeSet<String>,
-    /// Some gateway's own page could not be had.
+    /// Some gateway's own page could not be had, at one of its addresses at least.
     is_unseen: bool,
     /// There are gateways, and none of them answers.
     is_mute: bool,
@@ -319,7 +319,10 @@ impl Likeness {
         Self {
             digests: pages().filter_map(|page| page.digest).collect(),
             builds: pages().filter_map(|page| page.build.clone()).collect(),
-            is_unseen: gateways.iter().any(|gateway| gateway.pages().next().is_none()),
+            is_unseen: gateways.iter().any(|gateway| {
+                let lost = |reply: &Reply| matches!(reply, Reply::Silent | Reply::Unknown(_));
+                gateway.pages().next().is_none() || gateway.panel.iter().any(|answer| lost(&answer.reply))
+            }),
             is_mute: !gateways.is_empty() && !gateways.iter().any(|gateway| gateway.speaks_gateway()),
         }
     }
