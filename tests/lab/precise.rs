@@ -44,6 +44,17 @@ fn gone(host: &Host, family: &[Process], daemon: &Daemon<'_>) -> Duration {
     }
 }
 
+/// Waits for the first process to have taken in a child whose parent was killed: the kernel hands
+/// it over only after it has taken the parent's memory apart.
+#[track_caller]
+fn orphaned(host: &Host, child: u32) {
+    let begun = Instant::now();
+    while Process::of(host, child).parent != 1 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:#?}", Process::of(host, child));
+        sleep(Duration::from_millis(5));
+    }
+}
+
 /// A gateway whose wrapper forks the one that serves; the wrapper perhaps killed by somebody.
 fn all_of_it_ends(wrapper_killed: bool) {
     let place = Place::new();
@@ -65,7 +76,7 @@ fn all_of_it_ends(wrapper_killed: bool) {
     if wrapper_killed {
         host.run(User::Root, &["kill", "-KILL", &wrapper.pid.to_string()]);
         assert_eq!(http::call(host, at(LOOPBACK, PORT)).unwrap(), 401, "its child serves on");
-        assert_eq!(Process::of(host, serving[0]).parent, 1);
+        orphaned(host, serving[0]);
     }
     let socat = forward(host, 29999, "0.0.0.0", PORT);
     let forwarder = Process::of(host, socat.pid());
