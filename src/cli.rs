@@ -10,6 +10,7 @@ mod doctor;
 mod drill;
 mod explain;
 mod failure;
+mod gate;
 mod history;
 mod notifier;
 mod recover;
@@ -17,6 +18,7 @@ mod rescue;
 mod rules;
 mod run;
 mod status;
+mod token;
 mod trip;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -94,6 +96,10 @@ enum Command {
     Recover(recover::Arguments),
     /// Close the circuit after a recovery (the owner only)
     Close(close::Arguments),
+    /// Open the gate: the only door to the panel, shut unless the watcher vouches for it
+    Gate(gate::Arguments),
+    /// Make, list and revoke tokens for programs that go through the gate
+    Token(token::Arguments),
     /// Allow a network or a way of publishing until a date, or list what is allowed
     Allow(allow::Arguments),
     /// Run a command only while the circuit is not open
@@ -144,6 +150,8 @@ pub(crate) fn run() -> u8 {
         Command::Trip(trip) => trip::run(&trip, folders),
         Command::Recover(recover) => recover::run(&recover, named, folders),
         Command::Close(close) => close::run(&close, folders),
+        Command::Gate(gate) => config().and_then(|config| gate::run(&gate, &config, folders)),
+        Command::Token(token) => token::run(&token, folders),
         Command::Allow(allow) => allow::run(&allow, named, folders),
         Command::Run(run) => run::run(&run, folders),
         Command::Rescue(rescue) => rescue::run(&rescue, folders),

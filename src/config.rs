@@ -4,20 +4,22 @@ mod settings;
 mod source;
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
 use guardian_rules::snapshot::ProbeId;
+use ipnet::IpNet;
 use jiff::Timestamp;
 use nix::unistd::User;
 
 use settings::Span;
-pub(crate) use settings::{Allowance, Enforce, Mode, Notify, Settings, Target};
+pub(crate) use settings::{Allowance, Enforce, Mode, Notify, Rate, Settings, Target, Tls};
 pub(crate) use source::{LIMIT, SourceError};
 
 /// The user that the installer makes for the gate.
-const GATE_USER: &str = "_guardian-gate";
+pub(crate) const GATE_USER: &str = "_guardian-gate";
 
 /// The configuration in force.
 #[derive(Debug)]
@@ -101,6 +103,18 @@ impl Config {
     /// The gateway's own user, if the policy names one that exists.
     pub(crate) fn gateway_user(&self) -> Option<u32> {
         self.settings.gateway.user.as_deref().and_then(uid)
+    }
+
+    /// Where the gate finds the gateway.
+    pub(crate) fn gate_upstream(&self) -> SocketAddr {
+        const USUAL_PORT: u16 = 18789;
+        let port = self.settings.gateway.ports.first().copied().unwrap_or(USUAL_PORT);
+        self.settings.gate.gateway.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    /// The networks that are allowed at an instant.
+    pub(crate) fn networks(&self, now: Timestamp) -> Vec<IpNet> {
+        self.policy(now).networks.into_iter().map(|allowed| allowed.network).collect()
     }
 
     /// The user that the gate runs as, if there is one.
@@ -200,6 +214,9 @@ mod tests {
             ("[gateway]\nports = [70000]", "line 2"),
             ("[cadence]\nlisteners = \"1ms\"", "cadence"),
             ("[cadence]\nsonar = \"1s\"", "sonar"),
+            ("[gate]\nlisten = [\"localhost:1\"]", "line 2"),
+            ("[gate]\nrate = { per_second = 0, burst = 1 }", "line 2"),
+            ("[gate.tls]\ncertificate = \"x\"\npem = \"y\"", "pem"),
             ("[[allowance]]\nnetwork = \"192.168.1.0/24\"\nreason = \"r\"", "until"),
             ("[[allowance]]\nreason = \"r\"\nuntil = 2026-12-31T00:00:00Z", "network"),
             (

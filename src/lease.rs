@@ -1,5 +1,7 @@
 //! A lease: for how long, and for whom, the gate may forward. It ends by itself.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::breaker::effect::Reach;
@@ -25,14 +27,22 @@ impl Lease {
 
     /// It has not ended.
     pub(crate) fn is_live(&self, now: Moment) -> bool {
-        now.since_boot().as_millis() < u128::from(self.expires)
+        !self.left(now).is_zero()
+    }
+
+    /// How long it lasts from now on.
+    pub(crate) fn left(&self, now: Moment) -> Duration {
+        Duration::from_millis(self.expires).saturating_sub(now.since_boot())
+    }
+
+    /// The same, ending at that moment if it would end later.
+    pub(crate) fn until_at_most(self, end: Moment) -> Self {
+        Self { expires: self.expires.min(Self::new(self.reach, self.serial, end).expires), ..self }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -41,5 +51,9 @@ mod tests {
         let lease = Lease::new(Reach::Allowed, 1, at(600));
         assert!(lease.is_live(at(0)) && lease.is_live(at(599)));
         assert!(!lease.is_live(at(600)) && !lease.is_live(at(u64::MAX)));
+        assert!(
+            lease.until_at_most(at(300)).is_live(at(299)) && !lease.until_at_most(at(300)).is_live(at(300))
+        );
+        assert_eq!(lease.until_at_most(at(900)), lease);
     }
 }

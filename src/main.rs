@@ -9,6 +9,7 @@ mod control;
 mod drill;
 mod enforce;
 mod exit;
+mod gate;
 mod journal;
 mod lease;
 mod lock;

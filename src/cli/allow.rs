@@ -20,7 +20,7 @@ use crate::status::AllowanceStatus;
 use crate::status::page::second;
 use crate::sys::paths::Paths;
 
-pub(super) use block::AllowError;
+pub(super) use block::{AllowError, until};
 
 /// The options of `guardian allow`.
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
     };
     // Clap wants both.
     let (Some(reason), Some(until)) = (&arguments.reason, &arguments.until) else { return Ok(exit::USAGE) };
-    let until = block::until(until, now)?;
+    let until = self::until(until, now)?;
     let (path, before) = Config::text(named)?;
     // What is wrong already is said first, and not blamed on what is added.
     let old = Config::of_text(&path, &before)?;

@@ -1,6 +1,7 @@
 //! `guardian daemon`: the watcher.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,6 +13,7 @@ use crate::breaker::state::Circuit;
 use crate::config::Config;
 use crate::control::server;
 use crate::exit;
+use crate::gate::keeper::Keeper;
 use crate::journal::Journal;
 use crate::lock;
 use crate::memory;
@@ -86,6 +88,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
         tracing::error!("{}", chain(&failed));
     }
     let undo = Undo::open(&paths)?;
+    let passphrase = Arc::new(Keeper::new(paths.gate_passphrase()));
     let powers = Powers::look(&config, &paths).await;
     let delivery = notify::spawn(ways, to_deliver);
     let lines = Lines {
@@ -117,6 +120,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
         lease: leases,
         notices,
         owners: owned_by,
+        passphrase,
     }));
     tokio::spawn(signals(reload, stop));
     let ended = watcher.run().await;

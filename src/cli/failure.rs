@@ -10,10 +10,15 @@ use crate::config::ConfigError;
 use crate::control::ControlError;
 use crate::drill::DrillError;
 use crate::exit;
+use crate::gate::GateError;
+use crate::gate::passphrase::PassphraseError;
+use crate::gate::tls::TlsError;
+use crate::gate::token::TokenError;
 use crate::journal::JournalError;
 use crate::notify::NotifyError;
 use crate::notify::desktop::ShowError;
 use crate::supervise::SuperviseError;
+use crate::sys::durable::WriteError;
 use crate::sys::paths::PathsError;
 use crate::undo::UndoError;
 use crate::watch::BarriersDied;
@@ -57,6 +62,16 @@ pub(super) enum Failure {
     Drill(#[from] DrillError),
     #[error(transparent)]
     Show(#[from] ShowError),
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Passphrase(PassphraseError),
+    #[error(transparent)]
+    Tls(TlsError),
+    #[error("it is not on the disk")]
+    Unwritten(#[source] WriteError),
     #[error("the answer cannot be written")]
     Output(#[from] io::Error),
     #[error("the answer cannot be put into JSON")]
@@ -73,6 +88,10 @@ impl Failure {
             Self::Allow(error) => error.code(),
             Self::Supervise(error) => error.code(),
             Self::Journal(JournalError::Folder(_)) => exit::CONFIG,
+            Self::Gate(error) => error.code(),
+            Self::Token(error) => error.code(),
+            Self::Passphrase(_) => exit::USAGE,
+            Self::Tls(_) => exit::CONFIG,
             Self::Journal(_) => exit::BLIND,
             Self::Failed(_)
             | Self::Runtime(_)
@@ -82,6 +101,7 @@ impl Failure {
             | Self::BarriersDied(_)
             | Self::Drill(_)
             | Self::Show(_)
+            | Self::Unwritten(_)
             | Self::Output(_)
             | Self::Json(_) => exit::FAILURE,
         }

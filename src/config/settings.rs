@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -123,18 +124,67 @@ pub(crate) struct Gate {
     pub(crate) listen: Vec<SocketAddr>,
     /// Host names it answers to.
     pub(crate) hosts: Vec<String>,
-    /// Origins it takes upgrades and unsafe methods from.
+    /// Origins it takes upgrades and unsafe methods from, beside its own.
     pub(crate) origins: Vec<String>,
+    /// The gateway; on loopback, at the first of the gateway's ports, where it is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway: Option<SocketAddr>,
+    /// A line of JSON on standard output for every request.
+    pub(crate) access_log: bool,
+    /// What each source may ask.
+    pub(crate) rate: Rate,
+    /// What all of them may ask together.
+    pub(crate) rate_of_all: Rate,
+    /// TLS, where it is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Default for Gate {
     fn default() -> Self {
+        const fn rate(per_second: u32, burst: u32) -> Rate {
+            Rate { per_second: positive(per_second), burst: positive(burst) }
+        }
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 18700))],
             hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             origins: Vec::new(),
+            gateway: None,
+            access_log: true,
+            rate: rate(100, 400),
+            rate_of_all: rate(1000, 4000),
+            tls: None,
         }
     }
+}
+
+const fn positive(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => NonZeroU32::MIN,
+    }
+}
+
+/// A budget of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rate {
+    /// Requests a second.
+    pub(crate) per_second: NonZeroU32,
+    /// Requests that may come at once.
+    pub(crate) burst: NonZeroU32,
+}
+
+/// The gate's certificate. Without files it is the one that `guardian gate certificate` made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tls {
+    /// A file with the certificate and its chain, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// A file with its key, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// Who is told of a trip.

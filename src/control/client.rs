@@ -18,8 +18,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use super::ControlError;
 use super::line::{LineError, Lines};
-use super::protocol::{Ask, Frame, LONGEST_ANSWER, NoticeLine, Question, Reply, frame, question_line};
-#[cfg(test)]
+use super::protocol::{
+    Ask, Frame, LONGEST_ANSWER, NoticeLine, Passphrase, Question, Reply, frame, question_line,
+};
 use crate::lease::Lease;
 use crate::status::Status;
 use crate::sys::paths::Paths;
@@ -75,6 +76,11 @@ impl Client {
         self.once(&Question::from(ask)).await
     }
 
+    /// Asks for something in the owner's name: the daemon checks the passphrase.
+    pub(crate) async fn ask_as_owner(&self, ask: Ask, given: Passphrase) -> Result<Reply, ControlError> {
+        self.once(&Question::from(ask).with(given)).await
+    }
+
     /// The status.
     pub(crate) async fn status(&self) -> Result<Status, ControlError> {
         self.once(&Question::Status).await.map(Status::judged)
@@ -91,7 +97,6 @@ impl Client {
     }
 
     /// The lease now and whenever it changes; none when it is revoked.
-    #[cfg(test)]
     pub(crate) async fn leases(&self) -> Result<Stream<Option<Lease>>, ControlError> {
         self.stream(&Question::Lease).await
     }

@@ -44,11 +44,30 @@ pub(super) enum Question {
     /// What stands in the way of a recovery.
     Review,
     /// Begin to recover.
-    Recover,
+    Recover {
+        /// The owner's, for whoever asks in the owner's name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passphrase: Option<Passphrase>,
+    },
     /// Close the circuit.
-    Close,
+    Close {
+        /// Likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passphrase: Option<Passphrase>,
+    },
     /// Read the policy again.
     Reload,
+}
+
+/// A passphrase on its way; it is not printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Passphrase(pub(crate) String);
+
+impl std::fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passphrase(..)")
+    }
 }
 
 /// What the daemon's loop is asked to do.
@@ -172,9 +191,20 @@ impl From<Ask> for Question {
         match ask {
             Ask::Trip { reason } => Self::Trip { reason: reason_of(&reason) },
             Ask::Review => Self::Review,
-            Ask::Recover => Self::Recover,
-            Ask::Close => Self::Close,
+            Ask::Recover => Self::Recover { passphrase: None },
+            Ask::Close => Self::Close { passphrase: None },
             Ask::Reload => Self::Reload,
+        }
+    }
+}
+
+impl Question {
+    /// The same, asked in the owner's name.
+    pub(super) fn with(self, given: Passphrase) -> Self {
+        match self {
+            Self::Recover { .. } => Self::Recover { passphrase: Some(given) },
+            Self::Close { .. } => Self::Close { passphrase: Some(given) },
+            other => other,
         }
     }
 }

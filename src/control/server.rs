@@ -20,6 +20,7 @@ use super::alone::{Alone, Who};
 use super::protocol::{Failure, Kind, NoticeLine, Request};
 use super::seats::Seats;
 use super::{ControlError, peer};
+use crate::gate::keeper::Keeper;
 use crate::lease::Lease;
 use crate::status::Status;
 use crate::sys::paths::Paths;
@@ -44,6 +45,8 @@ pub(crate) struct Desk {
     pub(crate) notices: broadcast::Sender<NoticeLine>,
     /// The users whom the policy names as owners.
     pub(crate) owners: watch::Receiver<BTreeSet<u32>>,
+    /// The owner's passphrase, for whoever asks in the owner's name.
+    pub(crate) passphrase: Arc<Keeper>,
 }
 
 /// The socket, bound, and the right to be the only daemon of these folders.

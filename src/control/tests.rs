@@ -4,6 +4,7 @@ mod client;
 mod server;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use super::*;
 use crate::breaker::event::Asker;
 use crate::breaker::state::Circuit;
 use crate::config::Mode;
+use crate::gate::keeper::Keeper;
 use crate::lease::Lease;
 use crate::status::{Daemon, Status};
 use crate::sys::paths::Paths;
@@ -64,6 +66,7 @@ impl Fake {
             lease: leases,
             notices: notices.clone(),
             owners: owned_by,
+            passphrase: Arc::new(Keeper::new(paths.gate_passphrase())),
         };
         let serving = tokio::spawn(server.serve(desk));
         Self { paths, requests, status, lease, notices, owners, serving, _folder: folder }

@@ -38,7 +38,7 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
         .iter()
         .map(|it| format!("{} until {}: {}", it.target(), second(it.until), it.reason));
     list(&mut page, "Allowed beside loopback and VPN", allowed, style);
-    list(&mut page, "What to type next", next(status).iter().map(|line| (*line).to_owned()), style);
+    list(&mut page, "What to type next", next_steps(status).iter().map(|line| (*line).to_owned()), style);
     page
 }
 
@@ -46,6 +46,12 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
 pub(crate) fn line(status: &Status) -> String {
     let (word, _, sentence) = headline(status);
     format!("{word}  {sentence}")
+}
+
+/// The word for the state, and the sentence that goes with it.
+pub(crate) fn lead(status: &Status) -> (&'static str, String) {
+    let (word, _, sentence) = headline(status);
+    (word, sentence)
 }
 
 fn headline(status: &Status) -> (&'static str, AnsiColor, String) {
@@ -146,7 +152,8 @@ fn recovery(page: &mut String, status: &Status, now: Timestamp, style: Style) {
     list(page, "Recovery", lines.into_iter(), style);
 }
 
-fn next(status: &Status) -> &'static [&'static str] {
+/// What to type next, a command each.
+pub(crate) fn next_steps(status: &Status) -> &'static [&'static str] {
     match (status.daemon, status.breaker) {
         (Daemon::Absent, _) => &["guardian daemon (starts watching)", "guardian check (looks once)"],
         (Daemon::Stale, _) => &["guardian doctor", "guardian check (looks once)"],
@@ -176,7 +183,8 @@ pub(crate) fn second(instant: Timestamp) -> String {
     instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn ago(since: Timestamp, now: Timestamp) -> String {
+/// How long ago it was.
+pub(crate) fn ago(since: Timestamp, now: Timestamp) -> String {
     let ago = Duration::try_from(now.duration_since(since)).unwrap_or_default();
     format!("{} ago", age(ago))
 }

@@ -10,10 +10,12 @@
 use std::env;
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::Uid;
+use nix::unistd::{Uid, User};
+
+use crate::config::GATE_USER;
 
 /// The folders of one Guardian.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +154,22 @@ impl Paths {
         self.runtime.join("control.sock")
     }
 
+    /// What the gate has to read and nobody but the owner may write: fingerprints of tokens, the
+    /// hash of the passphrase, the certificate.
+    pub(crate) fn gate(&self) -> PathBuf {
+        self.state.join("gate")
+    }
+
+    /// The fingerprints of the gate's tokens.
+    pub(crate) fn gate_tokens(&self) -> PathBuf {
+        self.gate().join("tokens.json")
+    }
+
+    /// The hash of the owner's passphrase.
+    pub(crate) fn gate_passphrase(&self) -> PathBuf {
+        self.gate().join("passphrase")
+    }
+
     /// Makes the folders where they are missing. One that others could write is refused.
     ///
     /// The state folder can be passed through by all, for supervisors of other users have to see
@@ -170,10 +188,37 @@ impl Paths {
         Ok(())
     }
 
+    /// Makes the gate's folder too. It belongs to whoever owns the state; the gate's own user, where
+    /// there is one, may look into it.
+    pub(crate) fn prepare_gate(&self) -> Result<(), PathsError> {
+        self.prepare()?;
+        let folder = self.gate();
+        let unusable = |cause| PathsError::Unusable { path: folder.display().to_string(), cause };
+        match DirBuilder::new().mode(0o750).create(&folder) {
+            Err(there) if there.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other.map_err(unusable)?,
+        }
+        trust(&folder)?;
+        if let Some(group) = gate_group() {
+            std::os::unix::fs::lchown(&folder, None, Some(group)).map_err(unusable)?;
+            // What is made in it belongs to its group, too.
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o2750)).map_err(unusable)?;
+        }
+        Ok(())
+    }
+
     /// Whether the state folder is there, and nobody else could have written it.
     pub(crate) fn trusted_state(&self) -> Result<Metadata, PathsError> {
         trust(&self.state)
     }
+}
+
+/// The group of the user that the installer makes for the gate; to root alone it matters.
+fn gate_group() -> Option<u32> {
+    if !Uid::effective().is_root() {
+        return None;
+    }
+    User::from_name(GATE_USER).ok().flatten().map(|user| user.gid.as_raw())
 }
 
 /// A folder that only root and whoever runs this may write.
@@ -197,7 +242,7 @@ fn trust(folder: &Path) -> Result<Metadata, PathsError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 

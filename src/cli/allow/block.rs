@@ -59,7 +59,7 @@ impl AllowError {
 }
 
 /// An end as a person writes it: an instant, or a length of time from now. Days have 24 hours.
-pub(super) fn until(text: &str, now: Timestamp) -> Result<Timestamp, AllowError> {
+pub(in crate::cli) fn until(text: &str, now: Timestamp) -> Result<Timestamp, AllowError> {
     let no_end = || AllowError::NoEnd(text.to_owned());
     let until = if let Ok(instant) = text.parse::<Timestamp>() {
         instant

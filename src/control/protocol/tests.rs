@@ -14,8 +14,12 @@ fn questions_are_spelled_as_other_programs_may_spell_them() {
         (r#"{"v":1,"ask":"trip","reason":" a\nhunch "}"#, Question::Trip { reason: "a hunch".to_owned() }),
         (r#"{"v":1,"ask":"trip"}"#, Question::Trip { reason: String::new() }),
         (r#"{"v":1,"ask":"review"}"#, Question::Review),
-        (r#"{"v":1,"ask":"recover"}"#, Question::Recover),
-        (r#"{"v":1,"ask":"close"}"#, Question::Close),
+        (r#"{"v":1,"ask":"recover"}"#, Question::Recover { passphrase: None }),
+        (r#"{"v":1,"ask":"close"}"#, Question::Close { passphrase: None }),
+        (
+            r#"{"v":1,"ask":"close","passphrase":"x"}"#,
+            Question::Close { passphrase: Some(Passphrase("x".to_owned())) },
+        ),
         (r#"{"v":1,"ask":"reload"}"#, Question::Reload),
     ] {
         assert_eq!(question(text.as_bytes()), Ok(expected), "{text}");

@@ -10,10 +10,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Desk;
+use crate::breaker::event::Asker;
+use crate::cli::chain;
 use crate::control::line::{LineError, Lines};
 use crate::control::peer;
 use crate::control::protocol::{
-    Ask, Failure, Kind, LONGEST_QUESTION, Question, Reply, Request, alive_line, answer_line, question,
+    Ask, Failure, Kind, LONGEST_QUESTION, Passphrase, Question, Reply, Request, alive_line, answer_line,
+    question,
 };
 use crate::control::seats::Seat;
 use crate::status::Status;
@@ -31,6 +34,8 @@ const ANSWERED: Duration = Duration::from_secs(10);
 const ALIVE: Duration = Duration::from_secs(5);
 /// Between two lines of a stream of status.
 const PACE: Duration = Duration::from_millis(200);
+/// After a wrong passphrase.
+const WRONG: Duration = Duration::from_secs(2);
 /// A place stays taken after a request for this long: a user who asks in a loop does not keep the
 /// daemon's loop from its work.
 const REST: Duration = Duration::from_millis(50);
@@ -72,11 +77,11 @@ impl Connection {
             Question::Watch => self.watch().await,
             Question::Notices => self.notices().await,
             Question::Lease => self.leases().await,
-            Question::Trip { reason } => return self.request(Ask::Trip { reason }).await,
-            Question::Review => return self.request(Ask::Review).await,
-            Question::Recover => return self.request(Ask::Recover).await,
-            Question::Close => return self.request(Ask::Close).await,
-            Question::Reload => return self.request(Ask::Reload).await,
+            Question::Trip { reason } => return self.request(Ask::Trip { reason }, None).await,
+            Question::Review => return self.request(Ask::Review, None).await,
+            Question::Recover { passphrase } => return self.request(Ask::Recover, passphrase).await,
+            Question::Close { passphrase } => return self.request(Ask::Close, passphrase).await,
+            Question::Reload => return self.request(Ask::Reload, None).await,
         };
     }
 
@@ -184,8 +189,8 @@ impl Connection {
     }
 
     /// Hands a request to the loop and its answer back.
-    async fn request(mut self, ask: Ask) {
-        let line = match self.reply(ask).await {
+    async fn request(mut self, ask: Ask, given: Option<Passphrase>) {
+        let line = match self.reply(ask, given).await {
             Ok(reply) => answer_line(&reply),
             Err(failure) => failure.line(),
         };
@@ -199,10 +204,20 @@ impl Connection {
         drop(seat);
     }
 
-    async fn reply(&self, ask: Ask) -> Result<Reply, Failure> {
+    async fn reply(&self, ask: Ask, given: Option<Passphrase>) -> Result<Reply, Failure> {
         // Owners may have changed since the connection was made.
         let owner = peer::is_owner(self.uid, self.state_owner, &self.desk.owners.borrow());
-        let asker = peer::asker(self.uid, owner).await;
+        let mut asker = peer::asker(self.uid, owner).await;
+        if let Some(Passphrase(given)) = given
+            && !owner
+        {
+            if let Err(denied) = self.desk.passphrase.check(given).await {
+                // Whoever guesses keeps a place meanwhile, and every user has few.
+                sleep(WRONG).await;
+                return Err(Failure::new(Kind::Failed, chain(&denied)));
+            }
+            asker = Asker { name: format!("the owner, through {}", asker.name), owner: true };
+        }
         let (reply, answer) = oneshot::channel();
         match timeout(TAKEN, self.desk.requests.send(Request { asker, ask, reply })).await {
             Ok(Ok(())) => {}

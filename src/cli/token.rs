@@ -1,0 +1,120 @@
+//! `guardian token`: credentials for programs that go through the gate.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::allow::until;
+use super::{Failure, Folders, answer, answer_json};
+use crate::exit;
+use crate::gate::token::{Token, Tokens};
+use crate::page::printable;
+use crate::status::page::second;
+
+/// The options of `guardian token`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Make a token; it is printed once
+    New {
+        /// What it is for
+        name: String,
+        /// When it ends: `2026-12-31T00:00:00Z`, or a length of time from now, such as `2h` or `30d`
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+        /// Answer with JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the tokens, without their secrets
+    List {
+        /// Answer with JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a token back; it opens nothing more within a second
+    Revoke {
+        /// Which
+        name: String,
+    },
+}
+
+#[derive(Serialize)]
+struct New<'a> {
+    name: &'a str,
+    token: &'a str,
+    expires: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    created: Timestamp,
+    expires: Option<Timestamp>,
+}
+
+pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failure> {
+    let paths = folders.paths()?;
+    let file = paths.gate_tokens();
+    let now = Timestamp::now();
+    match &arguments.what {
+        What::New { name, expires, json } => {
+            let expires = expires.as_deref().map(|text| until(text, now)).transpose()?;
+            paths.prepare_gate()?;
+            let mut tokens = Tokens::read(&file)?;
+            let token = tokens.add(name, now, expires)?;
+            tokens.write(&file)?;
+            if *json {
+                answer_json(&New { name, token: &token, expires })?;
+            } else {
+                answer(&format!("{token}\n"))?;
+            }
+        }
+        What::List { json } => {
+            let tokens = Tokens::read(&file)?;
+            if *json {
+                let listed: Vec<Listed<'_>> = tokens.list().iter().map(Listed::from).collect();
+                answer_json(&listed)?;
+            } else {
+                answer(&listing(tokens.list(), now))?;
+            }
+        }
+        What::Revoke { name } => {
+            let mut tokens = Tokens::read(&file)?;
+            tokens.revoke(name)?;
+            tokens.write(&file)?;
+            answer(&format!("{} opens nothing any more.\n", printable(name)))?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+impl<'a> From<&'a Token> for Listed<'a> {
+    fn from(token: &'a Token) -> Self {
+        Self { name: &token.name, created: token.created, expires: token.expires }
+    }
+}
+
+fn listing(tokens: &[Token], now: Timestamp) -> String {
+    if tokens.is_empty() {
+        return "There are no tokens.\n".to_owned();
+    }
+    let mut text = String::new();
+    for token in tokens {
+        let end = match token.expires {
+            None => "no end".to_owned(),
+            Some(end) if end > now => format!("until {}", second(end)),
+            Some(end) => format!("ended {}", second(end)),
+        };
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{}  made {}, {end}", printable(&token.name), second(token.created));
+    }
+    text
+}

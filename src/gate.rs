@@ -1,0 +1,167 @@
+//! The gate: the only door to the panel, in a process of its own, without privileges.
+//!
+//! A request is read byte by byte ([`wire`], [`head`], [`chunk`]), admitted or not ([`admit`]), and
+//! forwarded with a permit ([`forward`]). The watcher's lease ([`vouching`]) opens the door and shuts
+//! it; without one there is a page that says so. The gate's own pages are in [`own`].
+//!
+//! One thread does all of it; whatever computes or blocks has others.
+
+pub(crate) mod access_log;
+mod activation;
+pub(crate) mod admit;
+pub(crate) mod body;
+pub(crate) mod books;
+pub(crate) mod chunk;
+mod connection;
+pub(crate) mod counts;
+pub(crate) mod fault;
+pub(crate) mod forward;
+pub(crate) mod frames;
+pub(crate) mod head;
+pub(crate) mod header;
+pub(crate) mod host;
+pub(crate) mod keeper;
+pub(crate) mod listen;
+mod own;
+pub(crate) mod page;
+pub(crate) mod passphrase;
+pub(crate) mod refusal;
+pub(crate) mod relay;
+pub(crate) mod secret;
+mod service;
+pub(crate) mod session;
+pub(crate) mod setup;
+pub(crate) mod source;
+pub(crate) mod throttle;
+pub(crate) mod tls;
+pub(crate) mod token;
+pub(crate) mod upstream;
+pub(crate) mod vouching;
+pub(crate) mod wire;
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use tokio::task::LocalSet;
+
+use crate::config::Config;
+use crate::exit;
+use crate::sys::clock;
+use crate::sys::paths::Paths;
+
+use access_log::AccessLog;
+use books::GateBooks;
+use counts::Counts;
+use forward::Forward;
+use host::Names;
+use keeper::Keeper;
+use listen::{ListenError, Listening};
+use source::Allowlist;
+use upstream::Upstream;
+use vouching::Vouching;
+use wire::StandIn;
+
+/// Why a gate does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GateError {
+    /// It cannot listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// No secret could be made.
+    #[error(transparent)]
+    NoRandomness(#[from] secret::NoRandomness),
+}
+
+impl GateError {
+    /// The exit code that goes with it: most of what keeps a gate from listening is in its policy.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Listen(
+                ListenError::Refused { .. } | ListenError::Blind { .. } | ListenError::HandedOver(_),
+            )
+            | Self::NoRandomness(_) => exit::FAILURE,
+            Self::Listen(_) => exit::CONFIG,
+        }
+    }
+}
+
+/// A client, as the kernel names it.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) remote: IpAddr,
+    /// The gate's address that it reached.
+    pub(crate) local: IpAddr,
+    pub(crate) tls: bool,
+    /// Who may come in where it came in.
+    pub(crate) sources: Rc<Allowlist>,
+}
+
+/// A running gate.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    paths: Paths,
+    names: Names,
+    vouching: Rc<Vouching>,
+    books: RefCell<GateBooks>,
+    forward: Forward,
+    access_log: AccessLog,
+    counts: Counts,
+    standin: StandIn,
+    keeper: Keeper,
+}
+
+impl Gate {
+    fn new(config: &Config, paths: &Paths, access_log: AccessLog) -> Result<Self, GateError> {
+        let settings = &config.settings.gate;
+        let vouching = Rc::new(Vouching::new());
+        let upstream = Rc::new(Upstream::new(config.gate_upstream()));
+        Ok(Self {
+            names: Names::new(&settings.hosts, &settings.origins),
+            books: RefCell::new(GateBooks::new(
+                settings.rate.into(),
+                settings.rate_of_all.into(),
+                paths.gate_tokens(),
+                paths.gate_passphrase(),
+                clock::moment(),
+            )),
+            forward: Forward { upstream, vouching: Rc::clone(&vouching) },
+            vouching,
+            access_log,
+            counts: Counts::default(),
+            standin: StandIn::new(&secret::fresh()?),
+            keeper: Keeper::new(paths.gate_passphrase()),
+            paths: paths.clone(),
+        })
+    }
+}
+
+/// Runs a gate until it is told to stop. `listening` has been bound before, so that a gate that
+/// cannot listen says so at once.
+pub(crate) async fn run(
+    config: &Config,
+    paths: &Paths,
+    listening: Listening,
+    stop: impl Future<Output = ()>,
+) -> Result<(), GateError> {
+    let access_log = if config.settings.gate.access_log { AccessLog::to_stdout() } else { AccessLog::none() };
+    let gate = Rc::new(Gate::new(config, paths, access_log)?);
+    let local = LocalSet::new();
+    let following = Rc::clone(&gate);
+    local.spawn_local(async move { following.vouching.follow(&following.paths).await });
+    let serving = Rc::clone(&gate);
+    local
+        .run_until(async move {
+            tokio::select! {
+                () = listening.serve(&serving) => {}
+                () = stop => {}
+            }
+        })
+        .await;
+    // Connections end with their tasks.
+    drop(local);
+    if let Ok(gate) = Rc::try_unwrap(gate).map_err(drop) {
+        gate.access_log.close();
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! A line of JSON a request, on standard output. No query, no header, no secret.
+//!
+//! Lines are written by a thread of their own: whoever reads them slowly does not slow the gate
+//! down; lines that find no room are counted, and the count is written when there is.
+
+use std::io::{self, BufWriter, Write};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// Lines that may wait.
+const ROOM: usize = 4096;
+/// The longest path that is written down, in bytes.
+const LONGEST_PATH: usize = 512;
+
+/// Where lines go.
+#[derive(Debug)]
+pub(crate) struct AccessLog {
+    lines: Option<SyncSender<Vec<u8>>>,
+    dropped: Arc<AtomicU64>,
+    writer: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+/// A request and its answer.
+#[derive(Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) remote: IpAddr,
+    pub(crate) method: &'a str,
+    /// Without the query, which may hold a token.
+    pub(crate) path: &'a str,
+    pub(crate) status: u16,
+    /// Bytes of the answer's body.
+    pub(crate) sent: u64,
+    /// Whose credential it was.
+    pub(crate) caller: Option<&'a str>,
+    /// Why there is no answer of the gateway's.
+    pub(crate) refused: Option<&'a str>,
+    pub(crate) took: Duration,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    at: Timestamp,
+    client: IpAddr,
+    method: &'a str,
+    path: &'a str,
+    status: u16,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a str>,
+    micros: u64,
+}
+
+impl AccessLog {
+    /// One that writes to standard output.
+    pub(crate) fn to_stdout() -> Self {
+        Self::to(io::stdout())
+    }
+
+    /// One that writes nothing.
+    pub(crate) fn none() -> Self {
+        Self { lines: None, dropped: Arc::default(), writer: Mutex::new(None) }
+    }
+
+    fn to(out: impl Write + Send + 'static) -> Self {
+        let (lines, waiting) = sync_channel(ROOM);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&dropped);
+        let writer = thread::Builder::new()
+            .name("access-log".to_owned())
+            .stack_size(128 * 1024)
+            .spawn(move || write(&waiting, &counted, out))
+            .inspect_err(|failed| tracing::error!("requests are not written down: {failed}"))
+            .ok();
+        Self { lines: Some(lines), dropped, writer: Mutex::new(writer) }
+    }
+
+    /// Writes an entry down, or counts it where there is no room.
+    pub(crate) fn write(&self, entry: &Entry<'_>) {
+        let Some(lines) = &self.lines else { return };
+        let line = Line {
+            at: Timestamp::now(),
+            client: entry.remote,
+            method: entry.method,
+            path: bounded(entry.path),
+            status: entry.status,
+            bytes: entry.sent,
+            caller: entry.caller,
+            refused: entry.refused,
+            micros: u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX),
+        };
+        let mut bytes = Vec::with_capacity(192);
+        if serde_json::to_writer(&mut bytes, &line).is_err() {
+            return;
+        }
+        bytes.push(b'\n');
+        if lines.try_send(bytes).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes what still waits.
+    pub(crate) fn close(mut self) {
+        self.lines = None;
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // It cannot panic; and if it did, nothing is left to be written.
+            let _ = writer.join();
+        }
+    }
+}
+
+fn bounded(path: &str) -> &str {
+    let mut end = path.len().min(LONGEST_PATH);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    path.get(..end).unwrap_or_default()
+}
+
+fn write(waiting: &Receiver<Vec<u8>>, dropped: &AtomicU64, out: impl Write) {
+    let mut out = BufWriter::with_capacity(64 * 1024, out);
+    while let Ok(line) = waiting.recv() {
+        // Nobody is left to read them when this fails.
+        let _ = out.write_all(&line);
+        while let Ok(line) = waiting.try_recv() {
+            let _ = out.write_all(&line);
+        }
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let _ = writeln!(out, "{{\"at\":\"{}\",\"lost\":{lost}}}", Timestamp::now());
+        }
+        let _ = out.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn entry(path: &str) -> Entry<'_> {
+        Entry {
+            remote: "127.0.0.1".parse().unwrap(),
+            method: "GET",
+            path,
+            status: 200,
+            sent: 5,
+            caller: Some("backup"),
+            refused: None,
+            took: Duration::from_micros(120),
+        }
+    }
+
+    #[test]
+    fn every_request_is_a_line_of_json() {
+        let out = Shared::default();
+        let log = AccessLog::to(out.clone());
+        log.write(&entry("/a\"\n"));
+        log.write(&entry(&"é".repeat(400)));
+        log.close();
+        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["path"], "/a\"\n");
+        assert_eq!(lines[0]["micros"], 120);
+        assert!(lines[1]["path"].as_str().unwrap().len() <= LONGEST_PATH);
+    }
+
+    #[test]
+    fn a_reader_who_does_not_read_slows_nobody_down_and_what_is_lost_is_counted() {
+        struct Stuck(std::sync::mpsc::Receiver<()>, Shared);
+        impl Write for Stuck {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let _ = self.0.recv();
+                self.1.write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (go, wait) = std::sync::mpsc::channel();
+        let out = Shared::default();
+        let log = AccessLog::to(Stuck(wait, out.clone()));
+        for _ in 0..3 * ROOM {
+            log.write(&entry("/"));
+        }
+        drop(go);
+        log.write(&entry("/"));
+        log.close();
+        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("\"lost\":"), "the loss is told");
+    }
+}

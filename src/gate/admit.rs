@@ -1,0 +1,123 @@
+//! Who gets a permit, and in which order that is asked. Only a permit forwards.
+//!
+//! Lease, source, host, origin, budget, credential: the cheap and general before the dear and
+//! particular, and nothing that a client says of itself before what the kernel says of it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::host::Names;
+use super::refusal::Refusal;
+use super::source::{Allowlist, is_loopback};
+use crate::breaker::effect::Reach;
+use crate::lease::Lease;
+use crate::sys::clock::Moment;
+
+/// What a request says, and what the kernel says of whoever sent it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    /// The client's address.
+    pub(crate) remote: IpAddr,
+    /// The gate's address that it reached.
+    pub(crate) local: IpAddr,
+    /// `Host`.
+    pub(crate) host: &'a str,
+    /// `Origin`, if there is one.
+    pub(crate) origin: Option<&'a str>,
+    /// It changes something, or asks for a WebSocket: pages of other sites must not.
+    pub(crate) unsafe_: bool,
+    /// What it has to show.
+    pub(crate) shown: Shown<'a>,
+}
+
+/// What a request shows for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown<'a> {
+    /// Nothing.
+    Nothing,
+    /// A token, which no browser sends by itself.
+    Token(&'a str),
+    /// A session's cookie, which a browser sends by itself.
+    Session(&'a str),
+}
+
+/// Somebody whom a credential names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caller(pub(crate) Arc<str>);
+
+/// What admission asks of the rest of the gate.
+pub(crate) trait Books {
+    /// Takes a request out of the budgets.
+    fn budget(&mut self, remote: IpAddr, now: Moment) -> Result<(), Refusal>;
+    /// Whose credential it is.
+    fn credential(&mut self, remote: IpAddr, shown: Shown<'_>, now: Moment) -> Result<Caller, Refusal>;
+}
+
+/// Leave to forward one request. There is no other way to make one than [`admit`].
+#[derive(Debug)]
+pub(crate) struct Permit {
+    caller: Caller,
+    lease: Lease,
+}
+
+impl Permit {
+    /// For whom.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Until when: nothing passes after its end.
+    pub(crate) fn lease(&self) -> Lease {
+        self.lease
+    }
+}
+
+/// Whether a lease lets a client at this address through now.
+pub(crate) fn vouched(lease: Option<Lease>, remote: IpAddr, now: Moment) -> Option<Lease> {
+    let lease = lease.filter(|lease| lease.is_live(now))?;
+    match lease.reach {
+        Reach::Allowed => Some(lease),
+        Reach::Loopback => is_loopback(remote).then_some(lease),
+    }
+}
+
+/// Admits a request that is to be forwarded.
+pub(crate) fn admit(
+    ask: &Ask<'_>,
+    lease: Option<Lease>,
+    sources: &Allowlist,
+    names: &Names,
+    books: &mut impl Books,
+    now: Moment,
+) -> Result<Permit, Refusal> {
+    let lease = vouched(lease, ask.remote, now).ok_or(Refusal::Blocked)?;
+    let caller =
+        greet(ask, sources, names, books, now).and_then(|()| books.credential(ask.remote, ask.shown, now))?;
+    Ok(Permit { caller, lease })
+}
+
+/// What is asked of every request, those for the gate's own pages included.
+pub(crate) fn greet(
+    ask: &Ask<'_>,
+    sources: &Allowlist,
+    names: &Names,
+    books: &mut impl Books,
+    now: Moment,
+) -> Result<(), Refusal> {
+    if !sources.admits(ask.remote) {
+        return Err(Refusal::Source);
+    }
+    if !names.host(ask.host, ask.local, ask.remote) {
+        return Err(Refusal::Host);
+    }
+    match ask.origin {
+        Some(origin) if !names.origin(origin, ask.host) => return Err(Refusal::Origin),
+        // A browser sends a session's cookie by itself, and says where such a request comes from.
+        None if ask.unsafe_ && matches!(ask.shown, Shown::Session(_)) => return Err(Refusal::Origin),
+        _ => {}
+    }
+    books.budget(ask.remote, now)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! What the gate knows of those who ask: budgets, tokens, sessions.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::admit::{Books, Caller, Shown};
+use super::refusal::Refusal;
+use super::secret::NoRandomness;
+use super::session::Sessions;
+use super::throttle::{Rate, Throttle};
+use super::token::Tokens;
+use crate::cli::chain;
+use crate::sys::clock::Moment;
+
+/// How often the file of tokens is looked at, at most.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The books of a running gate.
+#[derive(Debug)]
+pub(crate) struct GateBooks {
+    throttle: Throttle,
+    tokens: Tokens,
+    token_file: PathBuf,
+    passphrase_file: PathBuf,
+    looked: Option<Moment>,
+    tokens_read: Option<FileStamp>,
+    passphrase_seen: Option<FileStamp>,
+    sessions: Sessions,
+}
+
+/// Tells a file from what was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileStamp {
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl FileStamp {
+    fn of(path: &std::path::Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = std::fs::symlink_metadata(path).ok()?;
+        Some(Self {
+            inode: metadata.ino(),
+            length: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+impl GateBooks {
+    pub(crate) fn new(
+        each: Rate,
+        all: Rate,
+        token_file: PathBuf,
+        passphrase_file: PathBuf,
+        now: Moment,
+    ) -> Self {
+        Self {
+            throttle: Throttle::new(each, all, now),
+            tokens: Tokens::default(),
+            token_file,
+            passphrase_seen: FileStamp::of(&passphrase_file),
+            passphrase_file,
+            looked: None,
+            tokens_read: None,
+            sessions: Sessions::default(),
+        }
+    }
+
+    /// Reads the tokens again if their file has changed; one that cannot be read holds none. A new
+    /// passphrase ends the sessions that the old one began.
+    fn look(&mut self, now: Moment) {
+        if self.looked.is_some_and(|looked| now.since(looked) < LOOK) {
+            return;
+        }
+        self.looked = Some(now);
+        let stamp = FileStamp::of(&self.passphrase_file);
+        if stamp != self.passphrase_seen {
+            self.passphrase_seen = stamp;
+            self.sessions.end_all();
+        }
+        let stamp = FileStamp::of(&self.token_file);
+        if stamp == self.tokens_read && stamp.is_some() {
+            return;
+        }
+        self.tokens = Tokens::read(&self.token_file).unwrap_or_else(|failed| {
+            tracing::error!("no token is taken: {}", chain(&failed));
+            Tokens::default()
+        });
+        self.tokens_read = stamp;
+    }
+
+    /// How long a source has to wait before a passphrase of its is looked at.
+    pub(crate) fn wait(&self, remote: IpAddr, now: Moment) -> Option<Duration> {
+        self.throttle.wait(remote, now)
+    }
+
+    /// A source came with a wrong credential.
+    pub(crate) fn wrong(&mut self, remote: IpAddr, now: Moment) -> u32 {
+        self.throttle.wrong(remote, now)
+    }
+
+    /// Whose session this is, if it lives.
+    pub(crate) fn session(&mut self, secret: &str, now: Moment) -> Option<Caller> {
+        self.look(now);
+        self.sessions.find(secret, now).map(Caller)
+    }
+
+    /// Somebody signed in: begins a session, and tells its secret.
+    pub(crate) fn signed_in(
+        &mut self,
+        remote: IpAddr,
+        who: &Arc<str>,
+        now: Moment,
+    ) -> Result<String, NoRandomness> {
+        self.throttle.right(remote);
+        self.sessions.begin(who, now)
+    }
+
+    /// Somebody signed out.
+    pub(crate) fn signed_out(&mut self, secret: &str) {
+        self.sessions.end(secret);
+    }
+}
+
+impl Books for GateBooks {
+    fn budget(&mut self, remote: IpAddr, now: Moment) -> Result<(), Refusal> {
+        self.throttle.take(remote, now).map_err(Refusal::Budget)
+    }
+
+    /// A right credential is let through however many wrong ones came from the same address: no
+    /// neighbour locks the owner out, and nobody guesses 256 bits.
+    fn credential(&mut self, remote: IpAddr, shown: Shown<'_>, now: Moment) -> Result<Caller, Refusal> {
+        let found = match shown {
+            Shown::Nothing => return Err(Refusal::Missing),
+            Shown::Token(token) => {
+                self.look(now);
+                self.tokens.find(token, Timestamp::now()).map(|token| Arc::clone(&token.name))
+            }
+            // One that has ended is what every browser comes back with; it is no try at anything.
+            Shown::Session(secret) => return self.session(secret, now).ok_or(Refusal::Missing),
+        };
+        if let Some(name) = found {
+            return Ok(Caller(name));
+        }
+        let wait = self.throttle.wait(remote, now);
+        let wrong = self.throttle.wrong(remote, now);
+        tracing::warn!(%remote, wrong, "a wrong token");
+        Err(wait.map_or(Refusal::Wrong, Refusal::Locked))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { per_second: 10, burst: 100 };
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn at(seconds: u64) -> Moment {
+        Moment::after_boot(Duration::from_secs(seconds))
+    }
+
+    fn books(folder: &tempfile::TempDir) -> GateBooks {
+        GateBooks::new(RATE, RATE, folder.path().join("tokens.json"), folder.path().join("passphrase"), at(0))
+    }
+
+    #[test]
+    fn a_token_that_is_made_or_revoked_while_the_gate_runs_counts_within_a_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut books = books(&folder);
+        assert_eq!(books.credential(HERE, Shown::Token("gdn_x"), at(1)), Err(Refusal::Wrong));
+        let mut tokens = Tokens::default();
+        let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
+        tokens.write(&folder.path().join("tokens.json")).unwrap();
+        assert_eq!(books.credential(HERE, Shown::Token(&secret), at(2)), Ok(Caller("backup".into())));
+        tokens.revoke("backup").unwrap();
+        tokens.write(&folder.path().join("tokens.json")).unwrap();
+        assert_eq!(books.credential(HERE, Shown::Token(&secret), at(3)), Err(Refusal::Wrong));
+    }
+
+    #[test]
+    fn a_file_of_tokens_that_cannot_be_read_lets_nobody_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut books = books(&folder);
+        let mut tokens = Tokens::default();
+        let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
+        tokens.write(&folder.path().join("tokens.json")).unwrap();
+        assert!(books.credential(HERE, Shown::Token(&secret), at(1)).is_ok());
+        std::fs::write(folder.path().join("tokens.json"), "garbage").unwrap();
+        assert!(books.credential(HERE, Shown::Token(&secret), at(2)).is_err());
+    }
+
+    #[test]
+    fn wrong_tokens_lock_out_the_wrong_ones_and_not_the_right_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut books = books(&folder);
+        let mut tokens = Tokens::default();
+        let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
+        tokens.write(&folder.path().join("tokens.json")).unwrap();
+        for _ in 0..5 {
+            assert_eq!(books.credential(HERE, Shown::Token("gdn_x"), at(1)), Err(Refusal::Wrong));
+        }
+        assert!(matches!(books.credential(HERE, Shown::Token("gdn_x"), at(1)), Err(Refusal::Locked(_))));
+        assert!(books.credential(HERE, Shown::Token(&secret), at(1)).is_ok());
+    }
+
+    #[test]
+    fn a_new_passphrase_ends_the_sessions_that_the_old_one_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut books = books(&folder);
+        let secret = books.signed_in(HERE, &"owner".into(), at(1)).unwrap();
+        assert!(books.session(&secret, at(2)).is_some());
+        std::fs::write(folder.path().join("passphrase"), "another").unwrap();
+        assert!(books.session(&secret, at(4)).is_none());
+    }
+
+    #[test]
+    fn nothing_shown_and_a_session_that_ended_are_no_wrong_credential() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut books = books(&folder);
+        for _ in 0..20 {
+            assert_eq!(books.credential(HERE, Shown::Nothing, at(1)), Err(Refusal::Missing));
+            assert_eq!(books.credential(HERE, Shown::Session("x"), at(1)), Err(Refusal::Missing));
+        }
+        assert_eq!(books.wait(HERE, at(1)), None);
+    }
+}

@@ -1,0 +1,128 @@
+//! One client's connection, from its first byte to its last.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::{io, pin::Pin};
+
+use bytes::BytesMut;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::service::Service;
+use super::wire::{Answering, Wire};
+use super::{Client, Gate};
+
+/// The longest head, in bytes: the wire lets none through that is longer.
+const BUFFER: usize = 64 * 1024;
+/// The most fields: likewise.
+const FIELDS: usize = 128;
+
+/// A socket, with or without TLS.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+}
+
+/// Serves a connection to its end. A cut ends it while an answer of the gateway's is under way.
+pub(super) async fn serve(gate: Rc<Gate>, socket: Socket, client: Client) {
+    let answering = Arc::new(Answering::new());
+    let forwarding = Rc::new(Cell::new(false));
+    let wire = Wire::new(socket, Arc::clone(&answering), gate.standin.clone());
+    let mut cut = gate.vouching.cuts();
+    let service = Service { gate, client, answering, forwarding: Rc::clone(&forwarding) };
+    let connection = http1::Builder::new()
+        .half_close(false)
+        .header_read_timeout(None)
+        .max_headers(FIELDS)
+        .max_buf_size(BUFFER)
+        .serve_connection(
+            wire,
+            service_fn(move |request| {
+                let service = service.clone();
+                async move { Ok::<_, Infallible>(service.call(request).await) }
+            }),
+        )
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    loop {
+        tokio::select! {
+            biased;
+            // Whatever it failed of has been noted.
+            _ = connection.as_mut() => return,
+            _ = cut.changed() => if forwarding.get() { return },
+        }
+    }
+}
+
+/// The socket of an upgraded connection of a client, and what it sent ahead.
+pub(super) fn client_socket(upgraded: Upgraded) -> Option<(Socket, BytesMut)> {
+    let parts = upgraded.downcast::<Wire<Socket>>().ok()?;
+    Some(parts.io.into_parts())
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Self::Tls(socket) => Pin::new(socket).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Tls(socket) => Pin::new(socket).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> std::task::Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Self::Tls(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(socket) => socket.is_write_vectored(),
+            Self::Tls(socket) => socket.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Tls(socket) => Pin::new(socket).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(socket) => Pin::new(socket).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Hands a request on to the gateway. There is no way to here without a permit.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::{Request, Response, StatusCode, Uri, Version};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::TrySendError;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::admit::Permit;
+use super::body::{Download, Upload};
+use super::fault::Fault;
+use super::header::{self, Reached};
+use super::upstream::{Connection, Upstream, UpstreamError};
+use super::vouching::Vouching;
+
+/// An answer begins within this time: an agent may think for long.
+const ANSWER: Duration = Duration::from_mins(10);
+
+/// Why a request that was admitted has no answer of the gateway's.
+#[derive(Debug)]
+pub(crate) enum Undelivered {
+    /// Nobody vouches any more.
+    Cut,
+    /// The client's body was at fault.
+    Fault(Fault),
+    /// The gateway was.
+    Upstream(UpstreamError),
+}
+
+/// The gateway's answer.
+pub(crate) enum Delivered {
+    /// One with a body.
+    Answer(Response<Download>),
+    /// A WebSocket: the head of the answer, and the connection when it is one.
+    Socket(Response<()>, OnUpgrade),
+}
+
+/// What a forward needs beside the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Forward {
+    pub(crate) upstream: Rc<Upstream>,
+    pub(crate) vouching: Rc<Vouching>,
+}
+
+impl Forward {
+    /// Forwards a request and waits for the answer's head, for as long as the watcher vouches.
+    pub(crate) async fn send(
+        &self,
+        permit: Permit,
+        request: Request<Incoming>,
+        reached: Reached,
+        socket: bool,
+        keep_authorization: bool,
+    ) -> Result<Delivered, Undelivered> {
+        let mut cut = self.vouching.cuts();
+        // Whatever happened since it was admitted.
+        if !permit.lease().is_live(crate::sys::clock::moment()) {
+            return Err(Undelivered::Cut);
+        }
+        let fault = Rc::new(Cell::new(None));
+        let request = self.prepare(request, reached, socket, keep_authorization, &fault);
+        tokio::select! {
+            biased;
+            answered = timeout(ANSWER, self.deliver(request, reached.remote, socket)) => match answered {
+                Ok(Ok(delivered)) => Ok(delivered),
+                Ok(Err(failed)) => Err(match fault.get() {
+                    Some(fault) => Undelivered::Fault(fault),
+                    None if self.vouching.for_client(reached.remote).is_none() => Undelivered::Cut,
+                    None => Undelivered::Upstream(failed),
+                }),
+                Err(_) => Err(Undelivered::Upstream(UpstreamError::Late)),
+            },
+            _ = cut.changed() => Err(Undelivered::Cut),
+        }
+    }
+
+    fn prepare(
+        &self,
+        request: Request<Incoming>,
+        reached: Reached,
+        socket: bool,
+        keep_authorization: bool,
+        fault: &Rc<Cell<Option<Fault>>>,
+    ) -> Request<Upload> {
+        let (mut parts, body) = request.into_parts();
+        header::to_gateway(&mut parts.headers, reached, keep_authorization);
+        if socket {
+            parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        parts.version = Version::HTTP_11;
+        parts.extensions.clear();
+        // A target in absolute form becomes a path; its authority was that of Host.
+        if parts.uri.authority().is_some() {
+            let path = parts.uri.path_and_query().cloned();
+            parts.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+        }
+        let upload = Upload::new(body, Rc::clone(&self.vouching), reached.remote, Rc::clone(fault));
+        Request::from_parts(parts, upload)
+    }
+
+    async fn deliver(
+        &self,
+        request: Request<Upload>,
+        remote: IpAddr,
+        socket: bool,
+    ) -> Result<Delivered, UpstreamError> {
+        let Connection { mut sender, kept } =
+            if socket { self.upstream.fresh().await? } else { self.upstream.connection().await? };
+        let again = kept && request.body().is_end_stream();
+        let mut answer = match sender.try_send_request(request).await {
+            Ok(answer) => answer,
+            Err(mut failed) => match failed.take_message() {
+                // It had died while it waited, and nothing of the request was sent.
+                Some(request) if again => {
+                    let Connection { sender: fresh, .. } = self.upstream.fresh().await?;
+                    sender = fresh;
+                    sender.try_send_request(request).await.map_err(TrySendError::into_error)?
+                }
+                _ => return Err(failed.into_error().into()),
+            },
+        };
+        header::to_client(answer.headers_mut());
+        if socket && answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let upgrade = hyper::upgrade::on(&mut answer);
+            return Ok(Delivered::Socket(answer.map(|_| ()), upgrade));
+        }
+        let keep = (!socket).then_some(sender);
+        let (upstream, vouching) = (Rc::clone(&self.upstream), Rc::clone(&self.vouching));
+        Ok(Delivered::Answer(answer.map(|body| Download::new(body, keep, upstream, vouching, remote))))
+    }
+}
+
+/// The socket of an upgraded connection to the gateway, and what it sent ahead.
+pub(crate) async fn gateway_socket(upgrade: OnUpgrade) -> Option<(TcpStream, BytesMut)> {
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some((parts.io.into_inner(), BytesMut::from(&parts.read_buf[..])))
+}

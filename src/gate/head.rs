@@ -1,0 +1,335 @@
+//! The head of a request, read byte by byte before the HTTP library sees it.
+//!
+//! A library that is lenient, and a gateway that is lenient in another way, disagree about where a
+//! request ends: that is how one is smuggled inside another. Here a head is either plain (RFC 9112
+//! to the letter, and one way of framing its body) or refused.
+
+use super::fault::Fault;
+
+/// The longest head, in bytes.
+pub(crate) const LONGEST: usize = 32 * 1024;
+/// The longest target, in bytes.
+const LONGEST_TARGET: usize = 8 * 1024;
+/// The most fields.
+const MOST_FIELDS: usize = 100;
+
+/// What the rest of the connection depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Framing {
+    /// What follows the head.
+    pub(crate) body: Body,
+    /// The client asks for a WebSocket, properly.
+    pub(crate) upgrade: bool,
+}
+
+/// How a body is framed (RFC 9112, 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+}
+
+/// How much of a head is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// It is not complete; this many bytes need not be looked at again.
+    Part(usize),
+    /// It is complete and so long, its closing empty line included.
+    Whole(usize),
+}
+
+/// Looks for the end of a head that begins at the beginning of `bytes`, from `seen` on.
+pub(crate) fn extent(bytes: &[u8], seen: usize) -> Result<Extent, Fault> {
+    let mut from = seen;
+    while let Some(at) = bytes.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+        let end = from + at + 1;
+        let before = bytes.get(..end).unwrap_or_default();
+        if !before.ends_with(b"\r\n") {
+            return Err(Fault::malformed("a line ends without a carriage return"));
+        }
+        if end > LONGEST {
+            return Err(TOO_LONG);
+        }
+        if before.ends_with(b"\r\n\r\n") {
+            return Ok(Extent::Whole(end));
+        }
+        from = end;
+    }
+    if bytes.len() > LONGEST {
+        let first_line = from == 0;
+        return Err(if first_line { TARGET_TOO_LONG } else { TOO_LONG });
+    }
+    Ok(Extent::Part(from))
+}
+
+const TOO_LONG: Fault = Fault::new(431, "the head is too long");
+const TARGET_TOO_LONG: Fault = Fault::new(414, "the target is too long");
+
+/// Reads a complete head, its closing empty line included.
+pub(crate) fn read(head: &[u8]) -> Result<Framing, Fault> {
+    let head = head.strip_suffix(b"\r\n\r\n").ok_or(Fault::malformed("the head does not end"))?;
+    let (first, rest) = match memchr::memchr(b'\n', head) {
+        Some(at) => {
+            (head.get(..at).and_then(|line| line.strip_suffix(b"\r")), head.get(at + 1..).unwrap_or_default())
+        }
+        None => (Some(head), &[][..]),
+    };
+    let line = Line::read(first.ok_or(Fault::malformed("a line ends without a carriage return"))?)?;
+    let mut fields = Fields::default();
+    for (count, field) in rest.split(|byte| *byte == b'\n').enumerate() {
+        if rest.is_empty() {
+            break;
+        }
+        if count == MOST_FIELDS {
+            return Err(Fault::new(431, "too many fields"));
+        }
+        // Every line but the last kept its carriage return.
+        fields.take(field.strip_suffix(b"\r").unwrap_or(field))?;
+    }
+    fields.framing(line)
+}
+
+/// The request line.
+#[derive(Debug, Clone, Copy)]
+struct Line<'a> {
+    get: bool,
+    new: bool,
+    /// Of a target in absolute form.
+    authority: Option<&'a [u8]>,
+}
+
+impl<'a> Line<'a> {
+    fn read(line: &'a [u8]) -> Result<Self, Fault> {
+        const SHAPE: Fault = Fault::malformed("the request line is not METHOD TARGET HTTP/1.1");
+        let mut parts = line.split(|byte| *byte == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(SHAPE);
+        };
+        if method.is_empty() || !method.iter().all(u8::is_ascii_uppercase) {
+            return Err(Fault::malformed("the method is not in capitals"));
+        }
+        let new = match version {
+            b"HTTP/1.1" => true,
+            b"HTTP/1.0" => false,
+            _ if version.starts_with(b"HTTP/") => {
+                return Err(Fault::new(505, "neither HTTP/1.1 nor HTTP/1.0"));
+            }
+            _ => return Err(SHAPE),
+        };
+        match method {
+            b"GET" | b"HEAD" | b"POST" | b"PUT" | b"PATCH" | b"DELETE" | b"OPTIONS" => {}
+            b"TRACE" | b"CONNECT" => return Err(Fault::new(405, "the method is never allowed")),
+            _ => return Err(Fault::new(501, "the method is not known")),
+        }
+        if target.len() > LONGEST_TARGET {
+            return Err(TARGET_TOO_LONG);
+        }
+        if !target
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\' | b'<' | b'>' | b'"'))
+        {
+            return Err(Fault::malformed("the target holds what no target may hold"));
+        }
+        let authority = match target {
+            [b'/', ..] => None,
+            _ => Some(authority(target).ok_or(Fault::malformed("the target is no path"))?),
+        };
+        Ok(Self { get: method == b"GET", new, authority })
+    }
+}
+
+/// The authority of a target in absolute form (RFC 9112, 3.2.2).
+fn authority(target: &[u8]) -> Option<&[u8]> {
+    let rest = [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })?;
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    rest.get(..end).filter(|authority| !authority.is_empty())
+}
+
+/// The fields that bear on framing and on who asks. A field that may be there once may be there once.
+#[derive(Debug, Default)]
+struct Fields<'a> {
+    host: Option<&'a [u8]>,
+    length: Option<u64>,
+    chunked: bool,
+    connection: Connection,
+    websocket: bool,
+    key: Option<&'a [u8]>,
+    version: Option<&'a [u8]>,
+    /// Those that are refused when they come twice: a bit each.
+    seen: u16,
+}
+
+/// What the field of this name says.
+#[derive(Debug, Default)]
+struct Connection {
+    upgrade: bool,
+}
+
+/// Fields that decide something here or at the gateway, and that no client sends twice.
+const ONCE: [&[u8]; 13] = [
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"authorization",
+    b"guardian-token",
+    b"origin",
+    b"cookie",
+    b"upgrade",
+    b"expect",
+    b"content-type",
+    b"sec-websocket-key",
+    b"sec-websocket-version",
+    b"sec-fetch-site",
+];
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, line: &'a [u8]) -> Result<(), Fault> {
+        let Some(colon) = memchr::memchr(b':', line) else {
+            return Err(Fault::malformed("a field has no colon"));
+        };
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default();
+        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+            return Err(Fault::malformed("a field's name is none"));
+        }
+        if !value.iter().all(|byte| is_text(*byte)) {
+            return Err(Fault::malformed("a field holds a control character"));
+        }
+        let Some(which) = ONCE.iter().position(|known| name.eq_ignore_ascii_case(known)) else {
+            if name.eq_ignore_ascii_case(b"connection") {
+                return self.connection.take(value);
+            }
+            return Ok(());
+        };
+        if self.seen & (1 << which) != 0 {
+            return Err(Fault::malformed("a field that may be there once is there twice"));
+        }
+        self.seen |= 1 << which;
+        let value = value.trim_ascii();
+        match which {
+            0 => self.host = Some(value),
+            1 => self.length = Some(length(value)?),
+            2 => {
+                if !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Fault::new(501, "a transfer coding other than chunked"));
+                }
+                self.chunked = true;
+            }
+            7 => self.websocket = value.eq_ignore_ascii_case(b"websocket"),
+            8 if !value.eq_ignore_ascii_case(b"100-continue") => {
+                return Err(Fault::new(417, "an expectation other than 100-continue"));
+            }
+            10 => self.key = Some(value),
+            11 => self.version = Some(value),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn framing(self, line: Line<'_>) -> Result<Framing, Fault> {
+        let host = self.host.ok_or(Fault::malformed("no Host"))?;
+        if line.authority.is_some_and(|authority| !authority.eq_ignore_ascii_case(host)) {
+            return Err(Fault::malformed("the target names another host than Host"));
+        }
+        let body = match (self.length, self.chunked) {
+            (Some(_), true) => return Err(Fault::malformed("both a length and a transfer coding")),
+            (None, true) if !line.new => {
+                return Err(Fault::malformed("a transfer coding in HTTP/1.0"));
+            }
+            (None, true) => Body::Chunked,
+            (length, false) => Body::Length(length.unwrap_or(0)),
+        };
+        if self.websocket {
+            self.check_upgrade(line, body)?;
+        }
+        Ok(Framing { body, upgrade: self.websocket })
+    }
+
+    /// RFC 6455, 4.1: what is asked halfway is not asked.
+    fn check_upgrade(&self, line: Line<'_>, body: Body) -> Result<(), Fault> {
+        let key = |key: &[u8]| {
+            key.len() == 24
+                && key.ends_with(b"==")
+                && key.iter().take(22).all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        };
+        if !line.get || !line.new || body != Body::Length(0) {
+            return Err(Fault::malformed("a WebSocket is asked for by GET in HTTP/1.1, without a body"));
+        }
+        if !self.connection.upgrade {
+            return Err(Fault::malformed("an upgrade that Connection does not name"));
+        }
+        if !self.key.is_some_and(key) {
+            return Err(Fault::malformed("a WebSocket without a proper key"));
+        }
+        if self.version != Some(b"13") {
+            return Err(Fault::new(426, "a WebSocket of another version than 13"));
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Names of other fields are refused: whoever sends them wants a proxy to drop something.
+    fn take(&mut self, value: &[u8]) -> Result<(), Fault> {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            let is = |name: &[u8]| option.eq_ignore_ascii_case(name);
+            if is(b"upgrade") {
+                self.upgrade = true;
+            } else if !(is(b"keep-alive")
+                || is(b"close")
+                || is(b"te")
+                || is(b"http2-settings")
+                || option.is_empty())
+            {
+                return Err(Fault::malformed("Connection names a field"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A length: digits alone, and no more than can be counted.
+fn length(value: &[u8]) -> Result<u64, Fault> {
+    const ODD: Fault = Fault::malformed("Content-Length is no number");
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(ODD);
+    }
+    std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).ok_or(ODD)
+}
+
+/// RFC 9110, 5.6.2.
+pub(super) const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// RFC 9110, 5.5: what a field's value may hold.
+pub(super) const fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+#[cfg(test)]
+mod tests;

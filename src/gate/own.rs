@@ -1,0 +1,130 @@
+//! The gate's own pages, under `/_guardian`: sign-in, status, recovery. They need no lease, for they
+//! are there when the gateway is not; everything else that admission asks is asked here too.
+
+mod recovery;
+mod sign_in;
+mod status;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::ORIGIN;
+use http::request::Parts;
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Collected, Limited};
+use hyper::body::Incoming;
+
+use super::admit::{Books as _, Caller, Shown, greet};
+use super::page::{Page, Wants};
+use super::refusal::Refusal;
+use super::service::{Outcome, Service, shown};
+use crate::sys::clock;
+
+pub(super) use sign_in::page as sign_in_page;
+
+/// Where they are.
+pub(super) const ROOT: &str = "/_guardian";
+/// The page of the state.
+pub(super) const STATUS: &str = "/_guardian/status";
+const SIGN_IN: &str = "/_guardian/sign-in";
+const SIGN_OUT: &str = "/_guardian/sign-out";
+const EVENTS: &str = "/_guardian/events";
+const RECOVER: &str = "/_guardian/recover";
+const CLOSE: &str = "/_guardian/close";
+const METRICS: &str = "/_guardian/metrics";
+
+/// The longest form, in bytes.
+const LONGEST_FORM: usize = 8 * 1024;
+
+/// Whose session or token a request shows, whatever it asks for. No wrong one is counted.
+pub(super) fn caller(service: &Service, parts: &Parts) -> Option<Caller> {
+    let shown = shown(&parts.headers);
+    if matches!(shown, Shown::Nothing) {
+        return None;
+    }
+    let ask = service.ask(parts, false);
+    if !service.client.sources.admits(ask.remote) || !service.gate.names.host(ask.host, ask.local, ask.remote)
+    {
+        return None;
+    }
+    match shown {
+        Shown::Session(secret) => service.gate.books.borrow_mut().session(secret, clock::moment()),
+        _ => None,
+    }
+}
+
+/// Answers a request for one of them.
+pub(super) async fn answer(service: &Service, request: Request<Incoming>, wants: Wants) -> Outcome {
+    let (parts, body) = request.into_parts();
+    let now = clock::moment();
+    let gate = &service.gate;
+    let greeted = greet(
+        &service.ask(&parts, false),
+        &service.client.sources,
+        &gate.names,
+        &mut *gate.books.borrow_mut(),
+        now,
+    );
+    if let Err(refusal) = greeted {
+        return Outcome::refused(Page::refusal(refusal, wants, false), refusal.word());
+    }
+    let path = parts.uri.path();
+    let get = matches!(parts.method, Method::GET | Method::HEAD);
+    let post = parts.method == Method::POST;
+    match path {
+        SIGN_IN if get => return Outcome::page(sign_in_page(200, None)),
+        // A page of another site must not sign anybody in, into a session of its own choice.
+        SIGN_IN if post && !parts.headers.contains_key(ORIGIN) => {
+            return service.refuse(Refusal::Origin, &parts, wants);
+        }
+        SIGN_IN if post => return sign_in::try_it(service, &parts, &form(body).await).await,
+        ROOT | "/_guardian/" if get => return Outcome::page(Page::redirect(STATUS)),
+        _ => {}
+    }
+    // The borrow ends before anything is waited for.
+    let credential = gate.books.borrow_mut().credential(service.client.remote, shown(&parts.headers), now);
+    let caller = match credential {
+        Ok(caller) => caller,
+        Err(Refusal::Missing) if wants == Wants::Html && get => {
+            return Outcome::page(Page::redirect(SIGN_IN));
+        }
+        Err(refusal) => return service.refuse(refusal, &parts, wants),
+    };
+    match path {
+        SIGN_OUT if post => sign_in::out(service, &parts).by(&caller),
+        STATUS if get => status::page(service, wants).await.by(&caller),
+        EVENTS if get => status::events(service, &parts).by(&caller),
+        METRICS if get => {
+            let vouched = gate.vouching.for_client(service.client.remote).is_some();
+            let text = gate.counts.prometheus(vouched);
+            Outcome::page(Page::text(200, "text/plain; version=0.0.4", text)).by(&caller)
+        }
+        RECOVER if post => recovery::recover(service, &form(body).await).await.by(&caller),
+        CLOSE if post => recovery::close(service, &form(body).await).await.by(&caller),
+        SIGN_OUT | RECOVER | CLOSE if get => Outcome::page(Page::redirect(STATUS)).by(&caller),
+        SIGN_IN | SIGN_OUT | STATUS | EVENTS | RECOVER | CLOSE | METRICS => {
+            Outcome::refused(Page::status(405), "method").by(&caller)
+        }
+        _ => Outcome::refused(Page::status(404), "no-page").by(&caller),
+    }
+}
+
+/// The fields of a form; none where it is none, or too long.
+#[derive(Debug, Default)]
+struct Form(Vec<(String, String)>);
+
+impl Form {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+async fn form(body: Incoming) -> Form {
+    let bytes = Limited::new(body, LONGEST_FORM).collect().await.map(Collected::to_bytes);
+    Form(form_urlencoded::parse(&bytes.unwrap_or_else(|_| Bytes::new())).into_owned().collect())
+}
+
+/// The name under which whoever signs in with the passphrase is known.
+fn owner() -> Arc<str> {
+    "owner".into()
+}

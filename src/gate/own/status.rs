@@ -1,0 +1,310 @@
+//! The page of the state: what the watcher says, live, and the way back in.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use jiff::Timestamp;
+use maud::{Markup, html};
+use tokio::sync::mpsc;
+use tokio::time::{Duration, sleep};
+
+use super::{CLOSE, RECOVER, SIGN_OUT};
+use crate::barrier::Held;
+use crate::breaker::state::Circuit;
+use crate::cli::chain;
+use crate::control::ControlError;
+use crate::control::client::Client;
+use crate::gate::Gate;
+use crate::gate::admit::Shown;
+use crate::gate::body::Answer;
+use crate::gate::page::{Page, Wants};
+use crate::gate::service::{Outcome, Service, shown};
+use crate::status::page::{ago, lead, next_steps, second};
+use crate::status::{Daemon, Status, TripStatus};
+use crate::sys::clock;
+
+/// Pages that may be live at once.
+const LIVE: usize = 32;
+/// Between two attempts to reach the watcher.
+const AGAIN: Duration = Duration::from_secs(1);
+static LIVE_NOW: AtomicUsize = AtomicUsize::new(0);
+
+/// Puts every message in place of what is shown. What is typed into a form meanwhile stays.
+const SCRIPT: &str = "const live=document.getElementById('live');\
+const source=new EventSource('/_guardian/events');\
+source.onmessage=event=>{if(!live.contains(document.activeElement)||document.activeElement.tagName!=='INPUT')\
+live.innerHTML=JSON.parse(event.data)};\
+source.onerror=()=>{document.getElementById('lost').hidden=source.readyState===1};\
+source.onopen=()=>{document.getElementById('lost').hidden=true};";
+
+/// The page, or the JSON of `guardian status`.
+pub(super) async fn page(service: &Service, wants: Wants) -> Outcome {
+    let status = ask(service).await;
+    match (wants, status) {
+        (Wants::Json, Ok(status)) => match serde_json::to_value(&status) {
+            Ok(value) => Outcome::page(Page::json(200, &value)),
+            Err(_) => Outcome::refused(Page::status(500), "failed"),
+        },
+        (Wants::Json, Err(failed)) => {
+            let value = serde_json::json!({ "schema": 1, "daemon": "absent", "why": chain(&failed) });
+            Outcome::page(Page::json(200, &value))
+        }
+        (Wants::Html, status) => {
+            let main = html! {
+                nav {
+                    strong { "Guardian" }
+                    span { a href="/" { "To the panel" } }
+                    form method="post" action=(SIGN_OUT) { button class="plain" { "Sign out" } }
+                }
+                p id="lost" class="stop" role="status" hidden { "This page has lost the gate; what it shows is old." }
+                div id="live" aria-live="polite" { (state(&status)) }
+            };
+            Outcome::page(Page::html(200, "Guardian", &main, Some(SCRIPT)))
+        }
+    }
+}
+
+async fn ask(service: &Service) -> Result<Status, ControlError> {
+    Client::connect(&service.gate.paths).await?.status().await
+}
+
+/// The part of the page that changes.
+fn state(status: &Result<Status, ControlError>) -> Markup {
+    match status {
+        Ok(status) => shown_state(status, Timestamp::now()),
+        Err(failed) => html! {
+            h1 { span class="state stop" { "NO WATCHER" } }
+            p { "Nobody watches, so nothing is forwarded." }
+            p class="quiet" { (chain(failed)) }
+            p { "On the gateway's machine, type: " code { "guardian status" } }
+        },
+    }
+}
+
+fn shown_state(status: &Status, now: Timestamp) -> Markup {
+    let (word, sentence) = lead(status);
+    let colour = match (status.daemon, status.breaker) {
+        (Daemon::Running, Circuit::Closed) => "go",
+        (Daemon::Running, Circuit::HalfOpen) => "wait",
+        _ => "stop",
+    };
+    html! {
+        h1 { span class={ "state " (colour) } { (word) } }
+        p { (sentence) }
+        @if let Some(since) = status.since {
+            p class="quiet" { "Since " (second(since)) " (" (ago(since, now)) ")." }
+        }
+        @if let Some(trip) = &status.trip { (why(trip)) }
+        (way_back(status))
+        @if !status.degraded.is_empty() {
+            h2 { "What is missing" }
+            ul { @for line in &status.degraded { li { (line) } } }
+        }
+        h2 { "Allowed beside loopback and VPN" }
+        @if status.allowances.is_empty() {
+            p class="quiet" { "Nothing." }
+        } @else {
+            ul {
+                @for allowed in &status.allowances {
+                    li { code { (allowed.target()) } " until " (second(allowed.until)) ": " (allowed.reason) }
+                }
+            }
+        }
+        @if !status.gateways.is_empty() {
+            h2 { "Gateways" }
+            ul {
+                @for gateway in &status.gateways {
+                    li {
+                        (text(gateway, "product")) " "
+                        @for listener in gateway.get("listeners").and_then(|it| it.as_array()).into_iter().flatten() {
+                            code { (listener.as_str().unwrap_or_default()) } " "
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn text<'a>(value: &'a serde_json::Value, key: &str) -> &'a str {
+    value.get(key).and_then(serde_json::Value::as_str).unwrap_or("gateway")
+}
+
+fn why(trip: &TripStatus) -> Markup {
+    html! {
+        section class="card" {
+            h2 { "Why" }
+            p { (trip.why) }
+            @for finding in &trip.findings {
+                p { strong { (finding.subject) } " " code { (finding.rule) } }
+                ul { @for line in &finding.evidence { li { (line) } } }
+            }
+            @if !trip.barriers.is_empty() {
+                h2 { "What holds" }
+                table {
+                    @for barrier in &trip.barriers {
+                        tr {
+                            th scope="row" { (barrier.barrier.as_str()) }
+                            td {
+                                @match barrier.held {
+                                    Held::Yes => { span class="go" { "stands" } }
+                                    Held::No => { span class="stop" { "does not stand" } }
+                                    Held::Unknown => { span class="wait" { "cannot be told" } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What to do next, and the form for it where it can be done from here.
+fn way_back(status: &Status) -> Markup {
+    let form = |action: &str, what: &str, explained: &str| {
+        html! {
+            form method="post" action=(action) {
+                p { (explained) }
+                label for="passphrase" { "Passphrase" }
+                input type="password" name="passphrase" id="passphrase" autocomplete="current-password" required;
+                button { (what) }
+            }
+        }
+    };
+    html! {
+        section class="card" {
+            h2 { "What to do next" }
+            @match (status.daemon, status.breaker) {
+                (Daemon::Running, Circuit::Open) => (form(
+                    RECOVER,
+                    "Begin to recover",
+                    "Mend what is named above first. The configuration is reviewed; if it passes, the gateway \
+                     may run again for this machine alone.",
+                )),
+                (Daemon::Running, Circuit::HalfOpen) => {
+                    @if let Some(recovery) = &status.half_open {
+                        p { "Safe rounds in a row: " strong { (recovery.safe) " of " (recovery.wanted) } ". "
+                            "Without a decision the circuit opens again at " (second(recovery.until)) "." }
+                    }
+                    (form(CLOSE, "Close the circuit", "Test the panel on this machine. Then whoever is allowed gets in again."))
+                }
+                _ => {
+                    @let steps = next_steps(status);
+                    @if steps.is_empty() { p class="quiet" { "Nothing." } }
+                    @for step in steps { p { code { (step) } } }
+                }
+            }
+        }
+    }
+}
+
+/// Gives its place back when the page is gone.
+struct Place;
+
+impl Place {
+    fn take() -> Option<Self> {
+        let taken = LIVE_NOW
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < LIVE).then_some(now + 1));
+        taken.is_ok().then_some(Self)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        LIVE_NOW.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The state whenever it changes, for as long as the session lives.
+pub(super) fn events(service: &Service, parts: &Parts) -> Outcome {
+    let Some(place) = Place::take() else { return Outcome::refused(Page::status(503), "busy") };
+    let (lines, receiver) = mpsc::channel(2);
+    let gate = Rc::clone(&service.gate);
+    let session = match shown(&parts.headers) {
+        Shown::Session(secret) => Some(secret.to_owned()),
+        _ => None,
+    };
+    tokio::task::spawn_local(async move {
+        let _place = place;
+        tell(&gate, session.as_deref(), &lines).await;
+    });
+    let mut answer = Response::new(Answer::Events(receiver));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Outcome { answer, caller: None, refused: None }
+}
+
+/// Tells every change until the session ends or nobody listens any more.
+async fn tell(gate: &Gate, session: Option<&str>, lines: &mpsc::Sender<Bytes>) {
+    let lives =
+        || session.is_none_or(|secret| gate.books.borrow_mut().session(secret, clock::moment()).is_some());
+    while lives() {
+        let failed = match Client::connect(&gate.paths).await {
+            Err(failed) => failed,
+            Ok(client) => match client.watch().await {
+                Err(failed) => failed,
+                Ok(mut stream) => loop {
+                    match stream.next().await {
+                        Ok(_) if !lives() => return,
+                        Ok(status) => {
+                            if lines.send(event(&Ok(status))).await.is_err() {
+                                return;
+                            }
+                        }
+                        Err(failed) => break failed,
+                    }
+                },
+            },
+        };
+        if lines.send(event(&Err(failed))).await.is_err() {
+            return;
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// The changing part as an event: JSON, so that it is one line.
+fn event(status: &Result<Status, ControlError>) -> Bytes {
+    let markup = serde_json::Value::String(state(status).into_string());
+    Bytes::from(format!("data: {markup}\n\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Mode;
+    use crate::gate::own::EVENTS;
+
+    #[test]
+    fn what_a_process_calls_itself_is_text_on_the_page_and_one_line_in_the_stream() {
+        let mut status = Status::new(Circuit::Open, None, Mode::Enforce, Daemon::Running);
+        status.degraded = vec!["<script>alert(1)</script>\n\ndata: x".to_owned()];
+        let event = event(&Ok(status));
+        let text = std::str::from_utf8(&event).unwrap();
+        assert!(text.contains("&lt;script&gt;") && !text.contains("<script>"));
+        assert_eq!(text.matches('\n').count(), 2);
+    }
+
+    #[test]
+    fn each_state_offers_the_step_that_leads_out_of_it() {
+        let page =
+            |circuit, daemon| state(&Ok(Status::new(circuit, None, Mode::Enforce, daemon))).into_string();
+        assert!(page(Circuit::Open, Daemon::Running).contains(RECOVER));
+        assert!(page(Circuit::HalfOpen, Daemon::Running).contains(CLOSE));
+        for (circuit, daemon) in [(Circuit::Closed, Daemon::Running), (Circuit::Open, Daemon::Stale)] {
+            let page = page(circuit, daemon);
+            assert!(!page.contains(RECOVER) && !page.contains(CLOSE));
+        }
+    }
+
+    #[test]
+    fn the_script_asks_where_the_events_are() {
+        assert!(SCRIPT.contains(EVENTS));
+    }
+}

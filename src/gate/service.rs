@@ -1,0 +1,263 @@
+//! One request: whether it is admitted, and what it is answered.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN, UPGRADE};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::access_log::Entry;
+use super::admit::{Ask, Caller, Permit, Shown, admit};
+use super::body::{Answer, Reply};
+use super::forward::{Delivered, Undelivered, gateway_socket};
+use super::header::{Reached, TOKEN};
+use super::page::{self, Page};
+use super::refusal::Refusal;
+use super::relay::{Ended, relay};
+use super::session;
+use super::token::PREFIX;
+use super::wire::Answering;
+use super::{Client, Gate, own};
+use crate::sys::clock;
+
+/// What happens when an answer has been given.
+pub(super) type End = Box<dyn FnOnce(u64)>;
+
+/// The service of one connection.
+#[derive(Debug, Clone)]
+pub(super) struct Service {
+    pub(super) gate: Rc<Gate>,
+    pub(super) client: Client,
+    /// Told when an answer has been given.
+    pub(super) answering: Arc<Answering>,
+    /// Set while an answer of the gateway's is under way: a cut ends the connection then.
+    pub(super) forwarding: Rc<Cell<bool>>,
+}
+
+/// An answer before it is wrapped up, and what is to be noted of it.
+pub(super) struct Outcome {
+    pub(super) answer: Response<Answer>,
+    pub(super) caller: Option<Caller>,
+    /// A word that says why there is no answer of the gateway's.
+    pub(super) refused: Option<&'static str>,
+}
+
+impl Outcome {
+    pub(super) fn page(page: Page) -> Self {
+        Self { answer: page.into_response(), caller: None, refused: None }
+    }
+
+    pub(super) fn by(self, caller: &Caller) -> Self {
+        Self { caller: Some(caller.clone()), ..self }
+    }
+
+    pub(super) fn refused(page: Page, word: &'static str) -> Self {
+        Self { refused: Some(word), ..Self::page(page) }
+    }
+}
+
+/// A field that is there once, as text.
+pub(super) fn field<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// What a request has to show. A token in a field of its own comes first: `Authorization` is the
+/// gateway's then.
+pub(super) fn shown(headers: &HeaderMap) -> Shown<'_> {
+    if let Some(token) = field(headers, &TOKEN) {
+        return Shown::Token(token);
+    }
+    let bearer = field(headers, &AUTHORIZATION).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        (scheme.eq_ignore_ascii_case("bearer") && token.starts_with(PREFIX)).then_some(token)
+    });
+    if let Some(token) = bearer {
+        return Shown::Token(token);
+    }
+    match field(headers, &COOKIE).and_then(session::in_cookies) {
+        Some(secret) => Shown::Session(secret),
+        None => Shown::Nothing,
+    }
+}
+
+/// Whether `Authorization` is the gate's own credential, and not for the gateway.
+fn authorization_is_ours(headers: &HeaderMap) -> bool {
+    field(headers, &AUTHORIZATION)
+        .is_some_and(|value| value.split_once(' ').is_some_and(|(_, token)| token.starts_with(PREFIX)))
+}
+
+impl Service {
+    /// Answers a request.
+    pub(super) async fn call(self, request: Request<Incoming>) -> Response<Reply<End>> {
+        let begun = Instant::now();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let wants = page::Wants::of(request.headers());
+        let Outcome { answer, caller, refused } = match self.gate.standin.status(&path) {
+            Some(status) => {
+                let said = request.headers().get("fault").and_then(|said| said.to_str().ok());
+                self.malformed(status, said)
+            }
+            None => self.answer(request, wants).await,
+        };
+        let status = answer.status().as_u16();
+        let Self { gate, client, answering, forwarding } = self;
+        gate.counts.answered(status, refused);
+        let path = if gate.standin.status(&path).is_some() { String::new() } else { path };
+        let end: End = Box::new(move |sent| {
+            answering.end();
+            forwarding.set(false);
+            gate.access_log.write(&Entry {
+                remote: client.remote,
+                method: method.as_str(),
+                path: &path,
+                status,
+                sent,
+                caller: caller.as_ref().map(|Caller(name)| &**name),
+                refused,
+                took: begun.elapsed(),
+            });
+        });
+        answer.map(|answer| Reply::new(answer, end))
+    }
+
+    /// A request that is no request.
+    fn malformed(&self, status: u16, said: Option<&str>) -> Outcome {
+        tracing::debug!(remote = %self.client.remote, "refused: {}", said.unwrap_or("malformed"));
+        Outcome::refused(Page::status(status), "malformed")
+    }
+
+    async fn answer(&self, request: Request<Incoming>, wants: page::Wants) -> Outcome {
+        let path = request.uri().path();
+        if path == own::ROOT || path.strip_prefix(own::ROOT).is_some_and(|rest| rest.starts_with('/')) {
+            return own::answer(self, request, wants).await;
+        }
+        let (parts, body) = request.into_parts();
+        // The head reader has seen to it that this is a proper one.
+        let socket = is_socket(&parts);
+        let keep_authorization = !authorization_is_ours(&parts.headers);
+        match self.admit(&parts, socket) {
+            Ok(permit) => {
+                self.forward(permit, Request::from_parts(parts, body), socket, keep_authorization, wants)
+                    .await
+            }
+            Err(refusal) => self.refuse(refusal, &parts, wants),
+        }
+    }
+
+    /// What a request says, as admission wants it.
+    pub(super) fn ask<'a>(&self, parts: &'a Parts, socket: bool) -> Ask<'a> {
+        Ask {
+            remote: self.client.remote,
+            local: self.client.local,
+            host: field(&parts.headers, &HOST).unwrap_or_default(),
+            // One that is no text is one that is not allowed.
+            origin: parts.headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?")),
+            unsafe_: socket || !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS),
+            shown: shown(&parts.headers),
+        }
+    }
+
+    fn admit(&self, parts: &Parts, socket: bool) -> Result<Permit, Refusal> {
+        let gate = &self.gate;
+        admit(
+            &self.ask(parts, socket),
+            gate.vouching.lease(),
+            &self.client.sources,
+            &gate.names,
+            &mut *gate.books.borrow_mut(),
+            clock::moment(),
+        )
+    }
+
+    pub(super) fn refuse(&self, refusal: Refusal, parts: &Parts, wants: page::Wants) -> Outcome {
+        // Whoever is signed in is told more, on the gate's own page.
+        let signed_in = refusal == Refusal::Blocked && own::caller(self, parts).is_some();
+        Outcome::refused(Page::refusal(refusal, wants, signed_in), refusal.word())
+    }
+
+    async fn forward(
+        &self,
+        permit: Permit,
+        request: Request<Incoming>,
+        socket: bool,
+        keep_authorization: bool,
+        wants: page::Wants,
+    ) -> Outcome {
+        let caller = permit.caller().clone();
+        let reached = Reached { remote: self.client.remote, tls: self.client.tls };
+        let mut request = request;
+        let ours = socket.then(|| hyper::upgrade::on(&mut request));
+        let sent = self.gate.forward.send(permit, request, reached, socket, keep_authorization).await;
+        match sent {
+            Ok(Delivered::Answer(answer)) => {
+                self.forwarding.set(true);
+                Outcome { answer: answer.map(Answer::Forwarded), caller: Some(caller), refused: None }
+            }
+            Ok(Delivered::Socket(mut head, theirs)) => {
+                head.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                head.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+                if let Some(ours) = ours {
+                    let (gate, remote) = (Rc::clone(&self.gate), self.client.remote);
+                    let caller = caller.clone();
+                    tokio::task::spawn_local(async move {
+                        splice(&gate, remote, ours, theirs, &caller).await;
+                    });
+                }
+                let answer = head.map(|()| Answer::Own(http_body_util::Full::default()));
+                Outcome { answer, caller: Some(caller), refused: None }
+            }
+            Err(Undelivered::Cut) => {
+                Outcome::refused(Page::refusal(Refusal::Blocked, wants, true), "blocked").by(&caller)
+            }
+            Err(Undelivered::Fault(fault)) => {
+                Outcome::refused(Page::status(fault.status), "malformed").by(&caller)
+            }
+            Err(Undelivered::Upstream(failed)) => {
+                tracing::warn!("{}", crate::cli::chain(&failed));
+                Outcome::refused(Page::status(StatusCode::BAD_GATEWAY.as_u16()), "gateway").by(&caller)
+            }
+        }
+    }
+}
+
+fn is_socket(parts: &Parts) -> bool {
+    field(&parts.headers, &UPGRADE).is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+}
+
+/// Relays a WebSocket to its end.
+async fn splice(
+    gate: &Rc<Gate>,
+    remote: IpAddr,
+    ours: hyper::upgrade::OnUpgrade,
+    theirs: hyper::upgrade::OnUpgrade,
+    caller: &Caller,
+) {
+    let cut = gate.vouching.cuts();
+    let begun = Instant::now();
+    let (Ok(ours), Some((gateway, from_gateway))) = (ours.await, gateway_socket(theirs).await) else {
+        return;
+    };
+    let Some((client, from_client)) = super::connection::client_socket(ours) else { return };
+    let may = || gate.vouching.for_client(remote).is_some();
+    if !may() {
+        return;
+    }
+    gate.counts.socket_opened();
+    let (ended, _, sent) = relay(client, gateway, (from_client, from_gateway), may, cut).await;
+    gate.counts.socket_closed();
+    gate.access_log.write(&Entry {
+        remote,
+        method: "SOCKET",
+        path: "",
+        status: 101,
+        sent,
+        caller: Some(&caller.0),
+        refused: (ended == Ended::Cut).then_some("blocked"),
+        took: begun.elapsed(),
+    });
+}

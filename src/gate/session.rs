@@ -1,0 +1,179 @@
+//! Sessions of people who have signed in, in memory alone: whoever restarts the gate signs them out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::secret::{self, Fingerprint, NoRandomness};
+use crate::sys::clock::Moment;
+
+/// The cookie that holds a session's secret.
+pub(crate) const COOKIE_NAME: &str = "guardian_session";
+/// Sessions at a time; a new one takes the place of the one that was used longest ago.
+const MOST: usize = 64;
+/// A session ends when nobody used it for this long,
+const IDLE: Duration = Duration::from_hours(1);
+/// and this long after the sign-in in any case.
+const LONGEST: Duration = Duration::from_hours(12);
+
+/// The sessions there are.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    of: HashMap<u64, Session>,
+    serial: u64,
+}
+
+#[derive(Debug)]
+struct Session {
+    fingerprint: Fingerprint,
+    who: Arc<str>,
+    begun: Moment,
+    used: Moment,
+}
+
+impl Session {
+    fn lives(&self, now: Moment) -> bool {
+        now.since(self.begun) < LONGEST && now.since(self.used) < IDLE
+    }
+}
+
+impl Sessions {
+    /// Begins a session with a secret of its own, whatever cookie the client came with; tells it.
+    pub(crate) fn begin(&mut self, who: &Arc<str>, now: Moment) -> Result<String, NoRandomness> {
+        let secret = secret::fresh()?;
+        self.of.retain(|_, session| session.lives(now));
+        if self.of.len() >= MOST
+            && let Some(oldest) = self.of.iter().min_by_key(|(_, session)| session.used).map(|(key, _)| *key)
+        {
+            self.of.remove(&oldest);
+        }
+        self.serial += 1;
+        let fingerprint = Fingerprint::of(&secret);
+        self.of.insert(self.serial, Session { fingerprint, who: Arc::clone(who), begun: now, used: now });
+        Ok(secret)
+    }
+
+    /// Whose session this is, if it lives; using it keeps it alive.
+    pub(crate) fn find(&mut self, secret: &str, now: Moment) -> Option<Arc<str>> {
+        let key = self.key(secret)?;
+        let session = self.of.get_mut(&key).filter(|session| session.lives(now))?;
+        session.used = now;
+        Some(Arc::clone(&session.who))
+    }
+
+    /// Ends a session.
+    pub(crate) fn end(&mut self, secret: &str) {
+        if let Some(key) = self.key(secret) {
+            self.of.remove(&key);
+        }
+    }
+
+    /// Ends all.
+    pub(crate) fn end_all(&mut self) {
+        self.of.clear();
+    }
+
+    fn key(&self, secret: &str) -> Option<u64> {
+        let fingerprint = Fingerprint::of(secret);
+        let mut found = None;
+        for (key, session) in &self.of {
+            if session.fingerprint.is(&fingerprint) {
+                found = Some(*key);
+            }
+        }
+        found
+    }
+}
+
+/// The value of `Set-Cookie` that begins a session.
+pub(crate) fn cookie(secret: &str, tls: bool) -> String {
+    let secure = if tls { "; Secure" } else { "" };
+    let age = LONGEST.as_secs();
+    format!("{COOKIE_NAME}={secret}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}")
+}
+
+/// The value that ends one.
+pub(crate) fn no_cookie(tls: bool) -> String {
+    let secure = if tls { "; Secure" } else { "" };
+    format!("{COOKIE_NAME}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict{secure}")
+}
+
+/// The session's secret in a `Cookie` field. Two of them are none: one could be planted.
+pub(crate) fn in_cookies(cookies: &str) -> Option<&str> {
+    let mut ours = cookies
+        .split(';')
+        .filter_map(|cookie| cookie.split_once('='))
+        .filter(|(name, _)| name.trim() == COOKIE_NAME)
+        .map(|(_, value)| value.trim());
+    let first = ours.next()?;
+    if ours.next().is_some() { None } else { Some(first) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: u64) -> Moment {
+        Moment::after_boot(Duration::from_mins(minutes))
+    }
+
+    #[test]
+    fn a_session_ends_an_hour_after_its_last_use_and_twelve_after_its_beginning() {
+        let mut sessions = Sessions::default();
+        let owner: Arc<str> = "owner".into();
+        let secret = sessions.begin(&owner, at(0)).unwrap();
+        assert_eq!(sessions.find(&secret, at(59)).as_deref(), Some("owner"));
+        assert_eq!(sessions.find(&secret, at(119)), None, "sixty minutes later");
+        let secret = sessions.begin(&owner, at(0)).unwrap();
+        for minute in (0..720).step_by(30) {
+            assert!(sessions.find(&secret, at(minute)).is_some(), "{minute}");
+        }
+        assert_eq!(sessions.find(&secret, at(720)), None);
+    }
+
+    #[test]
+    fn signing_out_ends_one_session_and_not_another() {
+        let mut sessions = Sessions::default();
+        let owner: Arc<str> = "owner".into();
+        let (one, other) = (sessions.begin(&owner, at(0)).unwrap(), sessions.begin(&owner, at(0)).unwrap());
+        sessions.end(&one);
+        assert!(sessions.find(&one, at(1)).is_none() && sessions.find(&other, at(1)).is_some());
+        sessions.end_all();
+        assert!(sessions.find(&other, at(1)).is_none());
+    }
+
+    #[test]
+    fn there_are_never_more_than_sixty_four() {
+        let mut sessions = Sessions::default();
+        let owner: Arc<str> = "owner".into();
+        let first = sessions.begin(&owner, at(0)).unwrap();
+        let second = sessions.begin(&owner, at(0)).unwrap();
+        assert!(sessions.find(&second, at(1)).is_some());
+        for _ in 0..63 {
+            sessions.begin(&owner, at(2)).unwrap();
+        }
+        assert_eq!(sessions.of.len(), 64);
+        assert!(sessions.find(&first, at(2)).is_none() && sessions.find(&second, at(2)).is_some());
+    }
+
+    #[test]
+    fn a_cookie_is_for_this_host_alone_and_for_no_script() {
+        for (cookie, secure) in
+            [(cookie("s", true), true), (cookie("s", false), false), (no_cookie(true), true)]
+        {
+            assert!(cookie.contains("; HttpOnly") && cookie.contains("; SameSite=Strict"), "{cookie}");
+            assert!(!cookie.contains("Domain") && cookie.contains("Secure") == secure, "{cookie}");
+        }
+    }
+
+    #[test]
+    fn the_session_is_found_among_other_cookies_and_two_are_none() {
+        assert_eq!(in_cookies("a=b; guardian_session=s; c=d"), Some("s"));
+        assert_eq!(in_cookies("guardian_session=s"), Some("s"));
+        for none in
+            ["", "a=b", "xguardian_session=s", "guardian_session", "guardian_session=a; guardian_session=b"]
+        {
+            assert_eq!(in_cookies(none), None, "{none}");
+        }
+    }
+}

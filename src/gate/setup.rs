@@ -1,0 +1,59 @@
+//! What a gateway has to be told so that it goes well with the gate, and how a person does that.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::config::Config;
+
+/// The settings of a gateway behind this gate, for its own configuration file.
+pub(crate) fn gateway_settings(config: &Config) -> Value {
+    let origins = origins(config);
+    json!({
+        "gateway": {
+            "bind": "loopback",
+            "trustedProxies": ["127.0.0.1"],
+            "controlUi": { "allowedOrigins": origins }
+        }
+    })
+}
+
+/// The origins under which browsers see the panel through the gate.
+fn origins(config: &Config) -> Vec<String> {
+    let gate = &config.settings.gate;
+    let scheme = if gate.tls.is_some() { "https" } else { "http" };
+    let port = gate.listen.first().map_or(18700, SocketAddr::port);
+    let host = |name: &String| {
+        let name =
+            if name.contains(':') && !name.starts_with('[') { format!("[{name}]") } else { name.clone() };
+        format!("{scheme}://{name}:{port}")
+    };
+    let mut origins: Vec<String> = gate.hosts.iter().map(host).chain(gate.origins.iter().cloned()).collect();
+    origins.dedup();
+    origins
+}
+
+/// The same as a page for people.
+pub(crate) fn page(config: &Config) -> String {
+    let settings = serde_json::to_string_pretty(&gateway_settings(config)).unwrap_or_default();
+    let mut page = String::from(
+        "Put this into the gateway's own configuration (~/.openclaw/openclaw.json, or\n\
+         ~/.clawdbot/clawdbot.json), beside the token or password that it asks for, and restart it:\n\n",
+    );
+    for line in settings.lines() {
+        // Writing into a string cannot fail.
+        let _ = writeln!(page, "  {line}");
+    }
+    page.push_str(
+        "\ntrustedProxies lets the gateway know who is at the other end of the gate. Without it a\n\
+         gateway of late 2026 answers 403 through any proxy, and older ones see everybody as local.\n\
+         allowedOrigins lets the panel's page connect; gateways before 2026.2 do not know it:\n\
+         leave it out there, for they refuse to start with a key that they do not know.\n\n\
+         Then\n  \
+         guardian gate passphrase        sets what people sign in with\n  \
+         guardian token new NAME         makes a token for a program\n  \
+         guardian gate                   opens the gate, and keeps it as long as it runs\n",
+    );
+    page
+}

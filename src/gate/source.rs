@@ -1,0 +1,71 @@
+//! Who a client is, as far as its address tells.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// A source as budgets know it: an IPv4 address, or the /64 that an IPv6 host has to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Source(u128);
+
+impl Source {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(u128::from(address.to_ipv6_mapped())),
+            IpAddr::V6(address) => Self(u128::from(address) & !u128::from(u64::MAX)),
+        }
+    }
+}
+
+/// Which sources are let through a listener.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Allowlist {
+    /// Beside loopback.
+    networks: Vec<IpNet>,
+    /// Whoever comes in on a card that is a VPN's.
+    vpn: bool,
+}
+
+impl Allowlist {
+    /// Loopback and these networks; whoever a VPN's listener hears, too.
+    pub(crate) fn new(networks: Vec<IpNet>, vpn: bool) -> Self {
+        Self { networks, vpn }
+    }
+
+    /// Whether a client at this address may ask. IPv4 inside IPv6 is unwrapped first.
+    pub(crate) fn admits(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.vpn || address.is_loopback() || self.networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// Whether an address is this host's own, by number.
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn loopback_and_the_networks_named_are_let_through_in_either_spelling() {
+        let list = Allowlist::new(vec!["192.168.1.0/24".parse().unwrap()], false);
+        for inside in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "192.168.1.9", "::ffff:192.168.1.9"] {
+            assert!(list.admits(address(inside)), "{inside}");
+        }
+        for outside in ["192.168.2.9", "::ffff:10.0.0.1", "2001:db8::1", "0.0.0.0", "::"] {
+            assert!(!list.admits(address(outside)), "{outside}");
+        }
+    }
+
+    #[test]
+    fn whoever_a_vpn_lets_in_is_let_through_its_listener() {
+        assert!(Allowlist::new(Vec::new(), true).admits(address("100.64.7.7")));
+        assert!(!Allowlist::new(Vec::new(), false).admits(address("100.64.7.7")));
+    }
+}

@@ -1,0 +1,435 @@
+//! A client's connection, between the socket and the HTTP library.
+//!
+//! Bytes are handed on only once they have been checked: a head when it is complete and sound, a body
+//! as far as it is framed soundly. A head that is refused never reaches the library; a request of the
+//! gate's own takes its place, which the service answers with the status that fits. What follows a
+//! request for a WebSocket is held back until the answer shows whether there is one.
+//!
+//! Every wait has an end: for a head, for a body, for a client that does not read.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::chunk::Chunks;
+use super::fault::Fault;
+use super::head::{self, Body, Extent};
+
+/// A first request comes within this time, and a head from its first byte to its last.
+const HEAD: Duration = Duration::from_secs(10);
+/// Between two requests.
+const IDLE: Duration = Duration::from_secs(75);
+/// Between two parts of a body.
+const BODY: Duration = Duration::from_secs(30);
+/// A client that takes nothing for this long is gone.
+const STALLED: Duration = Duration::from_mins(1);
+/// After a refusal, for a client that still sends: closing at once would take the answer from it.
+const LINGER: Duration = Duration::from_secs(1);
+/// What is read and thrown away meanwhile, in bytes.
+const LINGER_MOST: usize = 1024 * 1024;
+/// The largest body, in bytes.
+const LARGEST_BODY: u64 = 64 * 1024 * 1024;
+/// What a client may send ahead while its WebSocket is not there yet, in bytes.
+const AHEAD: usize = 16 * 1024;
+/// One read, in bytes.
+const READ: usize = 16 * 1024;
+
+const TOO_LARGE: Fault = Fault::new(413, "the body is too large");
+const TOO_SLOW: Fault = Fault::new(408, "the request did not come in time");
+
+/// A connection as the HTTP library sees it.
+#[derive(Debug)]
+pub(crate) struct Wire<S> {
+    io: S,
+    /// Read and not handed on yet.
+    held: BytesMut,
+    /// As many bytes of `held` are checked.
+    clear: usize,
+    /// As many bytes of an incomplete head need not be looked at again.
+    seen: usize,
+    at: At,
+    answering: Arc<Answering>,
+    /// There was no request yet.
+    first: bool,
+    /// What is awaited comes by `until`.
+    awaits: Awaits,
+    until: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Pin<Box<Sleep>>>,
+    lingered: usize,
+    standin: StandIn,
+}
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaits {
+    /// Nothing yet.
+    Nothing,
+    /// The first request.
+    First,
+    /// Another request, or the end of an answer.
+    Next,
+    /// The rest of a head.
+    Head,
+    /// The next part of a body.
+    Body,
+}
+
+/// Whether an answer is under way, and when the last one was over.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    since: Instant,
+    /// Milliseconds from `since` to the end of the last answer; [`UNDER_WAY`] while there is one.
+    ended: AtomicU64,
+}
+
+const UNDER_WAY: u64 = u64::MAX;
+
+impl Answering {
+    pub(crate) fn new() -> Self {
+        Self { since: Instant::now(), ended: AtomicU64::new(0) }
+    }
+
+    fn begin(&self) {
+        self.ended.store(UNDER_WAY, Ordering::Relaxed);
+    }
+
+    /// The answer has been given, or nobody takes it any more.
+    pub(crate) fn end(&self) {
+        let ended = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(UNDER_WAY - 1);
+        self.ended.store(ended, Ordering::Relaxed);
+    }
+
+    /// When the last answer was over; now, while one is under way.
+    fn idle_since(&self) -> Instant {
+        match self.ended.load(Ordering::Relaxed) {
+            UNDER_WAY => Instant::now(),
+            ended => self.since + Duration::from_millis(ended),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum At {
+    /// Before or in a head.
+    Head,
+    /// In a body of which so much is to come.
+    Length(u64),
+    /// In a body in chunks; so much data came.
+    Chunked(Chunks, u64),
+    /// A WebSocket is asked for, and not answered.
+    Asked,
+    /// It was answered with 101: what comes is no HTTP.
+    Tunnel,
+    /// A request was refused; nothing more is read of this client.
+    Refused,
+    /// Shut down for writing; the client is heard out.
+    Lingering,
+}
+
+/// The request that takes a refused one's place. A client cannot make one up: its target holds a
+/// secret of this process.
+#[derive(Debug, Clone)]
+pub(crate) struct StandIn(Arc<str>);
+
+impl StandIn {
+    /// One with a secret.
+    pub(crate) fn new(secret: &str) -> Self {
+        Self(format!("/{secret}/").into())
+    }
+
+    fn head(&self, fault: Fault) -> String {
+        let Fault { status, said } = fault;
+        format!(
+            "GET {}{status} HTTP/1.1\r\nhost: refused\r\nconnection: close\r\nfault: {said}\r\n\r\n",
+            self.0
+        )
+    }
+
+    /// The status that a request stands for, if it is a stand-in.
+    pub(crate) fn status(&self, path: &str) -> Option<u16> {
+        path.strip_prefix(&*self.0)?.parse().ok()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// A connection; `answering` is told of the end of every answer.
+    pub(crate) fn new(io: S, answering: Arc<Answering>, standin: StandIn) -> Self {
+        Self {
+            io,
+            held: BytesMut::new(),
+            clear: 0,
+            seen: 0,
+            at: At::Head,
+            answering,
+            first: true,
+            awaits: Awaits::Nothing,
+            until: Instant::now(),
+            timer: None,
+            stalled: None,
+            lingered: 0,
+            standin,
+        }
+    }
+
+    /// The socket, and what the client sent ahead of the answer to its upgrade.
+    pub(crate) fn into_parts(self) -> (S, BytesMut) {
+        (self.io, self.held)
+    }
+
+    fn refuse(&mut self, fault: Fault) {
+        self.held = BytesMut::from(self.standin.head(fault).as_bytes());
+        self.clear = self.held.len();
+        self.at = At::Refused;
+        self.answering.begin();
+    }
+
+    /// Checks what is held; says whether there is something to hand on now.
+    fn check(&mut self) -> io::Result<bool> {
+        match &mut self.at {
+            At::Head => {
+                // RFC 9112, 2.2: an empty line before a request is passed over.
+                if self.seen == 0 && self.held.starts_with(b"\r\n") {
+                    self.held.advance(2);
+                }
+                match self.head() {
+                    Ok(whole) => return Ok(whole),
+                    Err(fault) => self.refuse(fault),
+                }
+            }
+            At::Length(left) => {
+                let there = self.held.len();
+                self.clear = usize::try_from(*left).map_or(there, |left| left.min(there));
+                *left -= self.clear as u64;
+                if *left == 0 {
+                    self.at = At::Head;
+                }
+            }
+            At::Chunked(chunks, sum) => {
+                let step = chunks.advance(&self.held).and_then(|step| {
+                    *sum += step.data;
+                    if *sum > LARGEST_BODY { Err(TOO_LARGE) } else { Ok(step) }
+                });
+                let step = step.map_err(|fault| {
+                    self.at = At::Refused;
+                    io::Error::new(io::ErrorKind::InvalidData, fault)
+                })?;
+                self.clear = step.taken;
+                if step.over {
+                    self.at = At::Head;
+                }
+            }
+            At::Tunnel => self.clear = self.held.len(),
+            At::Asked | At::Refused | At::Lingering => {}
+        }
+        Ok(self.clear > 0)
+    }
+
+    fn head(&mut self) -> Result<bool, Fault> {
+        let length = match head::extent(&self.held, self.seen)? {
+            Extent::Part(seen) => {
+                self.seen = seen;
+                return Ok(false);
+            }
+            Extent::Whole(length) => length,
+        };
+        let framing = head::read(self.held.get(..length).unwrap_or_default())?;
+        self.at = match framing.body {
+            _ if framing.upgrade => At::Asked,
+            Body::Length(0) => At::Head,
+            Body::Length(length) if length > LARGEST_BODY => return Err(TOO_LARGE),
+            Body::Length(length) => At::Length(length),
+            Body::Chunked => At::Chunked(Chunks::new(), 0),
+        };
+        self.clear = length;
+        self.seen = 0;
+        if self.awaits != Awaits::Next {
+            self.awaits = Awaits::Nothing;
+        }
+        self.first = false;
+        self.answering.begin();
+        Ok(true)
+    }
+
+    /// Reads from the socket; how many bytes came, none at its end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+            let came = buffer.filled();
+            self.held.extend_from_slice(came);
+            Poll::Ready(Ok(came.len()))
+        })
+    }
+}
+
+thread_local! {
+    /// Reads go through one buffer, so that a connection that waits holds none.
+    static SCRATCH: std::cell::RefCell<Box<[u8]>> =
+        std::cell::RefCell::new(vec![0; READ].into_boxed_slice());
+}
+
+fn poll_timer(timer: &mut Option<Pin<Box<Sleep>>>, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+    if timer.deadline() != until {
+        timer.as_mut().reset(until);
+    }
+    timer.as_mut().poll(cx)
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Read for Wire<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        loop {
+            if wire.clear > 0 {
+                let count = wire.clear.min(buffer.remaining());
+                buffer.put_slice(wire.held.get(..count).unwrap_or_default());
+                wire.held.advance(count);
+                wire.clear -= count;
+                return Poll::Ready(Ok(()));
+            }
+            if !wire.held.is_empty() && wire.check()? {
+                continue;
+            }
+            match wire.at {
+                At::Refused | At::Lingering => return Poll::Pending,
+                At::Asked if wire.held.len() >= AHEAD => return Poll::Pending,
+                _ => {}
+            }
+            match wire.poll_fill(cx)? {
+                Poll::Ready(0) => return Poll::Ready(Ok(())),
+                Poll::Ready(_) if wire.awaits == Awaits::Body => wire.awaits = Awaits::Nothing,
+                Poll::Ready(_) => {}
+                Poll::Pending => return wire.poll_wait(cx),
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Nothing came: waits for as long as it may. A head has its time from its first bytes, a body
+    /// from its latest.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (awaits, limit) = match self.at {
+            At::Head if !self.held.is_empty() => (Awaits::Head, HEAD),
+            At::Head if self.first => (Awaits::First, HEAD),
+            At::Head => (Awaits::Next, IDLE),
+            At::Length(_) | At::Chunked(..) => (Awaits::Body, BODY),
+            At::Asked | At::Tunnel | At::Refused | At::Lingering => return Poll::Pending,
+        };
+        if self.awaits != awaits {
+            self.awaits = awaits;
+            self.until = Instant::now() + limit;
+        }
+        loop {
+            ready!(poll_timer(&mut self.timer, self.until, cx));
+            match awaits {
+                Awaits::Head => {
+                    self.refuse(TOO_SLOW);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Awaits::Body => {
+                    self.at = At::Refused;
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, TOO_SLOW)));
+                }
+                // The timer is not set anew for every request: it looks when it has run out.
+                Awaits::Next if self.answering.idle_since() + IDLE > Instant::now() => {
+                    self.until = self.answering.idle_since() + IDLE;
+                }
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Something was to be written: 101 makes a tunnel of a request for one, any other answer none.
+    fn wrote(&mut self, bytes: &[u8]) {
+        if matches!(self.at, At::Asked) {
+            self.at = if bytes.starts_with(b"HTTP/1.1 101 ") { At::Tunnel } else { At::Head };
+        }
+    }
+
+    fn not_stalled<T>(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if wrote.is_ready() {
+            self.stalled = None;
+            return wrote;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + STALLED)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.held.clear();
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(more)) => {
+                    self.lingered += more;
+                    if self.lingered > LINGER_MOST {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Poll::Pending => return poll_timer(&mut self.timer, self.until, cx).map(Ok),
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Write for Wire<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        wire.wrote(bytes);
+        let wrote = Pin::new(&mut wire.io).poll_write(cx, bytes);
+        wire.not_stalled(cx, wrote)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        wire.wrote(slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| slice));
+        let wrote = Pin::new(&mut wire.io).poll_write_vectored(cx, slices);
+        wire.not_stalled(cx, wrote)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        let flushed = Pin::new(&mut wire.io).poll_flush(cx);
+        wire.not_stalled(cx, flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        if !matches!(wire.at, At::Lingering) {
+            let shut = Pin::new(&mut wire.io).poll_shutdown(cx);
+            ready!(wire.not_stalled(cx, shut))?;
+            if matches!(wire.at, At::Head | At::Tunnel) && wire.held.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            wire.at = At::Lingering;
+            wire.until = Instant::now() + LINGER;
+        }
+        wire.poll_linger(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;
