@@ -27,7 +27,8 @@ fn folder(user: User) -> String {
     format!("/mnt/guardian-{}", user.name())
 }
 
-fn command(user: User) -> Command {
+/// A command of a user's Guardian, without its arguments.
+pub(crate) fn guardian_command(user: User) -> Command {
     let mut command = Host::command("/mnt/bin/guardian");
     command
         .env("GUARDIAN_STATE_DIR", format!("{}/state", folder(user)))
@@ -163,7 +164,7 @@ pub(crate) fn state_file(host: &Host, user: User, name: &str) -> std::path::Path
 
 /// Starts a watcher and waits for nothing.
 pub(crate) fn launch(host: &Host, user: User, variables: &[(&str, &str)]) -> Running {
-    let mut command = command(user);
+    let mut command = guardian_command(user);
     command.arg("daemon").env("GUARDIAN_LOG", "guardian=info");
     for (name, value) in variables {
         command.env(name, value);
@@ -173,7 +174,7 @@ pub(crate) fn launch(host: &Host, user: User, variables: &[(&str, &str)]) -> Run
 
 /// A command about one user's Guardian, typed by perhaps another user.
 pub(crate) fn guardian(host: &Host, of: User, by: User, arguments: &[&str]) -> (i32, String) {
-    let mut command = command(of);
+    let mut command = guardian_command(of);
     command.args(arguments).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let output = host.spawn(by, &mut command).wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();

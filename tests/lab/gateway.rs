@@ -84,6 +84,16 @@ impl Setup {
         Self { config: json!({"gateway": {"bind": "loopback", "auth": auth}}), ..Self::sound(version) }
     }
 
+    /// Sound, and told what `guardian gate setup` prints.
+    pub(crate) fn behind_a_gate(version: Version) -> Self {
+        let setup = Self::sound(version).with("trustedProxies", json!(["127.0.0.1"]));
+        if version != Version::V2026_9_6 {
+            return setup;
+        }
+        let origins = json!(["http://127.0.0.1:18700", "http://localhost:18700"]);
+        setup.with("controlUi", json!({ "allowedOrigins": origins }))
+    }
+
     /// On every address, with a token.
     pub(crate) fn lan(version: Version) -> Self {
         Self::sound(version).with("bind", json!("lan"))
@@ -263,6 +273,8 @@ impl std::ops::Deref for Held {
 pub(crate) static SOUND_1_24: Shared = Shared::new(|| Setup::sound(Version::V2026_1_24));
 pub(crate) static SOUND_1_29: Shared = Shared::new(|| Setup::sound(Version::V2026_1_29));
 pub(crate) static SOUND_9_6: Shared = Shared::new(|| Setup::sound(Version::V2026_9_6));
+/// A sound one that knows of the gate before it.
+pub(crate) static GATED_9_6: Shared = Shared::new(|| Setup::behind_a_gate(Version::V2026_9_6));
 /// Gateways that let anyone in who reaches loopback.
 pub(crate) static OPEN_1_24: Shared = Shared::new(|| Setup::open(Version::V2026_1_24));
 pub(crate) static OPEN_9_6: Shared = Shared::new(|| Setup::open(Version::V2026_9_6));

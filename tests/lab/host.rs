@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -157,6 +157,11 @@ impl Host {
         stream.set_read_timeout(Some(Duration::from_secs(15)))?;
         stream.set_write_timeout(Some(Duration::from_secs(15)))?;
         Ok(stream)
+    }
+
+    /// Listens on this host, in the test's own process.
+    pub(crate) fn listen(&self, at: SocketAddr) -> TcpListener {
+        self.within(&["net"], || TcpListener::bind(at)).unwrap()
     }
 
     /// Whether a connection to an address comes about, as seen from this host; at once or not at all.

@@ -14,6 +14,7 @@
 
 mod daemon;
 mod decoy;
+mod gate;
 mod gateway;
 mod host;
 mod http;
@@ -33,6 +34,7 @@ mod crashed;
 mod cut_off;
 mod decoys;
 mod forwarded;
+mod gated;
 mod harmless;
 mod holding;
 mod hostile;

@@ -59,6 +59,6 @@ impl Place {
 }
 
 /// An address with its port.
-pub(crate) fn at(address: IpAddr, port: u16) -> SocketAddr {
+pub(crate) const fn at(address: IpAddr, port: u16) -> SocketAddr {
     SocketAddr::new(address, port)
 }

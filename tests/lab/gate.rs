@@ -1,0 +1,132 @@
+//! The real `guardian gate` on a host, and clients that go through it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::daemon::{guardian, guardian_command};
+use crate::host::{Host, User};
+use crate::http;
+use crate::place::{LOOPBACK, at};
+use crate::running::Running;
+
+/// Where it listens.
+pub(crate) const DOOR: SocketAddr = at(LOOPBACK, 18700);
+/// A passphrase.
+pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
+const ASKED: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+
+/// A gate on a host, with a token that opens it.
+pub(crate) struct Gate<'a> {
+    host: &'a Host,
+    pub(crate) process: Running,
+    pub(crate) token: String,
+}
+
+impl<'a> Gate<'a> {
+    /// Makes a token and starts the gate of a user's Guardian.
+    pub(crate) fn start(host: &'a Host, user: User) -> Self {
+        guardian(host, user, user, &["token", "revoke", "lab"]);
+        let (code, token) = guardian(host, user, user, &["token", "new", "lab"]);
+        assert_eq!(code, 0, "{token}");
+        let mut command = guardian_command(user);
+        command.arg("gate").env("GUARDIAN_LOG", "guardian=info");
+        let mut process = host.start(user, &mut command);
+        process.wait_until("its socket", Duration::from_secs(20), || host.listens(DOOR.port()));
+        Self { host, process, token: token.trim().to_owned() }
+    }
+
+    /// Asks from the gate's own host with the token.
+    pub(crate) fn ask(&self, request: &str) -> http::Answer {
+        http::ask(self.host, DOOR, request, &[&format!("Guardian-Token: {}", self.token)]).unwrap()
+    }
+
+    /// Waits until a request is answered so.
+    #[track_caller]
+    pub(crate) fn until(&self, status: u16) -> Duration {
+        let begun = Instant::now();
+        loop {
+            let answer = self.ask("GET /");
+            if answer.status == status {
+                return begun.elapsed();
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(40),
+                "waited for {status}: {answer:?}\n{}",
+                self.process.printed()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A WebSocket through the gate; what the gateway says first.
+    pub(crate) fn socket(&self, from: &Host, at: SocketAddr) -> Result<Socket, String> {
+        Socket::open(from, at, &format!("Guardian-Token: {}", self.token))
+    }
+}
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        self.process.signal(Signal::SIGTERM);
+        assert!(
+            self.process.ends_or(Duration::from_secs(10), || false) || std::thread::panicking(),
+            "the gate does not stop"
+        );
+    }
+}
+
+/// A WebSocket that is open.
+pub(crate) struct Socket {
+    pub(crate) stream: TcpStream,
+    /// The first frame's text, and whatever came with it.
+    pub(crate) first: String,
+}
+
+impl Socket {
+    /// Opens one with a field that says who asks; else what was answered.
+    pub(crate) fn open(from: &Host, at: SocketAddr, credential: &str) -> Result<Self, String> {
+        let mut stream = from.connect(at).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        write!(stream, "GET / HTTP/1.1\r\nHost: {at}\r\n{ASKED}\r\n{credential}\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        let mut part = [0; 4096];
+        loop {
+            let count = stream.read(&mut part).unwrap_or(0);
+            answer.extend_from_slice(&part[..count]);
+            let text = String::from_utf8_lossy(&answer).into_owned();
+            if count == 0 || !text.is_empty() && !text.starts_with("HTTP/1.1 101") {
+                return Err(text);
+            }
+            // The gateway challenges whoever connects.
+            if let Some((_, first)) = text.split_once("\r\n\r\n")
+                && first.contains("connect.challenge")
+            {
+                return Ok(Self { stream, first: first.to_owned() });
+            }
+        }
+    }
+
+    /// Waits until it ends; what came until then, and how long that took.
+    pub(crate) fn ends(mut self, limit: Duration) -> Option<(Vec<u8>, Duration)> {
+        let begun = Instant::now();
+        self.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let mut came = Vec::new();
+        let mut part = [0; 4096];
+        while begun.elapsed() < limit {
+            match self.stream.read(&mut part) {
+                Ok(0) => return Some((came, begun.elapsed())),
+                Ok(count) => came.extend_from_slice(&part[..count]),
+                Err(waits)
+                    if matches!(
+                        waits.kind(),
+                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                    ) => {}
+                Err(_) => return Some((came, begun.elapsed())),
+            }
+        }
+        None
+    }
+}
