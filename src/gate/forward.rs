@@ -134,6 +134,9 @@ impl Forward {
             let upgrade = hyper::upgrade::on(&mut answer);
             return Ok(Delivered::Socket(answer.map(|_| ()), upgrade));
         }
+        if answer.status().is_informational() {
+            return Err(UpstreamError::Unasked);
+        }
         let keep = (!socket).then_some(sender);
         let (upstream, vouching) = (Rc::clone(&self.upstream), Rc::clone(&self.vouching));
         Ok(Delivered::Answer(answer.map(|body| Download::new(body, keep, upstream, vouching, remote))))

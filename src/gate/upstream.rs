@@ -34,6 +34,9 @@ pub(crate) enum UpstreamError {
     /// It does not speak HTTP.
     #[error("the gateway does not answer as it should")]
     Http(#[from] hyper::Error),
+    /// It speaks another protocol from here on, and nobody has asked it to.
+    #[error("the gateway changes the protocol, and nobody has asked it to")]
+    Unasked,
     /// It takes too long.
     #[error("the gateway does not answer in time")]
     Late,

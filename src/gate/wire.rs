@@ -354,10 +354,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Something was to be written: 101 makes a tunnel of a request for one, any other answer none.
-    fn wrote(&mut self, bytes: &[u8]) {
+    /// Something is to be written: 101 makes a tunnel of a request for one, any other answer none.
+    fn writes(&mut self, bytes: &[u8], cx: &mut Context<'_>) {
         if matches!(self.at, At::Asked) {
             self.at = if bytes.starts_with(b"HTTP/1.1 101 ") { At::Tunnel } else { At::Head };
+            // Nobody reads what has been held back unless it is told to.
+            cx.waker().wake_by_ref();
         }
     }
 
@@ -390,7 +392,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Write for Wire<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
-        wire.wrote(bytes);
+        wire.writes(bytes, cx);
         let wrote = Pin::new(&mut wire.io).poll_write(cx, bytes);
         wire.not_stalled(cx, wrote)
     }
@@ -401,7 +403,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Wire<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
-        wire.wrote(slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| slice));
+        wire.writes(slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| slice), cx);
         let wrote = Pin::new(&mut wire.io).poll_write_vectored(cx, slices);
         wire.not_stalled(cx, wrote)
     }

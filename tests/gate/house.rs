@@ -1,0 +1,149 @@
+//! A gate, its watcher and its gateway, and how one talks to it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::gateway::Gateway;
+use crate::watcher::Watcher;
+
+pub(crate) struct House {
+    pub(crate) door: SocketAddr,
+    pub(crate) token: String,
+    pub(crate) watcher: Watcher,
+    pub(crate) gateway: Gateway,
+    gate: Child,
+    _folder: tempfile::TempDir,
+}
+
+/// A WebSocket, asked for properly.
+pub(crate) const SOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const PATIENCE: Duration = Duration::from_secs(20);
+const GENEROUS: &str = "rate = { per_second = 1000000, burst = 1000000 }\n\
+                        rate_of_all = { per_second = 1000000, burst = 1000000 }\n";
+
+impl House {
+    /// A house whose gate has no budget to speak of.
+    pub(crate) fn new() -> Self {
+        Self::with(GENEROUS)
+    }
+
+    /// A house with settings of its gate.
+    pub(crate) fn with(settings: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let gateway = Gateway::start();
+        let (state, runtime) = (folder.path().join("state"), folder.path().join("run"));
+        let watcher = Watcher::at(&runtime);
+        // Free a moment ago; the gate says at once if somebody else has taken it.
+        let door = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let policy = folder.path().join("guardian.toml");
+        let text = format!(
+            "[gate]\nlisten = [\"{door}\"]\ngateway = \"{}\"\naccess_log = false\n{settings}",
+            gateway.at
+        );
+        std::fs::write(&policy, text).unwrap();
+        let guardian = |arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_guardian"));
+            command
+                .args(arguments)
+                .env("GUARDIAN_STATE_DIR", &state)
+                .env("GUARDIAN_RUNTIME_DIR", &runtime)
+                .env("GUARDIAN_CONFIG", &policy);
+            command
+        };
+        let made = guardian(&["token", "new", "test"]).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+        let gate = guardian(&["gate"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let house = Self { door, token, watcher, gateway, gate, _folder: folder };
+        house.until(200);
+        house.gateway.forget();
+        house
+    }
+
+    /// The gate's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.gate.id()
+    }
+
+    /// The head of a request with the token.
+    pub(crate) fn head(&self, line: &str, fields: &str) -> String {
+        format!("{line} HTTP/1.1\r\nHost: {}\r\nGuardian-Token: {}\r\n{fields}\r\n", self.door, self.token)
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.door).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// Sends bytes on a connection of their own; everything that comes back until the gate hangs up,
+    /// or says nothing for a while.
+    pub(crate) fn say(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        // A refusal may come while it is still being sent.
+        let _ = stream.write_all(bytes);
+        stream.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+        let mut answer = Vec::new();
+        let mut part = [0; 16 * 1024];
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            match stream.read(&mut part) {
+                Ok(count @ 1..) => answer.extend_from_slice(&part[..count]),
+                Ok(0) => break,
+                Err(_) if !answer.is_empty() => break,
+                Err(_) => {}
+            }
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The statuses that bytes are answered with.
+    pub(crate) fn statuses(&self, bytes: &[u8]) -> Vec<u16> {
+        statuses(&self.say(bytes))
+    }
+
+    /// The status of a plain request with the token.
+    pub(crate) fn status(&self) -> u16 {
+        let request = self.head("GET /", "Connection: close\r\n");
+        statuses(&self.say(request.as_bytes())).first().copied().unwrap_or(0)
+    }
+
+    /// Waits until a request is answered so; how long that took.
+    #[track_caller]
+    pub(crate) fn until(&self, status: u16) -> Duration {
+        let begun = Instant::now();
+        loop {
+            let now = TcpStream::connect(self.door).map_or(0, |_| self.status());
+            if now == status {
+                return begun.elapsed();
+            }
+            assert!(begun.elapsed() < PATIENCE, "waited for {status}, and it is {now}");
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Resident memory of the gate, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+pub(crate) fn statuses(text: &str) -> Vec<u16> {
+    text.split("HTTP/1.1 ").skip(1).filter_map(|part| part.get(..3)?.parse().ok()).collect()
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = self.gate.kill();
+        let _ = self.gate.wait();
+    }
+}
