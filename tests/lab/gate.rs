@@ -19,6 +19,13 @@ pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
 const ASKED: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 
+/// Sets the passphrase of root's Guardian.
+pub(crate) fn set_passphrase(host: &Host) {
+    let state = "/mnt/guardian-root/state";
+    let line = format!("echo {PASSPHRASE} | /mnt/bin/guardian gate passphrase --stdin --state-dir {state}");
+    host.run(User::Root, &["bash", "-c", &line]);
+}
+
 /// A gate on a host, with a token that opens it.
 pub(crate) struct Gate<'a> {
     host: &'a Host,
@@ -27,14 +34,15 @@ pub(crate) struct Gate<'a> {
 }
 
 impl<'a> Gate<'a> {
-    /// Makes a token and starts the gate of a user's Guardian.
+    /// Makes a token and starts the gate of a user's Guardian. Root's runs as the user made for it.
     pub(crate) fn start(host: &'a Host, user: User) -> Self {
         guardian(host, user, user, &["token", "revoke", "lab"]);
         let (code, token) = guardian(host, user, user, &["token", "new", "lab"]);
         assert_eq!(code, 0, "{token}");
         let mut command = guardian_command(user);
         command.arg("gate").env("GUARDIAN_LOG", "guardian=info");
-        let mut process = host.start(user, &mut command);
+        let runs_as = if user == User::Root { User::Gate } else { user };
+        let mut process = host.start(runs_as, &mut command);
         process.wait_until("its socket", Duration::from_secs(20), || host.listens(DOOR.port()));
         Self { host, process, token: token.trim().to_owned() }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::daemon::{Daemon, state_file};
-use crate::gate::{DOOR, Gate, PASSPHRASE};
+use crate::gate::{DOOR, Gate, PASSPHRASE, set_passphrase};
 use crate::gateway::{GATED_9_6, PORT, Setup, TOKEN, Version};
 use crate::host::{Host, User};
 use crate::http;
@@ -310,12 +310,7 @@ fn a_passphrase_opens_a_session_and_the_way_back_from_the_page() {
     let scene = GATED_9_6.hold(&lab);
     let host = scene.host();
     let daemon = Daemon::start(host, User::Root, POLICY);
-    let mut set = Host::command("bash");
-    let said = format!(
-        "echo {PASSPHRASE} | /mnt/bin/guardian gate passphrase --stdin --state-dir /mnt/guardian-root/state"
-    );
-    set.args(["-c", &said]);
-    assert!(host.spawn(User::Root, &mut set).wait().unwrap().success());
+    set_passphrase(host);
     let gate = Gate::start(host, User::Root);
     gate.until(200);
     let form = |path: &str, body: &str, fields: &str| {

@@ -22,6 +22,8 @@ pub(crate) enum User {
     Ana,
     Bob,
     Data,
+    /// Whom the installer makes for the gate.
+    Gate,
 }
 
 impl User {
@@ -31,6 +33,7 @@ impl User {
             Self::Ana => "ana",
             Self::Bob => "bob",
             Self::Data => "data",
+            Self::Gate => "_guardian-gate",
         }
     }
 
@@ -45,6 +48,8 @@ impl User {
             Self::Ana => 4001,
             Self::Bob => 4002,
             Self::Data => 4003,
+            // After the web server's own.
+            Self::Gate => 4005,
         }
     }
 }

@@ -38,7 +38,7 @@ for folder in jiti node-compile-cache; do mount --bind "/mnt/cache/warm/$folder"
 # Users of this host alone.
 cp /etc/passwd /etc/group /mnt/etc/
 id=4000
-for user in ana bob data web; do
+for user in ana bob data web _guardian-gate; do
   id=$((id + 1))
   echo "$user:x:$id:$id::/home/$user:/bin/sh" >>/mnt/etc/passwd
   echo "$user:x:$id:" >>/mnt/etc/group

@@ -22,6 +22,8 @@ tools=(
   unshare:util-linux python3:python3
   # A desktop: a display without a screen, a bus, a service that shows notifications, and a look at it.
   Xvfb:xvfb dbus-daemon:dbus-daemon dunst:dunst busctl:systemd
+  # A browser for the gate's pages and the panel behind it.
+  chromium:chromium
   # The compiler and the fuzzing runtime want a C and a C++ compiler.
   cc:gcc c++:g++
 )
@@ -39,6 +41,7 @@ missing_packages() {
   done
   "$python" -c 'import ensurepip' 2>/dev/null || echo python3-venv
   [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+  [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || echo fonts-dejavu-core
   # It is on no path.
   [ -x /lib/systemd/systemd ] || echo systemd
 }
@@ -75,6 +78,20 @@ install_node() {
   dir=$(node_dir)
   # Relative, so that the folder can be mounted elsewhere.
   ln -sfn "../${dir#"$cache"/}/bin/node" "$cache/bin/node"
+}
+
+# Drives the browser.
+driver=playwright-core@1.64.1
+driver_present() { [ -e "$cache/npm/driver/node_modules/${driver%@*}/package.json" ]; }
+
+install_driver() {
+  if driver_present; then return 0; fi
+  say "installing $driver from npm"
+  rm -rf "$cache/npm/driver" "$cache/npm/driver.part"
+  mkdir -p "$cache/npm/driver.part"
+  (cd "$cache/npm/driver.part" && PATH=$cache/bin:$PATH node "$(node_dir)/lib/node_modules/npm/bin/npm-cli.js" install \
+    --ignore-scripts --no-audit --no-fund --loglevel=error "$driver") >&2
+  mv "$cache/npm/driver.part" "$cache/npm/driver"
 }
 
 gateway_dir() { echo "$cache/npm/${1/@/-}"; }
@@ -123,6 +140,7 @@ check() {
   local missing spec
   missing=$(missing_packages | sort -u | tr '\n' ' ')
   node_present || missing+="Node "
+  driver_present || missing+="$driver "
   for spec in "${gateways[@]}"; do
     gateway_present "$spec" || missing+="$spec "
   done
@@ -137,6 +155,7 @@ case ${1:-} in
     flock 9
     install_packages
     install_node
+    install_driver
     install_gateways
     check
     say "everything is there: $cache"

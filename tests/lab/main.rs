@@ -30,6 +30,7 @@ mod seccomp;
 
 mod addresses;
 mod blind;
+mod browser;
 mod crashed;
 mod cut_off;
 mod decoys;
