@@ -44,6 +44,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use tokio::task::LocalSet;
+use tokio::time::{Duration, sleep};
 
 use crate::config::Config;
 use crate::exit;
@@ -61,6 +62,9 @@ use source::Allowlist;
 use upstream::Upstream;
 use vouching::Vouching;
 use wire::StandIn;
+
+/// How long an answer may wait to be written down.
+const LOGGED: Duration = Duration::from_millis(200);
 
 /// Why a gate does not run.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +153,13 @@ pub(crate) async fn run(
     let local = LocalSet::new();
     let following = Rc::clone(&gate);
     local.spawn_local(async move { following.vouching.follow(&following.paths).await });
+    let logging = Rc::clone(&gate);
+    local.spawn_local(async move {
+        loop {
+            sleep(LOGGED).await;
+            logging.access_log.flush();
+        }
+    });
     let serving = Rc::clone(&gate);
     local
         .run_until(async move {

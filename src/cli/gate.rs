@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, Folders, answer, answer_json, runtime};
+use super::{Failure, Folders, answer, answer_json};
 use crate::config::Config;
 use crate::exit;
 use crate::gate::listen::Listening;
@@ -67,7 +67,13 @@ pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> 
 fn serve(config: &Config, paths: &Paths) -> Result<u8, Failure> {
     raise_open_files();
     let networks = config.networks(Timestamp::now());
-    let runtime = runtime()?;
+    // What blocks is the check of one passphrase at a time, and little else.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(4)
+        .thread_stack_size(512 * 1024)
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?;
     let outcome = runtime.block_on(async {
         let listening = Listening::bind(config, &networks, &paths.gate()).map_err(gate::GateError::from)?;
         for at in listening.addresses() {
@@ -111,7 +117,7 @@ fn set_passphrase(paths: &Paths, stdin: bool) -> Result<u8, Failure> {
     let given = if stdin { line_of(&mut io::stdin().lock())? } else { ask_twice()? };
     let hash = passphrase::hash(&given).map_err(Failure::Passphrase)?;
     paths.prepare_gate()?;
-    durable::replace(&paths.gate_passphrase(), format!("{hash}\n").as_bytes(), 0o640)
+    durable::replace(&paths.gate_passphrase(), format!("{hash}\n").as_bytes(), Paths::gate_mode())
         .map_err(Failure::Unwritten)?;
     answer("The passphrase is set. Whoever was signed in with another one is signed out.\n")?;
     Ok(exit::OK)

@@ -1,30 +1,41 @@
 //! A line of JSON a request, on standard output. No query, no header, no secret.
 //!
-//! Lines are written by a thread of their own: whoever reads them slowly does not slow the gate
-//! down; lines that find no room are counted, and the count is written when there is.
+//! Lines are gathered, and written by a thread of their own: whoever reads them slowly does not slow
+//! the gate down. Lines that find no room are counted, and the count is written when there is.
 
-use std::io::{self, BufWriter, Write};
+use std::cell::RefCell;
+use std::io::{self, Write};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Lines that may wait.
-const ROOM: usize = 4096;
+/// Bytes that are handed over at once; less is handed over by [`AccessLog::flush`].
+const BLOCK: usize = 16 * 1024;
+/// Blocks that may wait.
+const ROOM: usize = 64;
 /// The longest path that is written down, in bytes.
 const LONGEST_PATH: usize = 512;
 
 /// Where lines go.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
-    lines: Option<SyncSender<Vec<u8>>>,
-    dropped: Arc<AtomicU64>,
-    writer: Mutex<Option<thread::JoinHandle<()>>>,
+    gathered: RefCell<Block>,
+    blocks: Option<SyncSender<Block>>,
+    lost: Arc<AtomicU64>,
+    writer: Option<thread::JoinHandle<()>>,
+}
+
+/// Lines, and how many.
+#[derive(Debug, Default)]
+struct Block {
+    bytes: Vec<u8>,
+    lines: u64,
 }
 
 /// A request and its answer.
@@ -67,25 +78,27 @@ impl AccessLog {
 
     /// One that writes nothing.
     pub(crate) fn none() -> Self {
-        Self { lines: None, dropped: Arc::default(), writer: Mutex::new(None) }
+        Self { gathered: RefCell::default(), blocks: None, lost: Arc::default(), writer: None }
     }
 
     fn to(out: impl Write + Send + 'static) -> Self {
-        let (lines, waiting) = sync_channel(ROOM);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&dropped);
+        let (blocks, waiting) = sync_channel(ROOM);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&lost);
         let writer = thread::Builder::new()
             .name("access-log".to_owned())
             .stack_size(128 * 1024)
             .spawn(move || write(&waiting, &counted, out))
             .inspect_err(|failed| tracing::error!("requests are not written down: {failed}"))
             .ok();
-        Self { lines: Some(lines), dropped, writer: Mutex::new(writer) }
+        Self { gathered: RefCell::default(), blocks: Some(blocks), lost, writer }
     }
 
     /// Writes an entry down, or counts it where there is no room.
     pub(crate) fn write(&self, entry: &Entry<'_>) {
-        let Some(lines) = &self.lines else { return };
+        if self.blocks.is_none() {
+            return;
+        }
         let line = Line {
             at: Timestamp::now(),
             client: entry.remote,
@@ -97,21 +110,32 @@ impl AccessLog {
             refused: entry.refused,
             micros: u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX),
         };
-        let mut bytes = Vec::with_capacity(192);
-        if serde_json::to_writer(&mut bytes, &line).is_err() {
-            return;
+        let mut gathered = self.gathered.borrow_mut();
+        // Numbers and text can always be written into memory.
+        let _ = serde_json::to_writer(&mut gathered.bytes, &line);
+        gathered.bytes.push(b'\n');
+        gathered.lines += 1;
+        let full = gathered.bytes.len() >= BLOCK;
+        drop(gathered);
+        if full {
+            self.flush();
         }
-        bytes.push(b'\n');
-        if lines.try_send(bytes).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hands over what has been gathered; counts it where there is no room.
+    pub(crate) fn flush(&self) {
+        let block = self.gathered.take();
+        let (Some(blocks), 1..) = (&self.blocks, block.lines) else { return };
+        if let Err(TrySendError::Full(block) | TrySendError::Disconnected(block)) = blocks.try_send(block) {
+            self.lost.fetch_add(block.lines, Ordering::Relaxed);
         }
     }
 
     /// Writes what still waits.
     pub(crate) fn close(mut self) {
-        self.lines = None;
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
+        self.flush();
+        self.blocks = None;
+        if let Some(writer) = self.writer.take() {
             // It cannot panic; and if it did, nothing is left to be written.
             let _ = writer.join();
         }
@@ -126,15 +150,11 @@ fn bounded(path: &str) -> &str {
     path.get(..end).unwrap_or_default()
 }
 
-fn write(waiting: &Receiver<Vec<u8>>, dropped: &AtomicU64, out: impl Write) {
-    let mut out = BufWriter::with_capacity(64 * 1024, out);
-    while let Ok(line) = waiting.recv() {
+fn write(waiting: &Receiver<Block>, lost: &AtomicU64, mut out: impl Write) {
+    while let Ok(block) = waiting.recv() {
         // Nobody is left to read them when this fails.
-        let _ = out.write_all(&line);
-        while let Ok(line) = waiting.try_recv() {
-            let _ = out.write_all(&line);
-        }
-        let lost = dropped.swap(0, Ordering::Relaxed);
+        let _ = out.write_all(&block.bytes);
+        let lost = lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let _ = writeln!(out, "{{\"at\":\"{}\",\"lost\":{lost}}}", Timestamp::now());
         }
@@ -144,6 +164,8 @@ fn write(waiting: &Receiver<Vec<u8>>, dropped: &AtomicU64, out: impl Write) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[derive(Clone, Default)]
@@ -206,6 +228,7 @@ mod tests {
         let log = AccessLog::to(Stuck(wait, out.clone()));
         for _ in 0..3 * ROOM {
             log.write(&entry("/"));
+            log.flush();
         }
         drop(go);
         log.write(&entry("/"));

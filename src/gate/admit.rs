@@ -18,6 +18,8 @@ use crate::sys::clock::Moment;
 pub(crate) struct Ask<'a> {
     /// The client's address.
     pub(crate) remote: IpAddr,
+    /// It comes from this host, and says that it passes somebody else's request on.
+    pub(crate) proxied: bool,
     /// The gate's address that it reached.
     pub(crate) local: IpAddr,
     /// `Host`.
@@ -37,7 +39,7 @@ pub(crate) enum Shown<'a> {
     Nothing,
     /// A token, which no browser sends by itself.
     Token(&'a str),
-    /// A session's cookie, which a browser sends by itself.
+    /// Cookies with a session among them, which a browser sends by itself.
     Session(&'a str),
 }
 
@@ -47,8 +49,8 @@ pub(crate) struct Caller(pub(crate) Arc<str>);
 
 /// What admission asks of the rest of the gate.
 pub(crate) trait Books {
-    /// Takes a request out of the budgets.
-    fn budget(&mut self, remote: IpAddr, now: Moment) -> Result<(), Refusal>;
+    /// Takes a request out of the budget of its source, or of whoever shows a right credential.
+    fn budget(&mut self, remote: IpAddr, shown: Shown<'_>, now: Moment) -> Result<(), Refusal>;
     /// Whose credential it is.
     fn credential(&mut self, remote: IpAddr, shown: Shown<'_>, now: Moment) -> Result<Caller, Refusal>;
 }
@@ -90,7 +92,10 @@ pub(crate) fn admit(
     books: &mut impl Books,
     now: Moment,
 ) -> Result<Permit, Refusal> {
-    let lease = vouched(lease, ask.remote, now).ok_or(Refusal::Blocked)?;
+    // A proxy on this host is no client of this host: half-open is not for whoever is behind it.
+    let lease = vouched(lease, ask.remote, now)
+        .filter(|lease| !ask.proxied || lease.reach == Reach::Allowed)
+        .ok_or(Refusal::Blocked)?;
     let caller =
         greet(ask, sources, names, books, now).and_then(|()| books.credential(ask.remote, ask.shown, now))?;
     Ok(Permit { caller, lease })
@@ -116,7 +121,7 @@ pub(crate) fn greet(
         None if ask.unsafe_ && matches!(ask.shown, Shown::Session(_)) => return Err(Refusal::Origin),
         _ => {}
     }
-    books.budget(ask.remote, now)
+    books.budget(ask.remote, ask.shown, now)
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::admit::{Books, Caller, Shown};
 use super::refusal::Refusal;
 use super::secret::NoRandomness;
-use super::session::Sessions;
-use super::throttle::{Rate, Throttle};
+use super::session::{self, Sessions};
+use super::throttle::{Kind, Rate, Throttle};
 use super::token::Tokens;
 use crate::cli::chain;
 use crate::sys::clock::Moment;
@@ -96,62 +96,75 @@ impl GateBooks {
     }
 
     /// How long a source has to wait before a passphrase of its is looked at.
-    pub(crate) fn wait(&self, remote: IpAddr, now: Moment) -> Option<Duration> {
-        self.throttle.wait(remote, now)
+    pub(crate) fn wait(&mut self, remote: IpAddr, now: Moment) -> Option<Duration> {
+        self.throttle.wait(Kind::Passphrase, remote, now)
     }
 
-    /// A source came with a wrong credential.
-    pub(crate) fn wrong(&mut self, remote: IpAddr, now: Moment) -> u32 {
-        self.throttle.wrong(remote, now)
+    /// A source comes with a passphrase: it counts as wrong until it is known to be right, so that
+    /// nobody can take it back by hanging up.
+    pub(crate) fn tries(&mut self, remote: IpAddr, now: Moment) -> u32 {
+        self.throttle.wrong(Kind::Passphrase, remote, now)
     }
 
-    /// Whose session this is, if it lives.
-    pub(crate) fn session(&mut self, secret: &str, now: Moment) -> Option<Caller> {
+    /// It was right.
+    pub(crate) fn right(&mut self, remote: IpAddr) {
+        self.throttle.right(Kind::Passphrase, remote);
+    }
+
+    /// Whose session is in these cookies, if it lives.
+    pub(crate) fn session(&mut self, cookies: &str, now: Moment) -> Option<Caller> {
         self.look(now);
-        self.sessions.find(secret, now).map(Caller)
+        session::in_cookies(cookies).find_map(|secret| self.sessions.find(secret, now)).map(Caller)
     }
 
     /// Somebody signed in: begins a session, and tells its secret.
-    pub(crate) fn signed_in(
-        &mut self,
-        remote: IpAddr,
-        who: &Arc<str>,
-        now: Moment,
-    ) -> Result<String, NoRandomness> {
-        self.throttle.right(remote);
+    pub(crate) fn signed_in(&mut self, who: &Arc<str>, now: Moment) -> Result<String, NoRandomness> {
         self.sessions.begin(who, now)
     }
 
-    /// Somebody signed out.
-    pub(crate) fn signed_out(&mut self, secret: &str) {
-        self.sessions.end(secret);
+    /// Somebody signed out of the sessions in these cookies.
+    pub(crate) fn signed_out(&mut self, cookies: &str) {
+        for secret in session::in_cookies(cookies) {
+            self.sessions.end(secret);
+        }
+    }
+
+    /// Whose credential it is, whatever it asks for.
+    fn known(&mut self, shown: Shown<'_>, now: Moment) -> Option<Caller> {
+        match shown {
+            Shown::Nothing => None,
+            Shown::Token(token) => {
+                self.look(now);
+                self.tokens.find(token, Timestamp::now()).map(|token| Caller(Arc::clone(&token.name)))
+            }
+            Shown::Session(cookies) => self.session(cookies, now),
+        }
     }
 }
 
 impl Books for GateBooks {
-    fn budget(&mut self, remote: IpAddr, now: Moment) -> Result<(), Refusal> {
-        self.throttle.take(remote, now).map_err(Refusal::Budget)
+    /// Somebody with a right credential has a budget of their own: no neighbour uses it up.
+    fn budget(&mut self, remote: IpAddr, shown: Shown<'_>, now: Moment) -> Result<(), Refusal> {
+        self.throttle.take(remote, now).or_else(|wait| match self.known(shown, now) {
+            Some(Caller(name)) => self.throttle.take_as(&name, now).map_err(Refusal::Budget),
+            None => Err(Refusal::Budget(wait)),
+        })
     }
 
     /// A right credential is let through however many wrong ones came from the same address: no
     /// neighbour locks the owner out, and nobody guesses 256 bits.
     fn credential(&mut self, remote: IpAddr, shown: Shown<'_>, now: Moment) -> Result<Caller, Refusal> {
-        let found = match shown {
-            Shown::Nothing => return Err(Refusal::Missing),
-            Shown::Token(token) => {
-                self.look(now);
-                self.tokens.find(token, Timestamp::now()).map(|token| Arc::clone(&token.name))
+        match (self.known(shown, now), shown) {
+            (Some(caller), _) => Ok(caller),
+            (None, Shown::Token(_)) => {
+                let wait = self.throttle.wait(Kind::Token, remote, now);
+                let wrong = self.throttle.wrong(Kind::Token, remote, now);
+                tracing::warn!(%remote, wrong, "a wrong token");
+                Err(wait.map_or(Refusal::Wrong, Refusal::Locked))
             }
-            // One that has ended is what every browser comes back with; it is no try at anything.
-            Shown::Session(secret) => return self.session(secret, now).ok_or(Refusal::Missing),
-        };
-        if let Some(name) = found {
-            return Ok(Caller(name));
+            // A session that has ended is what every browser comes back with: no try at anything.
+            (None, _) => Err(Refusal::Missing),
         }
-        let wait = self.throttle.wait(remote, now);
-        let wrong = self.throttle.wrong(remote, now);
-        tracing::warn!(%remote, wrong, "a wrong token");
-        Err(wait.map_or(Refusal::Wrong, Refusal::Locked))
     }
 }
 
@@ -211,13 +224,26 @@ mod tests {
     }
 
     #[test]
+    fn a_neighbour_who_asks_without_end_uses_up_nobody_elses_budget() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut books = books(&folder);
+        let secret = books.signed_in(&"owner".into(), at(1)).unwrap();
+        let cookies = format!("guardian_session={secret}");
+        while books.budget(HERE, Shown::Nothing, at(1)).is_ok() {}
+        assert!(matches!(books.budget(HERE, Shown::Token("gdn_x"), at(1)), Err(Refusal::Budget(_))));
+        let asked = (0..500).filter(|_| books.budget(HERE, Shown::Session(&cookies), at(1)).is_ok()).count();
+        assert_eq!(asked, 100, "and the owner's has an end, too");
+    }
+
+    #[test]
     fn a_new_passphrase_ends_the_sessions_that_the_old_one_began() {
         let folder = tempfile::tempdir().unwrap();
         let mut books = books(&folder);
-        let secret = books.signed_in(HERE, &"owner".into(), at(1)).unwrap();
-        assert!(books.session(&secret, at(2)).is_some());
+        let secret = books.signed_in(&"owner".into(), at(1)).unwrap();
+        let cookies = format!("guardian_session=planted; guardian_session={secret}");
+        assert!(books.session(&cookies, at(2)).is_some(), "a planted one beside it does not matter");
         std::fs::write(folder.path().join("passphrase"), "another").unwrap();
-        assert!(books.session(&secret, at(4)).is_none());
+        assert!(books.session(&cookies, at(4)).is_none());
     }
 
     #[test]

@@ -63,7 +63,11 @@ pub(super) async fn serve(gate: Rc<Gate>, socket: Socket, client: Client) {
 /// The socket of an upgraded connection of a client, and what it sent ahead.
 pub(super) fn client_socket(upgraded: Upgraded) -> Option<(Socket, BytesMut)> {
     let parts = upgraded.downcast::<Wire<Socket>>().ok()?;
-    Some(parts.io.into_parts())
+    let (socket, held) = parts.io.into_parts();
+    // The library has read nothing beyond the head: it was not given anything.
+    let mut ahead = BytesMut::from(&parts.read_buf[..]);
+    ahead.unsplit(held);
+    Some((socket, ahead))
 }
 
 impl AsyncRead for Socket {

@@ -71,6 +71,7 @@ impl Forward {
         tokio::select! {
             biased;
             answered = timeout(ANSWER, self.deliver(request, reached.remote, socket)) => match answered {
+                Ok(Ok(_)) if self.vouching.for_client(reached.remote).is_none() => Err(Undelivered::Cut),
                 Ok(Ok(delivered)) => Ok(delivered),
                 Ok(Err(failed)) => Err(match fault.get() {
                     Some(fault) => Undelivered::Fault(fault),

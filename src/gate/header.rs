@@ -83,6 +83,11 @@ fn is_identity(name: &str) -> bool {
     IDENTITY.iter().any(|start| name.starts_with(start)) || IDENTITY_NAMES.contains(&name)
 }
 
+/// Whether somebody between the client and the gate says for whom it asks.
+pub(crate) fn is_proxied(header: &HeaderMap) -> bool {
+    header.keys().any(|name| is_identity(name.as_str()))
+}
+
 /// Makes a client's header into the one that the gateway gets. `authorization` stays only where it
 /// is not the gate's own credential.
 pub(crate) fn to_gateway(header: &mut HeaderMap, reached: Reached, keep_authorization: bool) {
@@ -139,10 +144,18 @@ pub(crate) fn to_client(header: &mut HeaderMap) {
         header.remove(name);
     }
     header.remove(TRANSFER_ENCODING);
+    // A script of the panel's does not get between a browser and the gate's own pages.
+    for name in ["service-worker-allowed", "clear-site-data"] {
+        header.remove(name);
+    }
     // A gateway does not set, or take away, the gate's cookie.
     if let Entry::Occupied(cookies) = header.entry(SET_COOKIE) {
-        let ours =
-            |cookie: &HeaderValue| cookie.as_bytes().trim_ascii_start().starts_with(COOKIE_NAME.as_bytes());
+        let ours = |cookie: &HeaderValue| {
+            // A cookie without a name is sent back as if its value were the name, and more.
+            let text = cookie.as_bytes().trim_ascii_start();
+            let text = text.strip_prefix(b"=").unwrap_or(text).trim_ascii_start();
+            text.starts_with(COOKIE_NAME.as_bytes())
+        };
         if cookies.iter().any(ours) {
             let kept: Vec<HeaderValue> = cookies.iter().filter(|cookie| !ours(cookie)).cloned().collect();
             cookies.remove_entry_mult();

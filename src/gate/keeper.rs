@@ -2,8 +2,10 @@
 //! does not take the gate's word.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio::time::{Duration, timeout};
 
 use super::passphrase::{self, PassphraseError};
 use crate::sys::trusted::{self, TrustError};
@@ -35,19 +37,30 @@ pub(crate) enum Denied {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     file: PathBuf,
-    turn: Semaphore,
+    turn: Arc<Semaphore>,
+    /// Those who wait for it.
+    waiting: Semaphore,
 }
+
+/// Who may wait for a turn, and for how long: nobody keeps the owner from it by asking all the time.
+const WAITING: usize = 8;
+const WAIT: Duration = Duration::from_secs(5);
 
 impl Keeper {
     pub(crate) fn new(file: PathBuf) -> Self {
-        Self { file, turn: Semaphore::new(1) }
+        Self { file, turn: Arc::new(Semaphore::new(1)), waiting: Semaphore::new(WAITING) }
     }
 
     /// Whether this is the passphrase.
     pub(crate) async fn check(&self, given: String) -> Result<(), Denied> {
-        let Ok(_turn) = self.turn.try_acquire() else { return Err(Denied::Busy) };
+        let Ok(_waiting) = self.waiting.try_acquire() else { return Err(Denied::Busy) };
+        let Ok(Ok(turn)) = timeout(WAIT, Arc::clone(&self.turn).acquire_owned()).await else {
+            return Err(Denied::Busy);
+        };
         let file = self.file.clone();
         let check = move || {
+            // It lasts as long as the work, whether or not somebody still waits for the outcome.
+            let _turn = turn;
             let hash = match trusted::read_bounded(&file, LIMIT) {
                 Err(absent) if absent.is_absent() => return Err(Denied::NotSet),
                 other => other?,
@@ -74,8 +87,11 @@ mod tests {
         std::fs::write(&file, passphrase::hash("correct horse battery").unwrap()).unwrap();
         assert!(check("correct horse battery").await.is_ok());
         assert!(matches!(check("wrong horse battery").await, Err(Denied::Wrong)));
-        let (one, other) = tokio::join!(check("correct horse battery"), check("correct horse battery"));
-        assert!(one.is_ok() && matches!(other, Err(Denied::Busy)));
+        let (one, other) = tokio::join!(check("correct horse battery"), check("wrong horse battery"));
+        assert!(one.is_ok() && matches!(other, Err(Denied::Wrong)), "one after the other");
+        // Whoever hangs up does not free the turn before the work is done.
+        let hung_up = timeout(Duration::from_millis(1), check("correct horse battery")).await;
+        assert!(hung_up.is_err() && keeper.turn.available_permits() == 0);
         std::fs::write(&file, "garbage").unwrap();
         assert!(matches!(check("x").await, Err(Denied::Garbled(_))));
     }

@@ -130,6 +130,10 @@ impl Listening {
             for listener in handed {
                 let at = listener.local_addr().map_err(ListenError::HandedOver)?;
                 let place = place(at, networks)?;
+                if let Place::Vpn(card, index) = &place {
+                    // Whoever opened it did not: a VPN's address is heard on the VPN's card alone.
+                    pin(&SockRef::from(&listener), at, card, *index).map_err(ListenError::HandedOver)?;
+                }
                 doors.push(door(listener, &place, networks)?);
             }
         }

@@ -7,12 +7,12 @@ mod status;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::ORIGIN;
 use http::request::Parts;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::body::Incoming;
+use tokio::time::{Duration, timeout};
 
 use super::admit::{Books as _, Caller, Shown, greet};
 use super::page::{Page, Wants};
@@ -33,6 +33,8 @@ const RECOVER: &str = "/_guardian/recover";
 const CLOSE: &str = "/_guardian/close";
 const METRICS: &str = "/_guardian/metrics";
 
+/// A form comes within this time.
+const FORM: Duration = Duration::from_secs(10);
 /// The longest form, in bytes.
 const LONGEST_FORM: usize = 8 * 1024;
 
@@ -120,8 +122,9 @@ impl Form {
 }
 
 async fn form(body: Incoming) -> Form {
-    let bytes = Limited::new(body, LONGEST_FORM).collect().await.map(Collected::to_bytes);
-    Form(form_urlencoded::parse(&bytes.unwrap_or_else(|_| Bytes::new())).into_owned().collect())
+    let read = timeout(FORM, Limited::new(body, LONGEST_FORM).collect()).await;
+    let bytes = read.ok().and_then(Result::ok).map(Collected::to_bytes);
+    Form(form_urlencoded::parse(&bytes.unwrap_or_default()).into_owned().collect())
 }
 
 /// The name under which whoever signs in with the passphrase is known.

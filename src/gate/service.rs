@@ -15,11 +15,12 @@ use super::access_log::Entry;
 use super::admit::{Ask, Caller, Permit, Shown, admit};
 use super::body::{Answer, Reply};
 use super::forward::{Delivered, Undelivered, gateway_socket};
-use super::header::{Reached, TOKEN};
+use super::header::{self, Reached, TOKEN};
 use super::page::{self, Page};
 use super::refusal::Refusal;
 use super::relay::{Ended, relay};
 use super::session;
+use super::source::is_loopback;
 use super::token::PREFIX;
 use super::wire::Answering;
 use super::{Client, Gate, own};
@@ -79,9 +80,9 @@ pub(super) fn shown(headers: &HeaderMap) -> Shown<'_> {
     if let Some(token) = bearer {
         return Shown::Token(token);
     }
-    match field(headers, &COOKIE).and_then(session::in_cookies) {
-        Some(secret) => Shown::Session(secret),
-        None => Shown::Nothing,
+    match field(headers, &COOKIE) {
+        Some(cookies) if session::in_cookies(cookies).next().is_some() => Shown::Session(cookies),
+        _ => Shown::Nothing,
     }
 }
 
@@ -95,6 +96,8 @@ impl Service {
     /// Answers a request.
     pub(super) async fn call(self, request: Request<Incoming>) -> Response<Reply<End>> {
         let begun = Instant::now();
+        // What the last answer left to be written is written; nothing of the gateway's is under way.
+        self.forwarding.set(false);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let wants = page::Wants::of(request.headers());
         let Outcome { answer, caller, refused } = match self.gate.standin.status(&path) {
@@ -105,12 +108,11 @@ impl Service {
             None => self.answer(request, wants).await,
         };
         let status = answer.status().as_u16();
-        let Self { gate, client, answering, forwarding } = self;
+        let Self { gate, client, answering, .. } = self;
         gate.counts.answered(status, refused);
         let path = if gate.standin.status(&path).is_some() { String::new() } else { path };
         let end: End = Box::new(move |sent| {
             answering.end();
-            forwarding.set(false);
             gate.access_log.write(&Entry {
                 remote: client.remote,
                 method: method.as_str(),
@@ -140,6 +142,11 @@ impl Service {
         // The head reader has seen to it that this is a proper one.
         let socket = is_socket(&parts);
         let keep_authorization = !authorization_is_ours(&parts.headers);
+        // A service worker of the panel's would stand between a browser and the gate's own pages, and
+        // could ask for the passphrase in their place.
+        if parts.headers.contains_key("service-worker") {
+            return Outcome::refused(Page::status(403), "service-worker");
+        }
         match self.admit(&parts, socket) {
             Ok(permit) => {
                 self.forward(permit, Request::from_parts(parts, body), socket, keep_authorization, wants)
@@ -153,6 +160,7 @@ impl Service {
     pub(super) fn ask<'a>(&self, parts: &'a Parts, socket: bool) -> Ask<'a> {
         Ask {
             remote: self.client.remote,
+            proxied: is_loopback(self.client.remote) && header::is_proxied(&parts.headers),
             local: self.client.local,
             host: field(&parts.headers, &HOST).unwrap_or_default(),
             // One that is no text is one that is not allowed.

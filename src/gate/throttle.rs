@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::source::Source;
+use super::source::{Source, is_loopback};
 use crate::sys::clock::Moment;
 
 /// Sources that are told apart.
@@ -17,6 +17,8 @@ const FREE: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// At most.
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
+/// On this host, where a neighbour has the owner's address: no longer than the owner can wait.
+const LONGEST_WAIT_HERE: Duration = Duration::from_secs(30);
 /// Wrong credentials are forgotten when none came for this long.
 const FORGOTTEN: Duration = Duration::from_mins(15);
 
@@ -45,7 +47,18 @@ pub(crate) struct Throttle {
     all: Rate,
     together: Bucket,
     sources: Places<Bucket>,
-    tries: Places<Tries>,
+    callers: HashMap<Box<str>, Bucket>,
+    /// Wrong tokens: they slow down whoever comes with them, and nobody else.
+    tokens: Places<Tries>,
+    /// Wrong passphrases.
+    passphrases: Places<Tries>,
+}
+
+/// What was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Token,
+    Passphrase,
 }
 
 /// What is left of a budget, in millionths of a request.
@@ -90,9 +103,9 @@ impl Bucket {
 }
 
 impl Tries {
-    fn open_at(&self) -> Moment {
+    fn open_at(&self, longest: Duration) -> Moment {
         let Some(beyond) = self.wrong.checked_sub(FREE) else { return Moment::default() };
-        let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(beyond)).min(LONGEST_WAIT);
+        let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(beyond)).min(longest);
         self.latest + wait
     }
 }
@@ -141,7 +154,26 @@ impl<T> Places<T> {
 impl Throttle {
     /// Budgets for each source, and for all of them.
     pub(crate) fn new(each: Rate, all: Rate, now: Moment) -> Self {
-        Self { each, all, together: Bucket::full(all, now), sources: Places::new(), tries: Places::new() }
+        Self {
+            each,
+            all,
+            together: Bucket::full(all, now),
+            sources: Places::new(),
+            callers: HashMap::new(),
+            tokens: Places::new(),
+            passphrases: Places::new(),
+        }
+    }
+
+    /// Takes a request out of the budget that somebody has whose credential is right, whatever others
+    /// ask from the same address.
+    pub(crate) fn take_as(&mut self, caller: &str, now: Moment) -> Result<(), Duration> {
+        let each = self.each;
+        // There are as many callers as tokens, and the owner.
+        if self.callers.len() > PLACES {
+            self.callers.clear();
+        }
+        self.callers.entry(caller.into()).or_insert_with(|| Bucket::full(each, now)).take(each, now)
     }
 
     /// Takes a request out of the budget of its source and of all; else says how long to wait.
@@ -156,16 +188,25 @@ impl Throttle {
         self.together.take(all, now)
     }
 
-    /// How long a source has to wait until another wrong credential is looked at.
-    pub(crate) fn wait(&self, source: IpAddr, now: Moment) -> Option<Duration> {
-        let wait = self.tries.get(Source::of(source))?.open_at().since(now);
+    fn table(&mut self, kind: Kind) -> &mut Places<Tries> {
+        match kind {
+            Kind::Token => &mut self.tokens,
+            Kind::Passphrase => &mut self.passphrases,
+        }
+    }
+
+    /// How long a source has to wait until another credential of a kind is looked at.
+    pub(crate) fn wait(&mut self, kind: Kind, source: IpAddr, now: Moment) -> Option<Duration> {
+        let longest = if is_loopback(source) { LONGEST_WAIT_HERE } else { LONGEST_WAIT };
+        let wait = self.table(kind).get(Source::of(source))?.open_at(longest).since(now);
         (!wait.is_zero()).then_some(wait)
     }
 
     /// A source came with a wrong credential; how many it has come with.
-    pub(crate) fn wrong(&mut self, source: IpAddr, now: Moment) -> u32 {
+    pub(crate) fn wrong(&mut self, kind: Kind, source: IpAddr, now: Moment) -> u32 {
         let forgotten = move |tries: &Tries| now.since(tries.latest) > FORGOTTEN;
-        let tries = self.tries.place(Source::of(source), now, forgotten, || Tries { wrong: 0, latest: now });
+        let new = || Tries { wrong: 0, latest: now };
+        let tries = self.table(kind).place(Source::of(source), now, forgotten, new);
         if forgotten(tries) {
             tries.wrong = 0;
         }
@@ -175,8 +216,8 @@ impl Throttle {
     }
 
     /// A source came with a right one.
-    pub(crate) fn right(&mut self, source: IpAddr) {
-        self.tries.of.remove(&Source::of(source));
+    pub(crate) fn right(&mut self, kind: Kind, source: IpAddr) {
+        self.table(kind).of.remove(&Source::of(source));
     }
 }
 
@@ -235,27 +276,33 @@ mod tests {
     fn wrong_credentials_are_slowed_down_and_a_right_one_ends_it() {
         let mut throttle = Throttle::new(EACH, ALL, at(0));
         for _ in 0..5 {
-            assert_eq!(throttle.wait(source(1), at(0)), None);
-            throttle.wrong(source(1), at(0));
+            assert_eq!(throttle.wait(Kind::Passphrase, source(1), at(0)), None);
+            throttle.wrong(Kind::Passphrase, source(1), at(0));
         }
         let mut waits = Vec::new();
         for _ in 0..12 {
-            waits.push(throttle.wait(source(1), at(0)).map_or(0, |wait| wait.as_secs()));
-            throttle.wrong(source(1), at(0));
+            waits.push(throttle.wait(Kind::Passphrase, source(1), at(0)).map_or(0, |wait| wait.as_secs()));
+            throttle.wrong(Kind::Passphrase, source(1), at(0));
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
-        assert_eq!(throttle.wait(source(2), at(0)), None, "nobody else waits");
-        throttle.right(source(1));
-        assert_eq!(throttle.wait(source(1), at(0)), None);
+        assert_eq!(throttle.wait(Kind::Passphrase, source(2), at(0)), None, "nobody else waits");
+        assert_eq!(throttle.wait(Kind::Token, source(1), at(0)), None, "and nothing else does");
+        let here = Ipv4Addr::LOCALHOST.into();
+        for _ in 0..40 {
+            throttle.wrong(Kind::Passphrase, here, at(0));
+        }
+        assert_eq!(throttle.wait(Kind::Passphrase, here, at(0)), Some(Duration::from_secs(30)));
+        throttle.right(Kind::Passphrase, source(1));
+        assert_eq!(throttle.wait(Kind::Passphrase, source(1), at(0)), None);
     }
 
     #[test]
     fn wrong_credentials_are_forgotten_after_a_quarter_of_an_hour() {
         let mut throttle = Throttle::new(EACH, ALL, at(0));
         for _ in 0..9 {
-            throttle.wrong(source(1), at(0));
+            throttle.wrong(Kind::Passphrase, source(1), at(0));
         }
-        assert_eq!(throttle.wrong(source(1), at(15 * 60 * 1000 + 1)), 1);
+        assert_eq!(throttle.wrong(Kind::Passphrase, source(1), at(15 * 60 * 1000 + 1)), 1);
     }
 
     #[test]
@@ -263,10 +310,13 @@ mod tests {
         let mut throttle = Throttle::new(EACH, ALL, at(0));
         for number in 0..1_000_000 {
             let _ = throttle.take(source(number), at(0));
-            throttle.wrong(source(number), at(0));
+            throttle.wrong(Kind::Passphrase, source(number), at(0));
         }
-        assert!(throttle.sources.of.len() <= PLACES && throttle.tries.of.len() <= PLACES);
-        assert!(throttle.wait(source(2_000_000), at(0)).is_some(), "the newcomers share a place");
+        assert!(throttle.sources.of.len() <= PLACES && throttle.passphrases.of.len() <= PLACES);
+        assert!(
+            throttle.wait(Kind::Passphrase, source(2_000_000), at(0)).is_some(),
+            "the newcomers share a place"
+        );
         // An hour later the old ones have gone.
         let _ = throttle.take(source(7_000_000), at(3_600_000));
         assert_eq!(throttle.sources.of.len(), 1);

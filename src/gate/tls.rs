@@ -10,6 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config;
 use crate::sys::durable::{self, WriteError};
+use crate::sys::paths::Paths;
 use crate::sys::trusted::{self, TrustError};
 
 /// The longest certificate with its chain, in bytes.
@@ -93,7 +94,7 @@ pub(crate) fn acceptor(tls: &config::Tls, gate: &Path) -> Result<TlsAcceptor, Tl
 pub(crate) fn make(names: &[String], gate: &Path) -> Result<PathBuf, TlsError> {
     let made = rcgen::generate_simple_self_signed(names.to_vec()).map_err(TlsError::Unmade)?;
     let (certificate, key) = made_files(gate);
-    durable::replace(&key, made.signing_key.serialize_pem().as_bytes(), 0o640)?;
+    durable::replace(&key, made.signing_key.serialize_pem().as_bytes(), Paths::gate_mode())?;
     durable::replace(&certificate, made.cert.pem().as_bytes(), 0o644)?;
     Ok(certificate)
 }
@@ -110,7 +111,10 @@ mod tests {
         assert!(matches!(acceptor(&none, folder.path()), Err(TlsError::Absent(_))));
         make(&["localhost".to_owned(), "127.0.0.1".to_owned()], folder.path()).unwrap();
         assert!(acceptor(&none, folder.path()).is_ok());
-        assert_eq!(std::fs::metadata(folder.path().join("key.pem")).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(
+            std::fs::metadata(folder.path().join("key.pem")).unwrap().mode() & 0o777,
+            Paths::gate_mode()
+        );
     }
 
     #[test]

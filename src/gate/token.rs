@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::secret::{self, Fingerprint, NoRandomness};
 use crate::exit;
 use crate::sys::durable::{self, WriteError};
+use crate::sys::paths::Paths;
 use crate::sys::trusted::{self, TrustError};
 
 /// What every token begins with, so that one is recognised wherever it is found.
@@ -129,7 +130,7 @@ impl Tokens {
     pub(crate) fn write(&self, path: &Path) -> Result<(), TokenError> {
         let written = Written { v: VERSION, tokens: self.0.clone() };
         let bytes = serde_json::to_vec_pretty(&written).map_err(TokenError::Unprintable)?;
-        Ok(durable::replace(path, &bytes, 0o640)?)
+        Ok(durable::replace(path, &bytes, Paths::gate_mode())?)
     }
 
     /// Makes a token, and tells its secret: nobody can tell it again.
@@ -216,7 +217,7 @@ mod tests {
         let secret = tokens.add("backup", now(), None).unwrap();
         tokens.write(&path).unwrap();
         assert!(!std::fs::read_to_string(&path).unwrap().contains(&secret[4..]));
-        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, Paths::gate_mode());
         assert!(Tokens::read(&path).unwrap().find(&secret, now()).is_some());
         let mut tokens = Tokens::read(&path).unwrap();
         tokens.revoke("backup").unwrap();

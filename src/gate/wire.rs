@@ -9,9 +9,9 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -89,13 +89,15 @@ pub(crate) struct Answering {
     since: Instant,
     /// Milliseconds from `since` to the end of the last answer; [`UNDER_WAY`] while there is one.
     ended: AtomicU64,
+    /// Who waits for its end.
+    waiting: Mutex<Option<Waker>>,
 }
 
 const UNDER_WAY: u64 = u64::MAX;
 
 impl Answering {
     pub(crate) fn new() -> Self {
-        Self { since: Instant::now(), ended: AtomicU64::new(0) }
+        Self { since: Instant::now(), ended: AtomicU64::new(0), waiting: Mutex::new(None) }
     }
 
     fn begin(&self) {
@@ -106,6 +108,18 @@ impl Answering {
     pub(crate) fn end(&self) {
         let ended = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(UNDER_WAY - 1);
         self.ended.store(ended, Ordering::Relaxed);
+        if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waiting.wake();
+        }
+    }
+
+    /// Whether one is under way; `cx` is woken at its end.
+    fn poll_under_way(&self, cx: &Context<'_>) -> bool {
+        let under_way = self.ended.load(Ordering::Relaxed) == UNDER_WAY;
+        if under_way {
+            *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        }
+        under_way
     }
 
     /// When the last answer was over; now, while one is under way.
@@ -300,10 +314,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Read for Wire<S> {
                 wire.clear -= count;
                 return Poll::Ready(Ok(()));
             }
-            if !wire.held.is_empty() && wire.check()? {
+            // The next request waits until this one is answered: what it asks may be another protocol.
+            let waits =
+                matches!(wire.at, At::Head) && !wire.held.is_empty() && wire.answering.poll_under_way(cx);
+            if !waits && !wire.held.is_empty() && wire.check()? {
                 continue;
             }
             match wire.at {
+                _ if waits && wire.held.len() >= AHEAD => return Poll::Pending,
                 At::Refused | At::Lingering => return Poll::Pending,
                 At::Asked if wire.held.len() >= AHEAD => return Poll::Pending,
                 _ => {}
@@ -312,6 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Read for Wire<S> {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) if wire.awaits == Awaits::Body => wire.awaits = Awaits::Nothing,
                 Poll::Ready(_) => {}
+                Poll::Pending if waits => return Poll::Pending,
                 Poll::Pending => return wire.poll_wait(cx),
             }
         }
@@ -330,8 +349,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             At::Asked | At::Tunnel | At::Refused | At::Lingering => return Poll::Pending,
         };
         if self.awaits != awaits {
+            // An empty line before a request is no request: it does not earn more time.
+            let same = self.awaits == Awaits::Head && matches!(awaits, Awaits::First | Awaits::Next);
             self.awaits = awaits;
-            self.until = Instant::now() + limit;
+            if !same {
+                self.until = Instant::now() + limit;
+            }
         }
         loop {
             ready!(poll_timer(&mut self.timer, self.until, cx));

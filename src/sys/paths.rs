@@ -160,6 +160,11 @@ impl Paths {
         self.state.join("gate")
     }
 
+    /// The permissions of what is in it: for nobody but its owner, unless there is a user for the gate.
+    pub(crate) fn gate_mode() -> u32 {
+        if gate_group().is_some() { 0o640 } else { 0o600 }
+    }
+
     /// The fingerprints of the gate's tokens.
     pub(crate) fn gate_tokens(&self) -> PathBuf {
         self.gate().join("tokens.json")
@@ -194,7 +199,7 @@ impl Paths {
         self.prepare()?;
         let folder = self.gate();
         let unusable = |cause| PathsError::Unusable { path: folder.display().to_string(), cause };
-        match DirBuilder::new().mode(0o750).create(&folder) {
+        match DirBuilder::new().mode(0o700).create(&folder) {
             Err(there) if there.kind() == io::ErrorKind::AlreadyExists => {}
             other => other.map_err(unusable)?,
         }

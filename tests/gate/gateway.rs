@@ -42,7 +42,7 @@ impl Gateway {
 /// Reads a request: its head, and its body by its length or its chunks.
 fn request(stream: &mut TcpStream, note: &mut impl FnMut(&[u8])) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
-    let mut part = [0; 64 * 1024];
+    let mut part = vec![0; 64 * 1024];
     loop {
         if let Some(end) = find(&bytes, b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
@@ -109,7 +109,8 @@ fn serve(mut stream: TcpStream, heard: &Heard) {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
                 for number in 0.. {
                     thread::sleep(Duration::from_millis(100));
-                    if write!(stream, "data: {number}\n\n").is_err() {
+                    // In one piece, as a chunk of its own.
+                    if stream.write_all(format!("data: {number}\n\n").as_bytes()).is_err() {
                         return;
                     }
                 }

@@ -128,3 +128,27 @@ fn methods_versions_and_targets_that_proxies_disagree_about_are_refused() {
     }
     assert_eq!(house.gateway.heard(), "");
 }
+
+#[test]
+fn what_is_sent_at_once_with_a_refused_websocket_is_answered_and_nothing_stays_behind() {
+    use crate::house::SOCKET;
+    let house = House::new();
+    // One write: nothing else wakes the gate.
+    let next = house.head("GET /", "Connection: close\r\n");
+    let said = house.statuses(format!("{}{next}", house.head("GET /ws-refused", SOCKET)).as_bytes());
+    assert_eq!(said, [200, 200]);
+    let junk = "x".repeat(20 * 1024);
+    let said = house.statuses(format!("{}{junk}", house.head("GET /ws-refused", SOCKET)).as_bytes());
+    assert_eq!(said.first(), Some(&200), "{said:?}");
+}
+
+#[test]
+fn a_websocket_asked_for_behind_another_request_waits_for_its_answer() {
+    use crate::house::SOCKET;
+    let house = House::new();
+    let said = house.say(
+        format!("{}{}\u{1}\u{2}", house.head("GET /first", ""), house.head("GET /ws", SOCKET)).as_bytes(),
+    );
+    assert_eq!(crate::house::statuses(&said), [200, 101], "{said}");
+    assert!(said.ends_with("ok"), "the frames went through: {said}");
+}

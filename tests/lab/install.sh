@@ -22,8 +22,8 @@ tools=(
   unshare:util-linux python3:python3
   # A desktop: a display without a screen, a bus, a service that shows notifications, and a look at it.
   Xvfb:xvfb dbus-daemon:dbus-daemon dunst:dunst busctl:systemd
-  # A browser for the gate's pages and the panel behind it.
-  chromium:chromium
+  # A browser for the gate's pages and the panel behind it; load for its benchmark.
+  chromium:chromium wrk:wrk
   # The compiler and the fuzzing runtime want a C and a C++ compiler.
   cc:gcc c++:g++
 )

@@ -35,7 +35,7 @@ const ALIVE: Duration = Duration::from_secs(5);
 /// Between two lines of a stream of status.
 const PACE: Duration = Duration::from_millis(200);
 /// After a wrong passphrase.
-const WRONG: Duration = Duration::from_secs(2);
+const WRONG: Duration = Duration::from_secs(10);
 /// A place stays taken after a request for this long: a user who asks in a loop does not keep the
 /// daemon's loop from its work.
 const REST: Duration = Duration::from_millis(50);
@@ -212,6 +212,7 @@ impl Connection {
             && !owner
         {
             if let Err(denied) = self.desk.passphrase.check(given).await {
+                tracing::warn!(by = asker.name, "the owner's passphrase was not given: {}", chain(&denied));
                 // Whoever guesses keeps a place meanwhile, and every user has few.
                 sleep(WRONG).await;
                 return Err(Failure::new(Kind::Failed, chain(&denied)));

@@ -17,7 +17,7 @@ struct Notes {
 }
 
 impl Books for Notes {
-    fn budget(&mut self, _: IpAddr, _: Moment) -> Result<(), Refusal> {
+    fn budget(&mut self, _: IpAddr, _: Shown<'_>, _: Moment) -> Result<(), Refusal> {
         self.asked.push("budget");
         if self.broke { Err(Refusal::Budget(Duration::from_secs(1))) } else { Ok(()) }
     }
@@ -56,6 +56,7 @@ fn outcome(wrong: Wrong) -> (Result<Permit, Refusal>, Vec<&'static str>) {
     let mut notes = Notes { broke: wrong.budget, known: !wrong.credential, ..Notes::default() };
     let ask = Ask {
         remote: if wrong.source { "203.0.113.9" } else { "127.0.0.1" }.parse().unwrap(),
+        proxied: false,
         local: "127.0.0.1".parse().unwrap(),
         host: if wrong.host { "evil.test" } else { "gate.test" },
         origin: Some(if wrong.origin {
@@ -97,6 +98,25 @@ fn half_open_is_for_loopback_alone() {
 }
 
 #[test]
+fn half_open_is_not_for_whoever_is_behind_a_proxy_on_this_host() {
+    let through = |proxied, reach| {
+        let ask = Ask {
+            remote: "127.0.0.1".parse().unwrap(),
+            proxied,
+            local: "127.0.0.1".parse().unwrap(),
+            host: "gate.test",
+            origin: None,
+            unsafe_: false,
+            shown: Shown::Token("x"),
+        };
+        let mut notes = Notes { known: true, ..Notes::default() };
+        admit(&ask, Some(lease(reach)), &Allowlist::default(), &names(), &mut notes, NOW).is_ok()
+    };
+    assert!(through(false, Reach::Loopback) && through(true, Reach::Allowed));
+    assert!(!through(true, Reach::Loopback));
+}
+
+#[test]
 fn a_lease_that_has_ended_is_none() {
     let here = "127.0.0.1".parse().unwrap();
     assert!(vouched(Some(lease(Reach::Allowed)), here, NOW + Duration::from_millis(599)).is_some());
@@ -109,6 +129,7 @@ fn whoever_shows_a_session_says_where_an_unsafe_request_comes_from() {
     let ask = |origin, unsafe_, shown| {
         let ask = Ask {
             remote: "127.0.0.1".parse().unwrap(),
+            proxied: false,
             local: "127.0.0.1".parse().unwrap(),
             host: "gate.test",
             origin,

@@ -46,14 +46,18 @@ pub(super) async fn check(service: &Service, passphrase: &str) -> Result<(), Out
         };
         Outcome::refused(page, refusal.word())
     };
-    if let Some(wait) = gate.books.borrow().wait(remote, clock::moment()) {
+    let waits = gate.books.borrow_mut().wait(remote, clock::moment());
+    if let Some(wait) = waits {
         return Err(locked(wait));
     }
+    let tries = gate.books.borrow_mut().tries(remote, clock::moment());
     match gate.keeper.check(passphrase.to_owned()).await {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            gate.books.borrow_mut().right(remote);
+            Ok(())
+        }
         Err(Denied::Wrong) => {
-            let wrong = gate.books.borrow_mut().wrong(remote, clock::moment());
-            tracing::warn!(%remote, wrong, "a wrong passphrase");
+            tracing::warn!(%remote, tries, "a wrong passphrase");
             Err(Outcome::refused(page(401, Some("That is not the passphrase.")), "wrong-credential"))
         }
         Err(Denied::Busy) => Err(locked(Duration::from_secs(1))),
@@ -81,7 +85,7 @@ pub(super) async fn try_it(service: &Service, parts: &Parts, form: &Form) -> Out
     if let Shown::Session(old) = shown(&parts.headers) {
         books.signed_out(old);
     }
-    match books.signed_in(service.client.remote, &owner, clock::moment()) {
+    match books.signed_in(&owner, clock::moment()) {
         Ok(secret) => {
             let to = if gate.vouching.for_client(service.client.remote).is_some() { "/" } else { STATUS };
             let page = Page::redirect(to).with_cookie(&session::cookie(&secret, service.client.tls));

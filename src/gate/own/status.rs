@@ -27,8 +27,8 @@ use crate::status::page::{ago, lead, next_steps, second};
 use crate::status::{Daemon, Status, TripStatus};
 use crate::sys::clock;
 
-/// Pages that may be live at once.
-const LIVE: usize = 32;
+/// Pages that may be live at once: each has a place at the watcher, where the gate's user has eight.
+const LIVE: usize = 4;
 /// Between two attempts to reach the watcher.
 const AGAIN: Duration = Duration::from_secs(1);
 static LIVE_NOW: AtomicUsize = AtomicUsize::new(0);
@@ -94,7 +94,7 @@ fn shown_state(status: &Status, now: Timestamp) -> Markup {
     };
     html! {
         h1 { span class={ "state " (colour) } { (word) } }
-        p { (sentence) }
+        p { (capital(&sentence)) }
         @if let Some(since) = status.since {
             p class="quiet" { "Since " (second(since)) " (" (ago(since, now)) ")." }
         }
@@ -130,6 +130,12 @@ fn shown_state(status: &Status, now: Timestamp) -> Markup {
     }
 }
 
+/// The sentences of `guardian status` follow a word; here they stand alone.
+fn capital(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 fn text<'a>(value: &'a serde_json::Value, key: &str) -> &'a str {
     value.get(key).and_then(serde_json::Value::as_str).unwrap_or("gateway")
 }
@@ -137,11 +143,12 @@ fn text<'a>(value: &'a serde_json::Value, key: &str) -> &'a str {
 fn why(trip: &TripStatus) -> Markup {
     html! {
         section class="card" {
-            h2 { "Why" }
+            h2 { "Why it tripped" }
             p { (trip.why) }
             @for finding in &trip.findings {
                 p { strong { (finding.subject) } " " code { (finding.rule) } }
                 ul { @for line in &finding.evidence { li { (line) } } }
+                p { "To do: " (finding.remedy) }
             }
             @if !trip.barriers.is_empty() {
                 h2 { "What holds" }
