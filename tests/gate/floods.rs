@@ -1,8 +1,6 @@
 //! More than anybody needs: of heads, bodies, connections and time.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 use crate::house::House;
 
@@ -51,7 +49,11 @@ fn a_body_without_a_length_ends_at_the_same_bound() {
 #[cfg(target_os = "linux")]
 #[test]
 fn two_thousand_slow_clients_are_sent_away_and_good_ones_are_served_meanwhile() {
+    use std::net::TcpStream;
+    use std::time::{Duration, Instant};
+
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard.min(8192).max(soft), hard).unwrap();
     let house = House::new();

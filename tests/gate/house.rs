@@ -64,11 +64,6 @@ impl House {
         house
     }
 
-    /// The gate's process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.gate.id()
-    }
-
     /// The head of a request with the token.
     pub(crate) fn head(&self, line: &str, fields: &str) -> String {
         format!("{line} HTTP/1.1\r\nHost: {}\r\nGuardian-Token: {}\r\n{fields}\r\n", self.door, self.token)
@@ -131,7 +126,7 @@ impl House {
     /// Resident memory of the gate, in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.gate.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
