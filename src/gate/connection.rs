@@ -13,6 +13,7 @@ use hyper::upgrade::Upgraded;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::forward::Patience;
 use super::service::Service;
 use super::wire::{Answering, Wire};
 use super::{Client, Gate};
@@ -35,7 +36,13 @@ pub(super) async fn serve(gate: Rc<Gate>, socket: Socket, client: Client) {
     let forwarding = Rc::new(Cell::new(false));
     let wire = Wire::new(socket, Arc::clone(&answering), gate.standin.clone());
     let mut cut = gate.vouching.cuts();
-    let service = Service { gate, client, answering, forwarding: Rc::clone(&forwarding) };
+    let service = Service {
+        gate,
+        client,
+        answering,
+        forwarding: Rc::clone(&forwarding),
+        patience: Rc::new(Patience::new()),
+    };
     let connection = http1::Builder::new()
         .half_close(false)
         .header_read_timeout(None)

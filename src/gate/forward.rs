@@ -1,9 +1,11 @@
 //! Hands a request on to the gateway. There is no way to here without a permit.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
@@ -13,7 +15,7 @@ use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
 use super::admit::Permit;
 use super::body::{Download, Upload};
@@ -44,6 +46,37 @@ pub(crate) enum Delivered {
     Socket(Response<()>, OnUpgrade),
 }
 
+/// How long the answers of one connection may take to begin. One timer serves all of them: it is set
+/// anew when it has run out, and not for every request.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    until: Cell<Instant>,
+    timer: RefCell<Option<Pin<Box<Sleep>>>>,
+}
+
+impl Patience {
+    pub(crate) fn new() -> Self {
+        Self { until: Cell::new(Instant::now()), timer: RefCell::new(None) }
+    }
+
+    fn begin(&self) {
+        self.until.set(Instant::now() + ANSWER);
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = self.until.get();
+        let mut timer = self.timer.borrow_mut();
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= until {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(until);
+        }
+    }
+}
+
 /// What a forward needs beside the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Forward {
@@ -60,27 +93,35 @@ impl Forward {
         reached: Reached,
         socket: bool,
         keep_authorization: bool,
+        patience: &Patience,
     ) -> Result<Delivered, Undelivered> {
-        let mut cut = self.vouching.cuts();
+        patience.begin();
+        let cuts = self.vouching.count();
         // Whatever happened since it was admitted.
         if !permit.lease().is_live(crate::sys::clock::moment()) {
             return Err(Undelivered::Cut);
         }
         let fault = Rc::new(Cell::new(None));
         let request = self.prepare(request, reached, socket, keep_authorization, &fault);
-        tokio::select! {
-            biased;
-            answered = timeout(ANSWER, self.deliver(request, reached.remote, socket)) => match answered {
-                Ok(Ok(_)) if self.vouching.for_client(reached.remote).is_none() => Err(Undelivered::Cut),
-                Ok(Ok(delivered)) => Ok(delivered),
-                Ok(Err(failed)) => Err(match fault.get() {
-                    Some(fault) => Undelivered::Fault(fault),
-                    None if self.vouching.for_client(reached.remote).is_none() => Undelivered::Cut,
-                    None => Undelivered::Upstream(failed),
-                }),
-                Err(_) => Err(Undelivered::Upstream(UpstreamError::Late)),
-            },
-            _ = cut.changed() => Err(Undelivered::Cut),
+        let cut = || self.vouching.count() != cuts || self.vouching.for_client(reached.remote).is_none();
+        let mut delivering = pin!(self.deliver(request, reached.remote, socket));
+        let answered = poll_fn(|cx| {
+            // The connection's task is woken by every cut, and this runs within it.
+            if self.vouching.count() != cuts {
+                return Poll::Ready(Err(Undelivered::Cut));
+            }
+            match delivering.as_mut().poll(cx) {
+                Poll::Ready(Ok(delivered)) => Poll::Ready(Ok(delivered)),
+                Poll::Ready(Err(failed)) => Poll::Ready(Err(Undelivered::Upstream(failed))),
+                Poll::Pending => patience.poll(cx).map(|()| Err(Undelivered::Upstream(UpstreamError::Late))),
+            }
+        });
+        match answered.await {
+            _ if cut() => Err(Undelivered::Cut),
+            Err(Undelivered::Upstream(failed)) => {
+                Err(fault.get().map_or(Undelivered::Upstream(failed), Undelivered::Fault))
+            }
+            other => other,
         }
     }
 

@@ -92,6 +92,7 @@ mod tests {
         // Whoever hangs up does not free the turn before the work is done.
         let hung_up = timeout(Duration::from_millis(1), check("correct horse battery")).await;
         assert!(hung_up.is_err() && keeper.turn.available_permits() == 0);
+        drop(keeper.turn.acquire().await.unwrap());
         std::fs::write(&file, "garbage").unwrap();
         assert!(matches!(check("x").await, Err(Denied::Garbled(_))));
     }

@@ -17,6 +17,8 @@ use super::secret;
 
 /// The one style of all pages.
 const STYLE: &str = include_str!("page/style.css");
+/// The kind of what programs get.
+const DATA: &str = "application/json";
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
@@ -89,7 +91,11 @@ impl Page {
 
     /// Data for programs.
     pub(crate) fn json(status: u16, value: &serde_json::Value) -> Self {
-        Self::new(status, "application/json", value.to_string())
+        Self::data(status, value.to_string())
+    }
+
+    fn data(status: u16, json: impl Into<Bytes>) -> Self {
+        Self::new(status, DATA, json)
     }
 
     /// Text.
@@ -137,7 +143,9 @@ impl Page {
             _ => "blocked",
         };
         let page = match (wants, word) {
-            (Wants::Json, _) => Self::json(status, &serde_json::json!({ "error": word })),
+            (Wants::Json, "credentials") => Self::data(status, &br#"{"error":"credentials"}"#[..]),
+            (Wants::Json, "slow-down") => Self::data(status, &br#"{"error":"slow-down"}"#[..]),
+            (Wants::Json, _) => Self::data(status, &br#"{"error":"blocked"}"#[..]),
             (Wants::Html, "credentials") => own::sign_in_page(status, None),
             (Wants::Html, word) => {
                 let (title, sentence) = match word {
@@ -173,7 +181,11 @@ impl Page {
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
-        harden(headers);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if self.kind != DATA {
+            harden(headers);
+        }
         for (name, value) in self.headers {
             headers.append(name, value);
         }
@@ -181,17 +193,15 @@ impl Page {
     }
 }
 
-/// What every page of the gate's own says to a browser, where it does not say something else.
+/// What every page of the gate's own says to a browser.
 fn harden(headers: &mut HeaderMap) {
     for (name, value) in [
-        (CACHE_CONTROL, "no-store"),
         // Not `no-referrer`: with it browsers call the origin of a page's own forms `null`.
         (REFERRER_POLICY, "same-origin"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
         (OPENER_POLICY, "same-origin"),
         (PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=()"),
     ] {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers.insert(name, HeaderValue::from_static(value));
     }
 }

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use super::access_log::Entry;
 use super::admit::{Ask, Caller, Permit, Shown, admit};
 use super::body::{Answer, Reply};
-use super::forward::{Delivered, Undelivered, gateway_socket};
+use super::forward::{Delivered, Patience, Undelivered, gateway_socket};
 use super::header::{self, Reached, TOKEN};
 use super::page::{self, Page};
 use super::refusal::Refusal;
@@ -38,6 +38,8 @@ pub(super) struct Service {
     pub(super) answering: Arc<Answering>,
     /// Set while an answer of the gateway's is under way: a cut ends the connection then.
     pub(super) forwarding: Rc<Cell<bool>>,
+    /// For answers of the gateway's to begin.
+    pub(super) patience: Rc<Patience>,
 }
 
 /// An answer before it is wrapped up, and what is to be noted of it.
@@ -200,7 +202,11 @@ impl Service {
         let reached = Reached { remote: self.client.remote, tls: self.client.tls };
         let mut request = request;
         let ours = socket.then(|| hyper::upgrade::on(&mut request));
-        let sent = self.gate.forward.send(permit, request, reached, socket, keep_authorization).await;
+        let sent = self
+            .gate
+            .forward
+            .send(permit, request, reached, socket, keep_authorization, &self.patience)
+            .await;
         match sent {
             Ok(Delivered::Answer(answer)) => {
                 self.forwarding.set(true);

@@ -25,12 +25,14 @@ pub(crate) struct Vouching {
     lease: Cell<Option<Lease>>,
     /// Changes whenever a lease is lost or narrowed: what was forwarded on it is cut.
     cut: watch::Sender<()>,
+    /// How often that has happened.
+    cuts: Cell<u64>,
 }
 
 impl Vouching {
     /// Nobody has vouched yet.
     pub(crate) fn new() -> Self {
-        Self { lease: Cell::new(None), cut: watch::Sender::new(()) }
+        Self { lease: Cell::new(None), cut: watch::Sender::new(()), cuts: Cell::new(0) }
     }
 
     /// The lease that lets a client at this address through now.
@@ -41,6 +43,12 @@ impl Vouching {
     /// The lease, live or not.
     pub(crate) fn lease(&self) -> Option<Lease> {
         self.lease.get()
+    }
+
+    /// How many cuts there were. Whoever runs within a task that hears of every cut, as each
+    /// connection's does, compares two of these and needs no signal of their own.
+    pub(crate) fn count(&self) -> u64 {
+        self.cuts.get()
     }
 
     /// Tells of every cut from now on.
@@ -57,6 +65,7 @@ impl Vouching {
             (None, _) => false,
         };
         if lost {
+            self.cuts.set(self.cuts.get() + 1);
             self.cut.send_replace(());
         }
     }

@@ -46,7 +46,12 @@ const shot = (page, name) => page.screenshot({ path: `${folder}/${name}.png`, fu
       await page.waitForURL(where => !where.pathname.includes('sign-in'));
     },
     async panel() {
-      await page.goto(`${url}/?token=${token}#token=${token}`);
+      // On a busy machine nobody may vouch for a moment: a person tries again.
+      for (let tries = 0; tries < 20; tries += 1) {
+        const answer = await page.goto(`${url}/?token=${token}#token=${token}`);
+        if (!answer || answer.status() !== 503) break;
+        await page.waitForTimeout(1000);
+      }
       await until(() => open > 0 && heard > 0);
       await page.waitForTimeout(1500);
       await shot(page, 'panel');

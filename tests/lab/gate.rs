@@ -52,6 +52,19 @@ impl<'a> Gate<'a> {
         http::ask(self.host, DOOR, request, &[&format!("Guardian-Token: {}", self.token)]).unwrap()
     }
 
+    /// Asks until somebody vouches: on a busy machine a gateway may hang for a moment, and then
+    /// nobody does.
+    pub(crate) fn vouched(ask: impl Fn() -> http::Answer) -> http::Answer {
+        let begun = Instant::now();
+        loop {
+            let answer = ask();
+            if answer.status != 503 || begun.elapsed() > Duration::from_secs(30) {
+                return answer;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Waits until a request is answered so.
     #[track_caller]
     pub(crate) fn until(&self, status: u16) -> Duration {
@@ -70,9 +83,19 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// A WebSocket through the gate; what the gateway says first.
+    /// A WebSocket through the gate, as soon as somebody vouches; what the gateway says first.
     pub(crate) fn socket(&self, from: &Host, at: SocketAddr) -> Result<Socket, String> {
-        Socket::open(from, at, &format!("Guardian-Token: {}", self.token))
+        let begun = Instant::now();
+        loop {
+            match Socket::open(from, at, &format!("Guardian-Token: {}", self.token)) {
+                Err(said)
+                    if said.starts_with("HTTP/1.1 503") && begun.elapsed() < Duration::from_secs(30) =>
+                {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                other => return other,
+            }
+        }
     }
 }
 
