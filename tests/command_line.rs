@@ -221,3 +221,17 @@ fn a_journal_that_others_could_have_written_is_not_shown() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     assert_eq!(code(&history(folder.path(), &["--verify"])), 78);
 }
+
+#[test]
+fn the_settings_that_go_with_the_gate_are_printed_for_people_and_for_programs() {
+    let config = "[gate]\nhosts = [\"localhost\", \"panel.example\"]\n";
+    let output = guardian_with(Some(config), &["gate", "setup", "--json"]);
+    assert_eq!(code(&output), 0);
+    let settings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(settings["gateway"]["trustedProxies"], serde_json::json!(["127.0.0.1"]));
+    let origins = &settings["gateway"]["controlUi"]["allowedOrigins"];
+    assert!(origins.to_string().contains("http://panel.example:18700"), "{origins}");
+    let page = guardian_with(Some(config), &["gate", "setup"]);
+    let text = String::from_utf8_lossy(&page.stdout).into_owned();
+    assert!(text.contains("trustedProxies") && text.contains("guardian gate passphrase"), "{text}");
+}
