@@ -9,6 +9,7 @@
 pub(crate) mod access_log;
 mod activation;
 pub(crate) mod admit;
+pub(crate) mod answering;
 pub(crate) mod body;
 pub(crate) mod books;
 pub(crate) mod chunk;
@@ -31,7 +32,9 @@ pub(crate) mod secret;
 mod service;
 pub(crate) mod session;
 pub(crate) mod setup;
+mod socket;
 pub(crate) mod source;
+pub(crate) mod standin;
 pub(crate) mod throttle;
 pub(crate) mod tls;
 pub(crate) mod token;
@@ -59,9 +62,9 @@ use host::Names;
 use keeper::Keeper;
 use listen::{ListenError, Listening};
 use source::Allowlist;
+use standin::StandIn;
 use upstream::Upstream;
 use vouching::Vouching;
-use wire::StandIn;
 
 /// How long an answer may wait to be written down.
 const LOGGED: Duration = Duration::from_millis(200);

@@ -3,7 +3,7 @@
 #![no_main]
 
 /// The gate's readers, which are in a binary, by their files.
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub, reason = "they are written for the gate, which uses all of them")]
 #[path = "../../src/gate"]
 mod gate {
     pub(crate) mod chunk;

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error as StdError;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -37,7 +38,7 @@ pub(crate) enum BodyError {
 pub(crate) struct Upload {
     inner: Incoming,
     vouching: Rc<Vouching>,
-    remote: std::net::IpAddr,
+    remote: IpAddr,
     /// Set where what it sent was framed wrongly or came too slowly.
     fault: Rc<Cell<Option<Fault>>>,
 }
@@ -46,7 +47,7 @@ impl Upload {
     pub(crate) fn new(
         inner: Incoming,
         vouching: Rc<Vouching>,
-        remote: std::net::IpAddr,
+        remote: IpAddr,
         fault: Rc<Cell<Option<Fault>>>,
     ) -> Self {
         Self { inner, vouching, remote, fault }
@@ -121,7 +122,7 @@ pub(crate) struct Download {
     sender: Option<SendRequest<Upload>>,
     upstream: Rc<Upstream>,
     vouching: Rc<Vouching>,
-    remote: std::net::IpAddr,
+    remote: IpAddr,
     over: bool,
 }
 
@@ -131,7 +132,7 @@ impl Download {
         sender: Option<SendRequest<Upload>>,
         upstream: Rc<Upstream>,
         vouching: Rc<Vouching>,
-        remote: std::net::IpAddr,
+        remote: IpAddr,
     ) -> Self {
         Self { inner, sender, upstream, vouching, remote, over: false }
     }

@@ -14,7 +14,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::activation;
-use super::connection::{self, Socket};
+use super::connection;
+use super::socket::Socket;
 use super::source::Allowlist;
 use super::tls::{self, TlsError};
 use super::{Client, Gate};

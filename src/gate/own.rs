@@ -38,21 +38,15 @@ const FORM: Duration = Duration::from_secs(10);
 /// The longest form, in bytes.
 const LONGEST_FORM: usize = 8 * 1024;
 
-/// Whose session or token a request shows, whatever it asks for. No wrong one is counted.
-pub(super) fn caller(service: &Service, parts: &Parts) -> Option<Caller> {
-    let shown = shown(&parts.headers);
-    if matches!(shown, Shown::Nothing) {
-        return None;
-    }
+/// Whose session a request shows, whatever it asks for.
+pub(super) fn signed_in(service: &Service, parts: &Parts) -> Option<Caller> {
+    let Shown::Session(cookies) = shown(&parts.headers) else { return None };
     let ask = service.ask(parts, false);
     if !service.client.sources.admits(ask.remote) || !service.gate.names.host(ask.host, ask.local, ask.remote)
     {
         return None;
     }
-    match shown {
-        Shown::Session(secret) => service.gate.books.borrow_mut().session(secret, clock::moment()),
-        _ => None,
-    }
+    service.gate.books.borrow_mut().session(cookies, clock::moment())
 }
 
 /// Answers a request for one of them.

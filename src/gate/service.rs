@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use super::access_log::Entry;
 use super::admit::{Ask, Caller, Permit, Shown, admit};
+use super::answering::Answering;
 use super::body::{Answer, Reply};
 use super::forward::{Delivered, Patience, Undelivered, gateway_socket};
 use super::header::{self, Reached, TOKEN};
@@ -22,7 +23,6 @@ use super::relay::{Ended, relay};
 use super::session;
 use super::source::is_loopback;
 use super::token::PREFIX;
-use super::wire::Answering;
 use super::{Client, Gate, own};
 use crate::sys::clock;
 
@@ -186,7 +186,7 @@ impl Service {
 
     pub(super) fn refuse(&self, refusal: Refusal, parts: &Parts, wants: page::Wants) -> Outcome {
         // Whoever is signed in is told more, on the gate's own page.
-        let signed_in = refusal == Refusal::Blocked && own::caller(self, parts).is_some();
+        let signed_in = refusal == Refusal::Blocked && own::signed_in(self, parts).is_some();
         Outcome::refused(Page::refusal(refusal, wants, signed_in), refusal.word())
     }
 

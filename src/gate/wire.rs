@@ -9,9 +9,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -19,9 +18,11 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::answering::Answering;
 use super::chunk::Chunks;
 use super::fault::Fault;
 use super::head::{self, Body, Extent};
+use super::standin::StandIn;
 
 /// A first request comes within this time, and a head from its first byte to its last.
 const HEAD: Duration = Duration::from_secs(10);
@@ -83,54 +84,6 @@ enum Awaits {
     Body,
 }
 
-/// Whether an answer is under way, and when the last one was over.
-#[derive(Debug)]
-pub(crate) struct Answering {
-    since: Instant,
-    /// Milliseconds from `since` to the end of the last answer; [`UNDER_WAY`] while there is one.
-    ended: AtomicU64,
-    /// Who waits for its end.
-    waiting: Mutex<Option<Waker>>,
-}
-
-const UNDER_WAY: u64 = u64::MAX;
-
-impl Answering {
-    pub(crate) fn new() -> Self {
-        Self { since: Instant::now(), ended: AtomicU64::new(0), waiting: Mutex::new(None) }
-    }
-
-    fn begin(&self) {
-        self.ended.store(UNDER_WAY, Ordering::Relaxed);
-    }
-
-    /// The answer has been given, or nobody takes it any more.
-    pub(crate) fn end(&self) {
-        let ended = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(UNDER_WAY - 1);
-        self.ended.store(ended, Ordering::Relaxed);
-        if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            waiting.wake();
-        }
-    }
-
-    /// Whether one is under way; `cx` is woken at its end.
-    fn poll_under_way(&self, cx: &Context<'_>) -> bool {
-        let under_way = self.ended.load(Ordering::Relaxed) == UNDER_WAY;
-        if under_way {
-            *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
-        }
-        under_way
-    }
-
-    /// When the last answer was over; now, while one is under way.
-    fn idle_since(&self) -> Instant {
-        match self.ended.load(Ordering::Relaxed) {
-            UNDER_WAY => Instant::now(),
-            ended => self.since + Duration::from_millis(ended),
-        }
-    }
-}
-
 #[derive(Debug)]
 enum At {
     /// Before or in a head.
@@ -147,31 +100,6 @@ enum At {
     Refused,
     /// Shut down for writing; the client is heard out.
     Lingering,
-}
-
-/// The request that takes a refused one's place. A client cannot make one up: its target holds a
-/// secret of this process.
-#[derive(Debug, Clone)]
-pub(crate) struct StandIn(Arc<str>);
-
-impl StandIn {
-    /// One with a secret.
-    pub(crate) fn new(secret: &str) -> Self {
-        Self(format!("/{secret}/").into())
-    }
-
-    fn head(&self, fault: Fault) -> String {
-        let Fault { status, said } = fault;
-        format!(
-            "GET {}{status} HTTP/1.1\r\nhost: refused\r\nconnection: close\r\nfault: {said}\r\n\r\n",
-            self.0
-        )
-    }
-
-    /// The status that a request stands for, if it is a stand-in.
-    pub(crate) fn status(&self, path: &str) -> Option<u16> {
-        path.strip_prefix(&*self.0)?.parse().ok()
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {

@@ -91,7 +91,7 @@ fn serve(mut stream: TcpStream, heard: &Heard) {
                     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                       Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x81\x02hi",
                 );
-                // Echoes frames of up to 125 bytes, unmasked.
+                // Answers whatever comes with one frame.
                 let mut part = [0; 4096];
                 while let Ok(count @ 1..) = stream.read(&mut part) {
                     note(&part[..count]);

@@ -383,6 +383,12 @@ fn a_passphrase_opens_a_session_and_the_way_back_from_the_page() {
     let page = get("/_guardian/status");
     assert!(page.status == 200 && page.text.contains("29999") && page.text.contains("OPEN"), "{}", page.text);
     let cookie = format!("{signed_in}\r\n");
+    // Whoever asks the watcher itself gets no further without it.
+    let guess = r#"{"v":1,"ask":"recover","passphrase":"correct horse battery stapler"}"#;
+    let ask = format!("echo '{guess}' | socat -t 30 - UNIX-CONNECT:/mnt/guardian-root/run/control.sock");
+    let said = host.run(User::Bob, &["bash", "-c", &ask]);
+    assert!(said.contains("that is not the passphrase"), "{said}");
+    daemon.is("open");
     let refused = form("/_guardian/recover", &right, &cookie);
     assert!(refused.starts_with("HTTP/1.1 409"), "the review fails while it is exposed: {refused}");
     drop(socat);

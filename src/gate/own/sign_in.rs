@@ -12,7 +12,7 @@ use crate::gate::keeper::Denied;
 use crate::gate::page::Page;
 use crate::gate::refusal::Refusal;
 use crate::gate::service::{Outcome, Service, shown};
-use crate::gate::{page, session};
+use crate::gate::session;
 use crate::sys::clock;
 
 /// The sign-in page; `why` says why it is there again.
@@ -62,6 +62,8 @@ pub(super) async fn check(service: &Service, passphrase: &str) -> Result<(), Out
         }
         Err(Denied::Busy) => Err(locked(Duration::from_secs(1))),
         Err(denied) => {
+            // There was nothing to guess.
+            gate.books.borrow_mut().right(remote);
             tracing::error!("{}", chain(&denied));
             let why = if matches!(denied, Denied::NotSet) {
                 "No passphrase is set. On the gateway's machine, type: guardian gate passphrase"
@@ -82,8 +84,8 @@ pub(super) async fn try_it(service: &Service, parts: &Parts, form: &Form) -> Out
     let owner = owner();
     let mut books = gate.books.borrow_mut();
     // A session that the browser came with is not carried over: it could have been planted.
-    if let Shown::Session(old) = shown(&parts.headers) {
-        books.signed_out(old);
+    if let Shown::Session(cookies) = shown(&parts.headers) {
+        books.signed_out(cookies);
     }
     match books.signed_in(&owner, clock::moment()) {
         Ok(secret) => {
@@ -100,8 +102,8 @@ pub(super) async fn try_it(service: &Service, parts: &Parts, form: &Form) -> Out
 
 /// Somebody signs out.
 pub(super) fn out(service: &Service, parts: &Parts) -> Outcome {
-    if let Shown::Session(secret) = shown(&parts.headers) {
-        service.gate.books.borrow_mut().signed_out(secret);
+    if let Shown::Session(cookies) = shown(&parts.headers) {
+        service.gate.books.borrow_mut().signed_out(cookies);
     }
-    Outcome::page(page::Page::redirect(SIGN_IN).with_cookie(&session::no_cookie(service.client.tls)))
+    Outcome::page(Page::redirect(SIGN_IN).with_cookie(&session::no_cookie(service.client.tls)))
 }

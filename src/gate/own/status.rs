@@ -233,7 +233,7 @@ pub(super) fn events(service: &Service, parts: &Parts) -> Outcome {
     let (lines, receiver) = mpsc::channel(2);
     let gate = Rc::clone(&service.gate);
     let session = match shown(&parts.headers) {
-        Shown::Session(secret) => Some(secret.to_owned()),
+        Shown::Session(cookies) => Some(cookies.to_owned()),
         _ => None,
     };
     tokio::task::spawn_local(async move {
@@ -250,7 +250,7 @@ pub(super) fn events(service: &Service, parts: &Parts) -> Outcome {
 /// Tells every change until the session ends or nobody listens any more.
 async fn tell(gate: &Gate, session: Option<&str>, lines: &mpsc::Sender<Bytes>) {
     let lives =
-        || session.is_none_or(|secret| gate.books.borrow_mut().session(secret, clock::moment()).is_some());
+        || session.is_none_or(|cookies| gate.books.borrow_mut().session(cookies, clock::moment()).is_some());
     while lives() {
         let failed = match Client::connect(&gate.paths).await {
             Err(failed) => failed,

@@ -1,0 +1,59 @@
+//! The one thing that a connection's two ends tell each other: whether an answer is under way. The
+//! wire sees requests come, the service sees answers end.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// In place of a time, while an answer is under way.
+const UNDER_WAY: u64 = u64::MAX;
+
+/// Whether an answer is under way, and when the last one was over.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    since: Instant,
+    /// Milliseconds from `since` to the end of the last answer; [`UNDER_WAY`] while there is one.
+    ended: AtomicU64,
+    /// Who waits for its end.
+    waiting: Mutex<Option<Waker>>,
+}
+
+impl Answering {
+    pub(crate) fn new() -> Self {
+        Self { since: Instant::now(), ended: AtomicU64::new(0), waiting: Mutex::new(None) }
+    }
+
+    /// A request was handed on.
+    pub(super) fn begin(&self) {
+        self.ended.store(UNDER_WAY, Ordering::Relaxed);
+    }
+
+    /// The answer has been given, or nobody takes it any more.
+    pub(crate) fn end(&self) {
+        let ended = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(UNDER_WAY - 1);
+        self.ended.store(ended, Ordering::Relaxed);
+        if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waiting.wake();
+        }
+    }
+
+    /// Whether one is under way; `cx` is woken at its end.
+    pub(super) fn poll_under_way(&self, cx: &Context<'_>) -> bool {
+        let under_way = self.ended.load(Ordering::Relaxed) == UNDER_WAY;
+        if under_way {
+            *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        }
+        under_way
+    }
+
+    /// When the last answer was over; now, while one is under way.
+    pub(super) fn idle_since(&self) -> Instant {
+        match self.ended.load(Ordering::Relaxed) {
+            UNDER_WAY => Instant::now(),
+            ended => self.since + Duration::from_millis(ended),
+        }
+    }
+}
