@@ -116,6 +116,11 @@ fn serve(mut stream: TcpStream, heard: &Heard) {
                 }
                 return;
             }
+            "/stalls" => {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+                thread::sleep(Duration::from_secs(30));
+                return;
+            }
             "/slow" => {
                 thread::sleep(Duration::from_secs(5));
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")

@@ -59,3 +59,19 @@ fn what_is_open_is_cut_when_the_lease_ends() {
     assert_eq!(statuses(&text), [503], "{text}");
     assert!(begun.elapsed() < SOON + SOON, "{:?}", begun.elapsed());
 }
+
+/// Nothing comes of it any more that could be stopped on its way: the connection itself is ended.
+#[test]
+fn an_answer_that_has_fallen_silent_is_cut_too() {
+    let house = House::new();
+    let mut stalls = house.connect();
+    stalls.write_all(house.head("GET /stalls", "").as_bytes()).unwrap();
+    let mut part = [0; 1024];
+    let count = stalls.read(&mut part).unwrap();
+    assert!(part[..count].starts_with(b"HTTP/1.1 200"));
+    house.watcher.says(Says::Nothing);
+    let begun = Instant::now();
+    let mut rest = Vec::new();
+    let _ = stalls.read_to_end(&mut rest);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
