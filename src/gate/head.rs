@@ -69,24 +69,17 @@ const TARGET_TOO_LONG: Fault = Fault::new(414, "the target is too long");
 
 /// Reads a complete head, its closing empty line included.
 pub(crate) fn read(head: &[u8]) -> Result<Framing, Fault> {
-    let head = head.strip_suffix(b"\r\n\r\n").ok_or(Fault::malformed("the head does not end"))?;
-    let (first, rest) = match memchr::memchr(b'\n', head) {
-        Some(at) => {
-            (head.get(..at).and_then(|line| line.strip_suffix(b"\r")), head.get(at + 1..).unwrap_or_default())
-        }
-        None => (Some(head), &[][..]),
-    };
-    let line = Line::read(first.ok_or(Fault::malformed("a line ends without a carriage return"))?)?;
+    let lines = head.strip_suffix(b"\r\n").ok_or(Fault::malformed("the head does not end"))?;
+    let mut lines = lines.split_inclusive(|byte| *byte == b'\n').map(|line| {
+        line.strip_suffix(b"\r\n").ok_or(Fault::malformed("a line ends without a carriage return"))
+    });
+    let line = Line::read(lines.next().ok_or(Fault::malformed("there is no request line"))??)?;
     let mut fields = Fields::default();
-    for (count, field) in rest.split(|byte| *byte == b'\n').enumerate() {
-        if rest.is_empty() {
-            break;
-        }
+    for (count, field) in lines.enumerate() {
         if count == MOST_FIELDS {
             return Err(Fault::new(431, "too many fields"));
         }
-        // Every line but the last kept its carriage return.
-        fields.take(field.strip_suffix(b"\r").unwrap_or(field))?;
+        fields.take(field?)?;
     }
     fields.framing(line)
 }

@@ -33,54 +33,64 @@ const shot = (page, name) => page.screenshot({ path: `${folder}/${name}.png`, fu
     while (!so() && Date.now() < end) await page.waitForTimeout(20);
     return so();
   };
-  const type = async text => { await page.fill('#passphrase', text); await page.keyboard.press('Enter'); };
+  // On a busy machine nobody may vouch for a moment: a person tries again.
+  const patiently = async ask => {
+    for (let tries = 0; tries < 30; tries += 1) {
+      const answer = await ask();
+      if (!answer || answer.status() !== 503) return;
+      await page.waitForTimeout(1000);
+    }
+  };
+  const visit = path => patiently(() => page.goto(`${url}${path}`));
+  // By keyboard alone: the field has the focus.
+  const type = async text => {
+    await page.keyboard.type(text);
+    const [answer] = await Promise.all([page.waitForNavigation(), page.keyboard.press('Enter')]);
+    return answer;
+  };
+  const signIn = text => patiently(async () => { await visit('/_guardian/sign-in'); return type(text); });
+  const confirm = async () => { await page.focus('#passphrase'); await type(passphrase); };
   const steps = {
     // Whoever is not signed in gets the page to do it.
-    async visit() { await page.goto(url); await shot(page, 'sign-in'); },
-    async 'sign-in-wrongly'() { await type('wrong'); await page.waitForSelector('[role=alert]'); await shot(page, 'sign-in-wrong'); },
-    // By keyboard alone: the field has the focus.
-    async 'sign-in'() {
-      await page.goto(`${url}/_guardian/sign-in`);
-      await page.keyboard.type(passphrase);
-      await page.keyboard.press('Enter');
-      await page.waitForURL(where => !where.pathname.includes('sign-in'));
-    },
+    visit: () => visit('/'),
+    'sign-in-wrongly': () => signIn('wrong'),
+    'sign-in': () => signIn(passphrase),
     async panel() {
-      // On a busy machine nobody may vouch for a moment: a person tries again.
-      for (let tries = 0; tries < 20; tries += 1) {
-        const answer = await page.goto(`${url}/?token=${token}#token=${token}`);
-        if (!answer || answer.status() !== 503) break;
-        await page.waitForTimeout(1000);
-      }
+      await visit(`/?token=${token}#token=${token}`);
       await until(() => open > 0 && heard > 0);
       await page.waitForTimeout(1500);
-      await shot(page, 'panel');
     },
     async stays() { const before = open; await page.waitForTimeout(5000); return { stayed: before > 0 && open > 0 }; },
     // From here on the test exposes the gateway; the socket is cut.
     async cut() { return { cut: await until(() => open === 0, 20000) }; },
-    async blocked() { await page.goto(`${url}/`); await shot(page, 'blocked'); },
-    async status() { await page.goto(`${url}/_guardian/status`); await page.waitForTimeout(700); await shot(page, 'status-open'); },
-    async recover() { await type(passphrase); await page.waitForLoadState('networkidle').catch(() => {}); await page.waitForTimeout(800); await shot(page, 'after-recover'); },
+    blocked: () => page.goto(`${url}/`),
+    status: () => page.goto(`${url}/_guardian/status`),
     async narrow() {
       await page.setViewportSize({ width: 360, height: 740 });
       await page.emulateMedia({ colorScheme: 'dark' });
       await page.waitForTimeout(300);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
-      await shot(page, 'status-narrow-dark');
+      return { wide: await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth) };
+    },
+    async wide() {
       await page.setViewportSize({ width: 1000, height: 760 });
       await page.emulateMedia({ colorScheme: 'light' });
-      return { wide };
     },
-    // The page is not loaded again: what it shows changes by itself.
-    async live() { await page.waitForTimeout(300); await shot(page, 'status-live'); },
-    async close() { await type(passphrase); await page.waitForTimeout(800); await shot(page, 'after-close'); },
-    async 'sign-out'() { await page.goto(`${url}/_guardian/status`); await page.click('text=Sign out'); await page.waitForTimeout(300); await page.goto(url); },
+    recover: confirm,
+    // The page is not loaded again, unless it is another one: what it shows changes by itself.
+    async live() { if (!page.url().endsWith('/status')) await page.goto(`${url}/_guardian/status`); },
+    close: confirm,
+    async 'sign-out'() { await page.goto(`${url}/_guardian/status`); await page.click('text=Sign out'); await page.waitForLoadState(); await visit('/'); },
   };
   say({ ready: true });
   for await (const line of readline.createInterface({ input: process.stdin })) {
+    // A step, and what the page says after it.
+    const [step, text] = line.split('\t');
     try {
-      const more = await steps[line.trim()]();
+      const more = await steps[step]();
+      if (text) {
+        await page.waitForFunction(wanted => document.body && document.body.innerText.includes(wanted), text, { timeout: 30000, polling: 50 });
+      }
+      await shot(page, step);
       say({ ...(await seen()), ...more });
     } catch (failed) {
       await shot(page, 'failed').catch(() => {});

@@ -48,7 +48,13 @@ impl Browser {
     /// Does a step; what is on the page then.
     #[track_caller]
     fn does(&mut self, step: &str) -> Page {
-        writeln!(self.input, "{step}").unwrap();
+        self.sees(step, "")
+    }
+
+    /// Does a step and waits until the page says something; what is on it then.
+    #[track_caller]
+    fn sees(&mut self, step: &str, text: &str) -> Page {
+        writeln!(self.input, "{step}\t{text}").unwrap();
         let seen = self.answer();
         assert!(seen["failed"].is_null(), "{step}: {seen:#}");
         assert_eq!(seen["errors"].as_array().map(Vec::len), Some(0), "{step}: {seen:#}");
@@ -89,8 +95,8 @@ fn a_person_signs_in_is_shut_out_by_a_trip_and_gets_back_in_from_the_page() {
     let gate = Gate::start(host, User::Root);
     gate.until(200);
     let mut browser = Browser::start(host);
-    browser.does("visit").says("Passphrase");
-    browser.does("sign-in-wrongly").says("That is not the passphrase");
+    browser.sees("visit", "Passphrase");
+    browser.sees("sign-in-wrongly", "That is not the passphrase");
     browser.does("sign-in");
     let panel = browser.does("panel");
     assert!(panel.0["title"].as_str().unwrap().contains("OpenClaw"), "{:#}", panel.0);
@@ -101,7 +107,7 @@ fn a_person_signs_in_is_shut_out_by_a_trip_and_gets_back_in_from_the_page() {
     let socat = forward(host, 29999, "0.0.0.0", PORT);
     assert_eq!(browser.does("cut").0["cut"], true);
     let cut = begun.elapsed();
-    browser.does("blocked").says("not closed").says_not("29999");
+    browser.sees("blocked", "not closed").says_not("29999");
     println!(
         "measured: a forwarder's start to the browser's cut socket {cut:?}, to its page {:?}",
         begun.elapsed()
@@ -109,9 +115,10 @@ fn a_person_signs_in_is_shut_out_by_a_trip_and_gets_back_in_from_the_page() {
     // Half a second at rest; this is a busy machine.
     assert!(cut < Duration::from_secs(5), "{cut:?}");
     daemon.holds();
-    browser.does("status").says("OPEN").says("29999").says("What holds");
+    browser.sees("status", "OPEN").says("29999").says("What holds");
     assert_eq!(browser.does("narrow").0["wide"], false, "nothing is wider than a phone");
-    browser.does("recover").says("review still fails");
+    browser.does("wide");
+    browser.sees("recover", "review still fails");
     drop(socat);
     daemon.until("socat gone", |_| !host.listens(29999));
     let begun = Instant::now();
@@ -121,12 +128,12 @@ fn a_person_signs_in_is_shut_out_by_a_trip_and_gets_back_in_from_the_page() {
         assert!(begun.elapsed() < Duration::from_mins(1), "{:#}", daemon.status());
     }
     daemon.until("safe rounds", |status| status["half_open"]["safe"].as_u64() >= Some(3));
-    browser.does("live").says("3 of 3");
-    browser.does("close").says("CLOSED");
+    browser.sees("live", "3 of 3");
+    browser.sees("close", "CLOSED");
     daemon.is("closed");
     gate.until(200);
     assert!(browser.does("panel").0["open"].as_u64() > Some(0));
-    browser.does("sign-out").says("Passphrase");
+    browser.sees("sign-out", "Passphrase");
     if let Some(folder) = std::env::var_os("GUARDIAN_PICTURES") {
         std::fs::create_dir_all(&folder).unwrap();
         for picture in std::fs::read_dir(host.path(PICTURES)).unwrap() {

@@ -84,6 +84,12 @@ fn lines_end_with_both_characters_and_hold_no_others() {
     ] {
         assert!(extent(head.as_bytes(), 0).is_err(), "{head:?}");
     }
+    // The last line is read like the others; the fuzzer found that it was not.
+    for head in
+        ["GET /x HTTP/1.1\r\nHost: a\r\r\n\r\n", "GET /x HTTP/1.1\r\r\nHost: a\r\n\r\n", "\r\n", "\r\n\r\n"]
+    {
+        assert!(read(head.as_bytes()).is_err(), "{head:?}");
+    }
     for fields in [
         "X: a\r\n b\r\n",
         "X: a\rb\r\n",
