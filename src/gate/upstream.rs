@@ -62,15 +62,20 @@ impl Upstream {
         Self { at, idle: RefCell::new(Vec::new()) }
     }
 
-    /// A connection for a request: the one used last, else a new one.
+    /// A connection for a request: of those that are ready the one used last, else a new one.
     pub(crate) async fn connection(&self) -> Result<Connection, UpstreamError> {
-        loop {
-            let Some(sender) = self.idle.borrow_mut().pop() else { break };
-            if sender.is_ready() {
-                return Ok(Connection { sender, kept: true });
-            }
+        match self.ready() {
+            Some(sender) => Ok(Connection { sender, kept: true }),
+            None => self.fresh().await,
         }
-        self.fresh().await
+    }
+
+    /// A connection whose answer was read a moment ago is not ready before its task has run: it stays.
+    fn ready(&self) -> Option<SendRequest<Upload>> {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|sender| !sender.is_closed());
+        let at = idle.iter().rposition(SendRequest::is_ready)?;
+        Some(idle.remove(at))
     }
 
     /// A new connection, that can become a WebSocket.
