@@ -28,6 +28,9 @@ pub(crate) struct Ask<'a> {
     pub(crate) origin: Option<&'a str>,
     /// It changes something, or asks for a WebSocket: pages of other sites must not.
     pub(crate) unsafe_: bool,
+    /// It asks for a service worker's script. One of the panel's would stand between a browser and the
+    /// gate's own pages, and could ask for the passphrase in their place.
+    pub(crate) worker: bool,
     /// What it has to show.
     pub(crate) shown: Shown<'a>,
 }
@@ -114,6 +117,9 @@ pub(crate) fn greet(
     }
     if !names.host(ask.host, ask.local, ask.remote) {
         return Err(Refusal::Host);
+    }
+    if ask.worker {
+        return Err(Refusal::Worker);
     }
     match ask.origin {
         Some(origin) if !names.origin(origin, ask.host) => return Err(Refusal::Origin),

@@ -1,7 +1,6 @@
 //! One client's connection, from its first byte to its last.
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -28,25 +27,19 @@ pub(super) async fn serve(gate: Rc<Gate>, socket: Socket, client: Client) {
     let forwarding = Rc::new(Cell::new(false));
     let wire = Wire::new(socket, Arc::clone(&answering), gate.standin.clone());
     let mut cut = gate.vouching.cuts();
-    let service = Service {
+    let service = Rc::new(Service {
         gate,
         client,
         answering,
         forwarding: Rc::clone(&forwarding),
-        patience: Rc::new(Patience::new()),
-    };
+        patience: Patience::new(),
+    });
     let connection = http1::Builder::new()
         .half_close(false)
         .header_read_timeout(None)
         .max_headers(FIELDS)
         .max_buf_size(BUFFER)
-        .serve_connection(
-            wire,
-            service_fn(move |request| {
-                let service = service.clone();
-                async move { Ok::<_, Infallible>(service.call(request).await) }
-            }),
-        )
+        .serve_connection(wire, service_fn(move |request| service.call(request)))
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     loop {

@@ -7,9 +7,9 @@ mod status;
 
 use std::sync::Arc;
 
+use http::Method;
 use http::header::ORIGIN;
 use http::request::Parts;
-use http::{Method, Request};
 use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::body::Incoming;
 use tokio::time::{Duration, timeout};
@@ -49,9 +49,13 @@ pub(super) fn signed_in(service: &Service, parts: &Parts) -> Option<Caller> {
     service.gate.books.borrow_mut().session(cookies, clock::moment())
 }
 
+/// Whether a path is one of the gate's own.
+pub(super) fn is_own(path: &str) -> bool {
+    path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Answers a request for one of them.
-pub(super) async fn answer(service: &Service, request: Request<Incoming>, wants: Wants) -> Outcome {
-    let (parts, body) = request.into_parts();
+pub(super) async fn answer(service: &Service, parts: Parts, body: Incoming, wants: Wants) -> Outcome {
     let now = clock::moment();
     let gate = &service.gate;
     let greeted = greet(

@@ -13,6 +13,8 @@ pub(crate) enum Refusal {
     Host,
     /// A page of another site asks, or one that does not say which.
     Origin,
+    /// A service worker's script.
+    Worker,
     /// Too many requests.
     Budget(Duration),
     /// Too many wrong credentials before.
@@ -28,7 +30,7 @@ impl Refusal {
     pub(crate) const fn status(self) -> u16 {
         match self {
             Self::Blocked => 503,
-            Self::Source | Self::Origin => 403,
+            Self::Source | Self::Origin | Self::Worker => 403,
             // RFC 9110, 15.5.20: misdirected.
             Self::Host => 421,
             Self::Budget(_) | Self::Locked(_) => 429,
@@ -43,6 +45,7 @@ impl Refusal {
             Self::Source => "source",
             Self::Host => "host",
             Self::Origin => "origin",
+            Self::Worker => "service-worker",
             Self::Budget(_) => "budget",
             Self::Locked(_) => "locked",
             Self::Missing => "no-credential",

@@ -1,14 +1,17 @@
 //! One request: whether it is admitted, and what it is answered.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN, UPGRADE};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use super::access_log::Entry;
@@ -29,8 +32,64 @@ use crate::sys::clock;
 /// What happens when an answer has been given.
 pub(super) type End = Box<dyn FnOnce(u64)>;
 
+/// An answer as the HTTP library takes it.
+type Answered = Response<Reply<End>>;
+
+/// An answer: there already, as every refusal is, or to be awaited. What is there already costs no
+/// place for what would have to be remembered meanwhile.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lies where the library keeps it, and is there once a connection"
+)]
+pub(super) enum Turn {
+    Given(Option<Answered>),
+    Awaited(Pin<Box<dyn Future<Output = Answered>>>),
+}
+
+impl Future for Turn {
+    type Output = Result<Answered, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Given(answered) => answered.take().map_or(Poll::Pending, |given| Poll::Ready(Ok(given))),
+            Self::Awaited(awaited) => awaited.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// What is written down of a request when it has been answered.
+struct Noted {
+    service: Rc<Service>,
+    begun: Instant,
+    method: Method,
+    /// None of a request that was none.
+    uri: Option<Uri>,
+}
+
+impl Noted {
+    fn answered(self, outcome: Outcome) -> Answered {
+        let Outcome { answer, caller, refused } = outcome;
+        let status = answer.status().as_u16();
+        self.service.gate.counts.answered(status, refused);
+        let end: End = Box::new(move |sent| {
+            self.service.answering.end();
+            self.service.gate.access_log.write(&Entry {
+                remote: self.service.client.remote,
+                method: self.method.as_str(),
+                path: self.uri.as_ref().map_or("", Uri::path),
+                status,
+                sent,
+                caller: caller.as_ref().map(|Caller(name)| &**name),
+                refused,
+                took: self.begun.elapsed(),
+            });
+        });
+        answer.map(|answer| Reply::new(answer, end))
+    }
+}
+
 /// The service of one connection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Service {
     pub(super) gate: Rc<Gate>,
     pub(super) client: Client,
@@ -39,7 +98,7 @@ pub(super) struct Service {
     /// Set while an answer of the gateway's is under way: a cut ends the connection then.
     pub(super) forwarding: Rc<Cell<bool>>,
     /// For answers of the gateway's to begin.
-    pub(super) patience: Rc<Patience>,
+    pub(super) patience: Patience,
 }
 
 /// An answer before it is wrapped up, and what is to be noted of it.
@@ -96,66 +155,44 @@ fn authorization_is_ours(headers: &HeaderMap) -> bool {
 
 impl Service {
     /// Answers a request.
-    pub(super) async fn call(self, request: Request<Incoming>) -> Response<Reply<End>> {
-        let begun = Instant::now();
+    pub(super) fn call(self: &Rc<Self>, request: Request<Incoming>) -> Turn {
         // What the last answer left to be written is written; nothing of the gateway's is under way.
         self.forwarding.set(false);
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let wants = page::Wants::of(request.headers());
-        let Outcome { answer, caller, refused } = match self.gate.standin.status(&path) {
-            Some(status) => {
-                let said = request.headers().get("fault").and_then(|said| said.to_str().ok());
-                self.malformed(status, said)
-            }
-            None => self.answer(request, wants).await,
+        let (parts, body) = request.into_parts();
+        let malformed = self.gate.standin.status(parts.uri.path());
+        let noted = Noted {
+            service: Rc::clone(self),
+            begun: Instant::now(),
+            method: parts.method.clone(),
+            uri: malformed.is_none().then(|| parts.uri.clone()),
         };
-        let status = answer.status().as_u16();
-        let Self { gate, client, answering, .. } = self;
-        gate.counts.answered(status, refused);
-        let path = if gate.standin.status(&path).is_some() { String::new() } else { path };
-        let end: End = Box::new(move |sent| {
-            answering.end();
-            gate.access_log.write(&Entry {
-                remote: client.remote,
-                method: method.as_str(),
-                path: &path,
-                status,
-                sent,
-                caller: caller.as_ref().map(|Caller(name)| &**name),
-                refused,
-                took: begun.elapsed(),
-            });
-        });
-        answer.map(|answer| Reply::new(answer, end))
+        if let Some(status) = malformed {
+            let said = parts.headers.get("fault").and_then(|said| said.to_str().ok());
+            return Turn::Given(Some(noted.answered(self.malformed(status, said))));
+        }
+        let wants = page::Wants::of(&parts.headers);
+        if own::is_own(parts.uri.path()) {
+            let service = Rc::clone(self);
+            return Turn::Awaited(Box::pin(async move {
+                noted.answered(own::answer(&service, parts, body, wants).await)
+            }));
+        }
+        match self.admit(&parts) {
+            Ok(permit) => {
+                let service = Rc::clone(self);
+                Turn::Awaited(Box::pin(async move {
+                    let request = Request::from_parts(parts, body);
+                    noted.answered(service.forward(permit, request, wants).await)
+                }))
+            }
+            Err(refusal) => Turn::Given(Some(noted.answered(self.refuse(refusal, &parts, wants)))),
+        }
     }
 
     /// A request that is no request.
     fn malformed(&self, status: u16, said: Option<&str>) -> Outcome {
         tracing::debug!(remote = %self.client.remote, "refused: {}", said.unwrap_or("malformed"));
         Outcome::refused(Page::status(status), "malformed")
-    }
-
-    async fn answer(&self, request: Request<Incoming>, wants: page::Wants) -> Outcome {
-        let path = request.uri().path();
-        if path == own::ROOT || path.strip_prefix(own::ROOT).is_some_and(|rest| rest.starts_with('/')) {
-            return own::answer(self, request, wants).await;
-        }
-        let (parts, body) = request.into_parts();
-        // The head reader has seen to it that this is a proper one.
-        let socket = is_socket(&parts);
-        let keep_authorization = !authorization_is_ours(&parts.headers);
-        // A service worker of the panel's would stand between a browser and the gate's own pages, and
-        // could ask for the passphrase in their place.
-        if parts.headers.contains_key("service-worker") {
-            return Outcome::refused(Page::status(403), "service-worker");
-        }
-        match self.admit(&parts, socket) {
-            Ok(permit) => {
-                self.forward(permit, Request::from_parts(parts, body), socket, keep_authorization, wants)
-                    .await
-            }
-            Err(refusal) => self.refuse(refusal, &parts, wants),
-        }
     }
 
     /// What a request says, as admission wants it.
@@ -168,14 +205,15 @@ impl Service {
             // One that is no text is one that is not allowed.
             origin: parts.headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?")),
             unsafe_: socket || !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS),
+            worker: parts.headers.contains_key("service-worker"),
             shown: shown(&parts.headers),
         }
     }
 
-    fn admit(&self, parts: &Parts, socket: bool) -> Result<Permit, Refusal> {
+    fn admit(&self, parts: &Parts) -> Result<Permit, Refusal> {
         let gate = &self.gate;
         admit(
-            &self.ask(parts, socket),
+            &self.ask(parts, is_socket(&parts.headers)),
             gate.vouching.lease(),
             &self.client.sources,
             &gate.names,
@@ -190,17 +228,12 @@ impl Service {
         Outcome::refused(Page::refusal(refusal, wants, signed_in), refusal.word())
     }
 
-    async fn forward(
-        &self,
-        permit: Permit,
-        request: Request<Incoming>,
-        socket: bool,
-        keep_authorization: bool,
-        wants: page::Wants,
-    ) -> Outcome {
+    async fn forward(&self, permit: Permit, mut request: Request<Incoming>, wants: page::Wants) -> Outcome {
         let caller = permit.caller().clone();
+        // The head reader has seen to it that this is a proper one.
+        let socket = is_socket(request.headers());
+        let keep_authorization = !authorization_is_ours(request.headers());
         let reached = Reached { remote: self.client.remote, tls: self.client.tls };
-        let mut request = request;
         let ours = socket.then(|| hyper::upgrade::on(&mut request));
         let sent = self
             .gate
@@ -239,8 +272,8 @@ impl Service {
     }
 }
 
-fn is_socket(parts: &Parts) -> bool {
-    field(&parts.headers, &UPGRADE).is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+fn is_socket(headers: &HeaderMap) -> bool {
+    field(headers, &UPGRADE).is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 
 /// Relays a WebSocket to its end.

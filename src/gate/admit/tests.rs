@@ -67,6 +67,7 @@ fn outcome(wrong: Wrong) -> (Result<Permit, Refusal>, Vec<&'static str>) {
             "http://gate.test"
         }),
         unsafe_: true,
+        worker: false,
         shown: Shown::Session("x"),
     };
     let lease = (!wrong.lease).then(|| lease(Reach::Allowed));
@@ -107,6 +108,7 @@ fn half_open_is_not_for_whoever_is_behind_a_proxy_on_this_host() {
             host: "gate.test",
             origin: None,
             unsafe_: false,
+            worker: false,
             shown: Shown::Token("x"),
         };
         let mut notes = Notes { known: true, ..Notes::default() };
@@ -134,6 +136,7 @@ fn whoever_shows_a_session_says_where_an_unsafe_request_comes_from() {
             host: "gate.test",
             origin,
             unsafe_,
+            worker: false,
             shown,
         };
         greet(&ask, &Allowlist::default(), &names(), &mut Notes::default(), NOW)
@@ -167,4 +170,21 @@ proptest! {
         prop_assert_eq!(permit.as_ref().err().map(|refusal| refusal.word()), expected.map(|(word, _)| word));
         prop_assert_eq!(asked.len(), expected.map_or(2, |(_, count)| count));
     }
+}
+
+#[test]
+fn the_panel_gets_no_service_worker() {
+    let ask = Ask {
+        remote: "127.0.0.1".parse().unwrap(),
+        proxied: false,
+        local: "127.0.0.1".parse().unwrap(),
+        host: "gate.test",
+        origin: None,
+        unsafe_: false,
+        worker: true,
+        shown: Shown::Token("x"),
+    };
+    let greeted = |ask: &Ask<'_>| greet(ask, &Allowlist::default(), &names(), &mut Notes::default(), NOW);
+    assert_eq!(greeted(&ask), Err(Refusal::Worker));
+    assert_eq!(greeted(&Ask { worker: false, ..ask }), Ok(()));
 }
