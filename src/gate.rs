@@ -35,6 +35,7 @@ pub(crate) mod setup;
 mod socket;
 pub(crate) mod source;
 pub(crate) mod standin;
+mod standing;
 pub(crate) mod throttle;
 pub(crate) mod tls;
 pub(crate) mod token;
@@ -66,8 +67,8 @@ use standin::StandIn;
 use upstream::Upstream;
 use vouching::Vouching;
 
-/// How long an answer may wait to be written down.
-const LOGGED: Duration = Duration::from_millis(200);
+/// How long an answer may wait to be written down, and a credential that has ended be in use.
+const TURN: Duration = Duration::from_millis(200);
 
 /// Why a gate does not run.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +110,7 @@ pub(crate) struct Client {
 pub(crate) struct Gate {
     paths: Paths,
     names: Names,
-    vouching: Rc<Vouching>,
+    vouching: Vouching,
     books: RefCell<GateBooks>,
     forward: Forward,
     access_log: AccessLog,
@@ -121,7 +122,6 @@ pub(crate) struct Gate {
 impl Gate {
     fn new(config: &Config, paths: &Paths, access_log: AccessLog) -> Result<Self, GateError> {
         let settings = &config.settings.gate;
-        let vouching = Rc::new(Vouching::new());
         let upstream = Rc::new(Upstream::new(config.gate_upstream()));
         Ok(Self {
             names: Names::new(&settings.hosts, &settings.origins),
@@ -132,8 +132,8 @@ impl Gate {
                 paths.gate_passphrase(),
                 clock::moment(),
             )),
-            forward: Forward { upstream, vouching: Rc::clone(&vouching) },
-            vouching,
+            forward: Forward { upstream },
+            vouching: Vouching::new(),
             access_log,
             counts: Counts::default(),
             standin: StandIn::new(&secret::fresh()?),
@@ -156,11 +156,14 @@ pub(crate) async fn run(
     let local = LocalSet::new();
     let following = Rc::clone(&gate);
     local.spawn_local(async move { following.vouching.follow(&following.paths).await });
-    let logging = Rc::clone(&gate);
+    let turning = Rc::clone(&gate);
     local.spawn_local(async move {
         loop {
-            sleep(LOGGED).await;
-            logging.access_log.flush();
+            sleep(TURN).await;
+            turning.access_log.flush();
+            if turning.books.borrow_mut().sweep(clock::moment()) {
+                turning.vouching.end();
+            }
         }
     });
     let serving = Rc::clone(&gate);

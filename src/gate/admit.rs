@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::host::Names;
 use super::refusal::Refusal;
+use super::secret::Fingerprint;
 use super::source::{Allowlist, is_loopback};
 use crate::breaker::effect::Reach;
 use crate::lease::Lease;
@@ -46,9 +47,19 @@ pub(crate) enum Shown<'a> {
     Session(&'a str),
 }
 
-/// Somebody whom a credential names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Caller(pub(crate) Arc<str>);
+/// Somebody whom a credential names. While one is held, what it was admitted for is under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) name: Arc<str>,
+    /// Of the credential, which may be revoked meanwhile.
+    pub(crate) credential: Arc<Fingerprint>,
+}
+
+impl Caller {
+    pub(crate) fn new(name: &Arc<str>, credential: Fingerprint) -> Self {
+        Self { name: Arc::clone(name), credential: Arc::new(credential) }
+    }
+}
 
 /// What admission asks of the rest of the gate.
 pub(crate) trait Books {
@@ -62,18 +73,12 @@ pub(crate) trait Books {
 #[derive(Debug)]
 pub(crate) struct Permit {
     caller: Caller,
-    lease: Lease,
 }
 
 impl Permit {
     /// For whom.
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
-    }
-
-    /// Until when: nothing passes after its end.
-    pub(crate) fn lease(&self) -> Lease {
-        self.lease
     }
 }
 
@@ -96,12 +101,12 @@ pub(crate) fn admit(
     now: Moment,
 ) -> Result<Permit, Refusal> {
     // A proxy on this host is no client of this host: half-open is not for whoever is behind it.
-    let lease = vouched(lease, ask.remote, now)
+    vouched(lease, ask.remote, now)
         .filter(|lease| !ask.proxied || lease.reach == Reach::Allowed)
         .ok_or(Refusal::Blocked)?;
     let caller =
         greet(ask, sources, names, books, now).and_then(|()| books.credential(ask.remote, ask.shown, now))?;
-    Ok(Permit { caller, lease })
+    Ok(Permit { caller })
 }
 
 /// What is asked of every request, those for the gate's own pages included.

@@ -4,7 +4,6 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error as StdError;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -16,8 +15,8 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::sync::mpsc;
 
 use super::fault::Fault;
+use super::standing::Standing;
 use super::upstream::Upstream;
-use super::vouching::Vouching;
 
 /// Why a body ends early.
 #[derive(Debug, thiserror::Error)]
@@ -37,20 +36,14 @@ pub(crate) enum BodyError {
 #[derive(Debug)]
 pub(crate) struct Upload {
     inner: Incoming,
-    vouching: Rc<Vouching>,
-    remote: IpAddr,
+    standing: Rc<Standing>,
     /// Set where what it sent was framed wrongly or came too slowly.
     fault: Rc<Cell<Option<Fault>>>,
 }
 
 impl Upload {
-    pub(crate) fn new(
-        inner: Incoming,
-        vouching: Rc<Vouching>,
-        remote: IpAddr,
-        fault: Rc<Cell<Option<Fault>>>,
-    ) -> Self {
-        Self { inner, vouching, remote, fault }
+    pub(crate) fn new(inner: Incoming, standing: Rc<Standing>, fault: Rc<Cell<Option<Fault>>>) -> Self {
+        Self { inner, standing, fault }
     }
 }
 
@@ -87,7 +80,7 @@ impl Body for Upload {
                     return Poll::Ready(Some(Err(failed.into())));
                 }
             };
-            if body.vouching.for_client(body.remote).is_none() {
+            if !body.standing.holds() {
                 return Poll::Ready(Some(Err(BodyError::Cut)));
             }
             // Trailers could say what no header may.
@@ -121,8 +114,7 @@ pub(crate) struct Download {
     inner: Incoming,
     sender: Option<SendRequest<Upload>>,
     upstream: Rc<Upstream>,
-    vouching: Rc<Vouching>,
-    remote: IpAddr,
+    standing: Rc<Standing>,
     over: bool,
 }
 
@@ -131,10 +123,9 @@ impl Download {
         inner: Incoming,
         sender: Option<SendRequest<Upload>>,
         upstream: Rc<Upstream>,
-        vouching: Rc<Vouching>,
-        remote: IpAddr,
+        standing: Rc<Standing>,
     ) -> Self {
-        Self { inner, sender, upstream, vouching, remote, over: false }
+        Self { inner, sender, upstream, standing, over: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -146,7 +137,7 @@ impl Download {
                 }
                 Some(frame) => frame?,
             };
-            if self.vouching.for_client(self.remote).is_none() {
+            if !self.standing.holds() {
                 return Poll::Ready(Some(Err(BodyError::Cut)));
             }
             if frame.is_data() {

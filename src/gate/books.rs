@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use super::secret::NoRandomness;
 use super::session::{self, Sessions};
 use super::throttle::{Kind, Rate, Throttle};
-use super::token::Tokens;
+use super::token::{Token, Tokens};
 use crate::cli::chain;
 use crate::sys::clock::Moment;
 
@@ -30,6 +30,8 @@ pub(crate) struct GateBooks {
     tokens_read: Option<FileStamp>,
     passphrase_seen: Option<FileStamp>,
     sessions: Sessions,
+    /// The tokens are others than when that was last asked.
+    tokens_changed: bool,
 }
 
 /// Tells a file from what was there before.
@@ -69,6 +71,7 @@ impl GateBooks {
             looked: None,
             tokens_read: None,
             sessions: Sessions::default(),
+            tokens_changed: false,
         }
     }
 
@@ -93,6 +96,21 @@ impl GateBooks {
             Tokens::default()
         });
         self.tokens_read = stamp;
+        self.tokens_changed = true;
+    }
+
+    /// Looks whether credentials have ended; whether any may have since the last time.
+    pub(crate) fn sweep(&mut self, now: Moment) -> bool {
+        self.look(now);
+        self.sessions.sweep(now);
+        self.tokens_changed |= self.tokens.sweep(Timestamp::now());
+        std::mem::take(&mut self.tokens_changed) | self.sessions.take_ended()
+    }
+
+    /// Whether the credential that let somebody in is still good.
+    pub(crate) fn stands(&self, caller: &Caller, now: Moment) -> bool {
+        self.sessions.lives(&caller.credential, now)
+            || self.tokens.lives(&caller.credential, Timestamp::now())
     }
 
     /// How long a source has to wait before a passphrase of its is looked at.
@@ -114,7 +132,7 @@ impl GateBooks {
     /// Whose session is in these cookies, if it lives.
     pub(crate) fn session(&mut self, cookies: &str, now: Moment) -> Option<Caller> {
         self.look(now);
-        session::in_cookies(cookies).find_map(|secret| self.sessions.find(secret, now)).map(Caller)
+        session::in_cookies(cookies).find_map(|secret| self.sessions.find(secret, now))
     }
 
     /// Somebody signed in: begins a session, and tells its secret.
@@ -135,7 +153,7 @@ impl GateBooks {
             Shown::Nothing => None,
             Shown::Token(token) => {
                 self.look(now);
-                self.tokens.find(token, Timestamp::now()).map(|token| Caller(Arc::clone(&token.name)))
+                self.tokens.find(token, Timestamp::now()).map(Token::caller)
             }
             Shown::Session(cookies) => self.session(cookies, now),
         }
@@ -146,7 +164,7 @@ impl Books for GateBooks {
     /// Somebody with a right credential has a budget of their own: no neighbour uses it up.
     fn budget(&mut self, remote: IpAddr, shown: Shown<'_>, now: Moment) -> Result<(), Refusal> {
         self.throttle.take(remote, now).or_else(|wait| match self.known(shown, now) {
-            Some(Caller(name)) => self.throttle.take_as(&name, now).map_err(Refusal::Budget),
+            Some(caller) => self.throttle.take_as(&caller.name, now).map_err(Refusal::Budget),
             None => Err(Refusal::Budget(wait)),
         })
     }
@@ -175,6 +193,11 @@ mod tests {
     const RATE: Rate = Rate { per_second: 10, burst: 100 };
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
+    /// The name of whoever is let in.
+    fn who(books: &mut GateBooks, shown: Shown<'_>, now: Moment) -> Result<String, Refusal> {
+        books.credential(HERE, shown, now).map(|caller| caller.name.to_string())
+    }
+
     fn at(seconds: u64) -> Moment {
         Moment::after_boot(Duration::from_secs(seconds))
     }
@@ -187,14 +210,38 @@ mod tests {
     fn a_token_that_is_made_or_revoked_while_the_gate_runs_counts_within_a_second() {
         let folder = tempfile::tempdir().unwrap();
         let mut books = books(&folder);
-        assert_eq!(books.credential(HERE, Shown::Token("gdn_x"), at(1)), Err(Refusal::Wrong));
+        assert_eq!(who(&mut books, Shown::Token("gdn_x"), at(1)), Err(Refusal::Wrong));
         let mut tokens = Tokens::default();
         let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
         tokens.write(&folder.path().join("tokens.json")).unwrap();
-        assert_eq!(books.credential(HERE, Shown::Token(&secret), at(2)), Ok(Caller("backup".into())));
+        assert_eq!(who(&mut books, Shown::Token(&secret), at(2)), Ok("backup".to_owned()));
         tokens.revoke("backup").unwrap();
         tokens.write(&folder.path().join("tokens.json")).unwrap();
-        assert_eq!(books.credential(HERE, Shown::Token(&secret), at(3)), Err(Refusal::Wrong));
+        assert_eq!(who(&mut books, Shown::Token(&secret), at(3)), Err(Refusal::Wrong));
+    }
+
+    #[test]
+    fn what_a_token_or_a_session_has_let_in_stands_until_it_is_revoked_or_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens.json");
+        let mut books = books(&folder);
+        let mut tokens = Tokens::default();
+        let secrets = ["one", "other"].map(|name| tokens.add(name, Timestamp::now(), None).unwrap());
+        tokens.write(&file).unwrap();
+        let [one, other] =
+            secrets.each_ref().map(|secret| books.credential(HERE, Shown::Token(secret), at(1)).unwrap());
+        let session = books.signed_in(&"owner".into(), at(1)).unwrap();
+        let cookies = format!("guardian_session={session}");
+        let owner = books.session(&cookies, at(1)).unwrap();
+        books.sweep(at(2));
+        assert!(!books.sweep(at(3)), "nothing has ended");
+        tokens.revoke("one").unwrap();
+        tokens.write(&file).unwrap();
+        assert!(books.sweep(at(5)));
+        assert!(!books.stands(&one, at(5)));
+        assert!(books.stands(&other, at(5)) && books.stands(&owner, at(5)));
+        books.signed_out(&cookies);
+        assert!(books.sweep(at(5)) && !books.stands(&owner, at(5)));
     }
 
     #[test]
@@ -217,7 +264,7 @@ mod tests {
         let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
         tokens.write(&folder.path().join("tokens.json")).unwrap();
         for _ in 0..5 {
-            assert_eq!(books.credential(HERE, Shown::Token("gdn_x"), at(1)), Err(Refusal::Wrong));
+            assert_eq!(who(&mut books, Shown::Token("gdn_x"), at(1)), Err(Refusal::Wrong));
         }
         assert!(matches!(books.credential(HERE, Shown::Token("gdn_x"), at(1)), Err(Refusal::Locked(_))));
         assert!(books.credential(HERE, Shown::Token(&secret), at(1)).is_ok());
@@ -251,8 +298,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut books = books(&folder);
         for _ in 0..20 {
-            assert_eq!(books.credential(HERE, Shown::Nothing, at(1)), Err(Refusal::Missing));
-            assert_eq!(books.credential(HERE, Shown::Session("x"), at(1)), Err(Refusal::Missing));
+            assert_eq!(who(&mut books, Shown::Nothing, at(1)), Err(Refusal::Missing));
+            assert_eq!(who(&mut books, Shown::Session("x"), at(1)), Err(Refusal::Missing));
         }
         assert_eq!(books.wait(HERE, at(1)), None);
     }

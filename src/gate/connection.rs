@@ -1,6 +1,6 @@
 //! One client's connection, from its first byte to its last.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::answering::Answering;
 use super::forward::Patience;
 use super::service::Service;
 use super::socket::Socket;
+use super::standing::Standing;
 use super::wire::Wire;
 use super::{Client, Gate};
 
@@ -24,7 +25,7 @@ const FIELDS: usize = 128;
 /// Serves a connection to its end. A cut ends it while an answer of the gateway's is under way.
 pub(super) async fn serve(gate: Rc<Gate>, socket: Socket, client: Client) {
     let answering = Arc::new(Answering::new());
-    let forwarding = Rc::new(Cell::new(false));
+    let forwarding = Rc::new(RefCell::new(None::<Rc<Standing>>));
     let wire = Wire::new(socket, Arc::clone(&answering), gate.standin.clone());
     let mut cut = gate.vouching.cuts();
     let service = Rc::new(Service {
@@ -47,7 +48,7 @@ pub(super) async fn serve(gate: Rc<Gate>, socket: Socket, client: Client) {
             biased;
             // Whatever it failed of has been noted.
             _ = connection.as_mut() => return,
-            _ = cut.changed() => if forwarding.get() { return },
+            _ = cut.changed() => if forwarding.borrow().as_ref().is_some_and(|it| !it.holds()) { return },
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
@@ -17,12 +17,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
-use super::admit::Permit;
 use super::body::{Download, Upload};
 use super::fault::Fault;
 use super::header::{self, Reached};
+use super::standing::Standing;
 use super::upstream::{Connection, Upstream, UpstreamError};
-use super::vouching::Vouching;
 
 /// An answer begins within this time: an agent may think for long.
 const ANSWER: Duration = Duration::from_mins(10);
@@ -77,18 +76,17 @@ impl Patience {
     }
 }
 
-/// What a forward needs beside the request.
-#[derive(Debug, Clone)]
+/// The way to the gateway.
+#[derive(Debug)]
 pub(crate) struct Forward {
     pub(crate) upstream: Rc<Upstream>,
-    pub(crate) vouching: Rc<Vouching>,
 }
 
 impl Forward {
-    /// Forwards a request and waits for the answer's head, for as long as the watcher vouches.
+    /// Forwards a request and waits for the answer's head, for as long as it stands.
     pub(crate) async fn send(
         &self,
-        permit: Permit,
+        standing: &Rc<Standing>,
         request: Request<Incoming>,
         reached: Reached,
         socket: bool,
@@ -96,18 +94,18 @@ impl Forward {
         patience: &Patience,
     ) -> Result<Delivered, Undelivered> {
         patience.begin();
-        let cuts = self.vouching.count();
         // Whatever happened since it was admitted.
-        if !permit.lease().is_live(crate::sys::clock::moment()) {
+        if !standing.holds() {
             return Err(Undelivered::Cut);
         }
         let fault = Rc::new(Cell::new(None));
-        let request = self.prepare(request, reached, socket, keep_authorization, &fault);
-        let cut = || self.vouching.count() != cuts || self.vouching.for_client(reached.remote).is_none();
-        let mut delivering = pin!(self.deliver(request, reached.remote, socket));
+        let (mut parts, body) = request.into_parts();
+        prepare(&mut parts, reached, socket, keep_authorization);
+        let upload = Upload::new(body, Rc::clone(standing), Rc::clone(&fault));
+        let mut delivering = pin!(self.deliver(Request::from_parts(parts, upload), standing, socket));
         let answered = poll_fn(|cx| {
             // The connection's task is woken by every cut, and this runs within it.
-            if self.vouching.count() != cuts {
+            if !standing.is_uncut() {
                 return Poll::Ready(Err(Undelivered::Cut));
             }
             match delivering.as_mut().poll(cx) {
@@ -117,7 +115,7 @@ impl Forward {
             }
         });
         match answered.await {
-            _ if cut() => Err(Undelivered::Cut),
+            _ if !standing.holds() => Err(Undelivered::Cut),
             Err(Undelivered::Upstream(failed)) => {
                 Err(fault.get().map_or(Undelivered::Upstream(failed), Undelivered::Fault))
             }
@@ -125,35 +123,10 @@ impl Forward {
         }
     }
 
-    fn prepare(
-        &self,
-        request: Request<Incoming>,
-        reached: Reached,
-        socket: bool,
-        keep_authorization: bool,
-        fault: &Rc<Cell<Option<Fault>>>,
-    ) -> Request<Upload> {
-        let (mut parts, body) = request.into_parts();
-        header::to_gateway(&mut parts.headers, reached, keep_authorization);
-        if socket {
-            parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        }
-        parts.version = Version::HTTP_11;
-        parts.extensions.clear();
-        // A target in absolute form becomes a path; its authority was that of Host.
-        if parts.uri.authority().is_some() {
-            let path = parts.uri.path_and_query().cloned();
-            parts.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
-        }
-        let upload = Upload::new(body, Rc::clone(&self.vouching), reached.remote, Rc::clone(fault));
-        Request::from_parts(parts, upload)
-    }
-
     async fn deliver(
         &self,
         request: Request<Upload>,
-        remote: IpAddr,
+        standing: &Rc<Standing>,
         socket: bool,
     ) -> Result<Delivered, UpstreamError> {
         let Connection { mut sender, kept } =
@@ -180,8 +153,24 @@ impl Forward {
             return Err(UpstreamError::Unasked);
         }
         let keep = (!socket).then_some(sender);
-        let (upstream, vouching) = (Rc::clone(&self.upstream), Rc::clone(&self.vouching));
-        Ok(Delivered::Answer(answer.map(|body| Download::new(body, keep, upstream, vouching, remote))))
+        let (upstream, standing) = (Rc::clone(&self.upstream), Rc::clone(standing));
+        Ok(Delivered::Answer(answer.map(|body| Download::new(body, keep, upstream, standing))))
+    }
+}
+
+/// Makes the head of a client's request into that of the gate's.
+fn prepare(parts: &mut Parts, reached: Reached, socket: bool, keep_authorization: bool) {
+    header::to_gateway(&mut parts.headers, reached, keep_authorization);
+    if socket {
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    // A target in absolute form becomes a path; its authority was that of Host.
+    if parts.uri.authority().is_some() {
+        let path = parts.uri.path_and_query().cloned();
+        parts.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
 }
 

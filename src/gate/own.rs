@@ -91,21 +91,21 @@ pub(super) async fn answer(service: &Service, parts: Parts, body: Incoming, want
         Err(refusal) => return service.refuse(refusal, &parts, wants),
     };
     match path {
-        SIGN_OUT if post => sign_in::out(service, &parts).by(&caller),
-        STATUS if get => status::page(service, wants).await.by(&caller),
-        EVENTS if get => status::events(service, &parts).by(&caller),
+        SIGN_OUT if post => sign_in::out(service, &parts).by(&caller.name),
+        STATUS if get => status::page(service, wants).await.by(&caller.name),
+        EVENTS if get => status::events(service, caller),
         METRICS if get => {
             let vouched = gate.vouching.for_client(service.client.remote).is_some();
             let text = gate.counts.prometheus(vouched);
-            Outcome::page(Page::text(200, "text/plain; version=0.0.4", text)).by(&caller)
+            Outcome::page(Page::text(200, "text/plain; version=0.0.4", text)).by(&caller.name)
         }
-        RECOVER if post => recovery::recover(service, &form(body).await).await.by(&caller),
-        CLOSE if post => recovery::close(service, &form(body).await).await.by(&caller),
-        SIGN_OUT | RECOVER | CLOSE if get => Outcome::page(Page::redirect(STATUS)).by(&caller),
+        RECOVER if post => recovery::recover(service, &form(body).await).await.by(&caller.name),
+        CLOSE if post => recovery::close(service, &form(body).await).await.by(&caller.name),
+        SIGN_OUT | RECOVER | CLOSE if get => Outcome::page(Page::redirect(STATUS)).by(&caller.name),
         SIGN_IN | SIGN_OUT | STATUS | EVENTS | RECOVER | CLOSE | METRICS => {
-            Outcome::refused(Page::status(405), "method").by(&caller)
+            Outcome::refused(Page::status(405), "method").by(&caller.name)
         }
-        _ => Outcome::refused(Page::status(404), "no-page").by(&caller),
+        _ => Outcome::refused(Page::status(404), "no-page").by(&caller.name),
     }
 }
 

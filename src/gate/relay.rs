@@ -1,4 +1,4 @@
-//! Bytes to and fro after a WebSocket's 101, for as long as the watcher vouches.
+//! Bytes to and fro after a WebSocket's 101, for as long as they may.
 
 use std::cell::RefCell;
 use std::io;
@@ -143,7 +143,7 @@ where
         });
         tokio::select! {
             biased;
-            _ = cut.changed() => Ended::Cut,
+            () = async { while may() && cut.changed().await.is_ok() {} } => Ended::Cut,
             moved = moving => match moved {
                 Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => Ended::Cut,
                 _ => Ended::Done,

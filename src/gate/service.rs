@@ -1,6 +1,6 @@
 //! One request: whether it is admitted, and what it is answered.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use super::access_log::Entry;
-use super::admit::{Ask, Caller, Permit, Shown, admit};
+use super::admit::{Ask, Permit, Shown, admit};
 use super::answering::Answering;
 use super::body::{Answer, Reply};
 use super::forward::{Delivered, Patience, Undelivered, gateway_socket};
@@ -25,6 +25,7 @@ use super::refusal::Refusal;
 use super::relay::{Ended, relay};
 use super::session;
 use super::source::is_loopback;
+use super::standing::Standing;
 use super::token::PREFIX;
 use super::{Client, Gate, own};
 use crate::sys::clock;
@@ -37,10 +38,6 @@ type Answered = Response<Reply<End>>;
 
 /// An answer: there already, as every refusal is, or to be awaited. What is there already costs no
 /// place for what would have to be remembered meanwhile.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lies where the library keeps it, and is there once a connection"
-)]
 pub(super) enum Turn {
     Given(Option<Answered>),
     Awaited(Pin<Box<dyn Future<Output = Answered>>>),
@@ -79,7 +76,7 @@ impl Noted {
                 path: self.uri.as_ref().map_or("", Uri::path),
                 status,
                 sent,
-                caller: caller.as_ref().map(|Caller(name)| &**name),
+                caller: caller.as_deref(),
                 refused,
                 took: self.begun.elapsed(),
             });
@@ -95,8 +92,8 @@ pub(super) struct Service {
     pub(super) client: Client,
     /// Told when an answer has been given.
     pub(super) answering: Arc<Answering>,
-    /// Set while an answer of the gateway's is under way: a cut ends the connection then.
-    pub(super) forwarding: Rc<Cell<bool>>,
+    /// What lets an answer of the gateway's through that is under way: the connection ends with it.
+    pub(super) forwarding: Rc<RefCell<Option<Rc<Standing>>>>,
     /// For answers of the gateway's to begin.
     pub(super) patience: Patience,
 }
@@ -104,7 +101,8 @@ pub(super) struct Service {
 /// An answer before it is wrapped up, and what is to be noted of it.
 pub(super) struct Outcome {
     pub(super) answer: Response<Answer>,
-    pub(super) caller: Option<Caller>,
+    /// Who asked.
+    pub(super) caller: Option<Arc<str>>,
     /// A word that says why there is no answer of the gateway's.
     pub(super) refused: Option<&'static str>,
 }
@@ -114,8 +112,8 @@ impl Outcome {
         Self { answer: page.into_response(), caller: None, refused: None }
     }
 
-    pub(super) fn by(self, caller: &Caller) -> Self {
-        Self { caller: Some(caller.clone()), ..self }
+    pub(super) fn by(self, caller: &Arc<str>) -> Self {
+        Self { caller: Some(Arc::clone(caller)), ..self }
     }
 
     pub(super) fn refused(page: Page, word: &'static str) -> Self {
@@ -157,7 +155,7 @@ impl Service {
     /// Answers a request.
     pub(super) fn call(self: &Rc<Self>, request: Request<Incoming>) -> Turn {
         // What the last answer left to be written is written; nothing of the gateway's is under way.
-        self.forwarding.set(false);
+        self.forwarding.take();
         let (parts, body) = request.into_parts();
         let malformed = self.gate.standin.status(parts.uri.path());
         let noted = Noted {
@@ -229,7 +227,8 @@ impl Service {
     }
 
     async fn forward(&self, permit: Permit, mut request: Request<Incoming>, wants: page::Wants) -> Outcome {
-        let caller = permit.caller().clone();
+        let standing = Standing::new(&self.gate, permit, self.client.remote);
+        let caller = Arc::clone(&standing.permit().caller().name);
         // The head reader has seen to it that this is a proper one.
         let socket = is_socket(request.headers());
         let keep_authorization = !authorization_is_ours(request.headers());
@@ -238,11 +237,11 @@ impl Service {
         let sent = self
             .gate
             .forward
-            .send(permit, request, reached, socket, keep_authorization, &self.patience)
+            .send(&standing, request, reached, socket, keep_authorization, &self.patience)
             .await;
         match sent {
             Ok(Delivered::Answer(answer)) => {
-                self.forwarding.set(true);
+                self.forwarding.replace(Some(standing));
                 Outcome { answer: answer.map(Answer::Forwarded), caller: Some(caller), refused: None }
             }
             Ok(Delivered::Socket(mut head, theirs)) => {
@@ -250,9 +249,8 @@ impl Service {
                 head.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
                 if let Some(ours) = ours {
                     let (gate, remote) = (Rc::clone(&self.gate), self.client.remote);
-                    let caller = caller.clone();
                     tokio::task::spawn_local(async move {
-                        splice(&gate, remote, ours, theirs, &caller).await;
+                        splice(&gate, remote, ours, theirs, &standing).await;
                     });
                 }
                 let answer = head.map(|()| Answer::Own(http_body_util::Full::default()));
@@ -282,7 +280,7 @@ async fn splice(
     remote: IpAddr,
     ours: hyper::upgrade::OnUpgrade,
     theirs: hyper::upgrade::OnUpgrade,
-    caller: &Caller,
+    standing: &Standing,
 ) {
     let cut = gate.vouching.cuts();
     let begun = Instant::now();
@@ -290,12 +288,12 @@ async fn splice(
         return;
     };
     let Some((client, from_client)) = super::connection::client_socket(ours) else { return };
-    let may = || gate.vouching.for_client(remote).is_some();
-    if !may() {
+    if !standing.holds() {
         return;
     }
     gate.counts.socket_opened();
-    let (ended, _, sent) = relay(client, gateway, (from_client, from_gateway), may, cut).await;
+    let (ended, _, sent) =
+        relay(client, gateway, (from_client, from_gateway), || standing.holds(), cut).await;
     gate.counts.socket_closed();
     gate.access_log.write(&Entry {
         remote,
@@ -303,7 +301,7 @@ async fn splice(
         path: "",
         status: 101,
         sent,
-        caller: Some(&caller.0),
+        caller: Some(&standing.permit().caller().name),
         refused: (ended == Ended::Cut).then_some("blocked"),
         took: begun.elapsed(),
     });

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::admit::Caller;
 use super::secret::{self, Fingerprint, NoRandomness};
 use crate::sys::clock::Moment;
 
@@ -21,12 +22,13 @@ const LONGEST: Duration = Duration::from_hours(12);
 pub(crate) struct Sessions {
     of: HashMap<u64, Session>,
     serial: u64,
+    /// Some have ended since that was last asked.
+    ended: bool,
 }
 
 #[derive(Debug)]
 struct Session {
-    fingerprint: Fingerprint,
-    who: Arc<str>,
+    caller: Caller,
     begun: Moment,
     used: Moment,
 }
@@ -35,49 +37,79 @@ impl Session {
     fn lives(&self, now: Moment) -> bool {
         now.since(self.begun) < LONGEST && now.since(self.used) < IDLE
     }
+
+    /// Something that it was let in for is under way: an open WebSocket is no idleness.
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.caller.credential) > 1
+    }
 }
 
 impl Sessions {
     /// Begins a session with a secret of its own, whatever cookie the client came with; tells it.
     pub(crate) fn begin(&mut self, who: &Arc<str>, now: Moment) -> Result<String, NoRandomness> {
         let secret = secret::fresh()?;
-        self.of.retain(|_, session| session.lives(now));
+        self.sweep(now);
         if self.of.len() >= MOST
             && let Some(oldest) = self.of.iter().min_by_key(|(_, session)| session.used).map(|(key, _)| *key)
         {
             self.of.remove(&oldest);
+            self.ended = true;
         }
         self.serial += 1;
-        let fingerprint = Fingerprint::of(&secret);
-        self.of.insert(self.serial, Session { fingerprint, who: Arc::clone(who), begun: now, used: now });
+        let caller = Caller::new(who, Fingerprint::of(&secret));
+        self.of.insert(self.serial, Session { caller, begun: now, used: now });
         Ok(secret)
     }
 
     /// Whose session this is, if it lives; using it keeps it alive.
-    pub(crate) fn find(&mut self, secret: &str, now: Moment) -> Option<Arc<str>> {
-        let key = self.key(secret)?;
+    pub(crate) fn find(&mut self, secret: &str, now: Moment) -> Option<Caller> {
+        let key = self.key(&Fingerprint::of(secret))?;
         let session = self.of.get_mut(&key).filter(|session| session.lives(now))?;
         session.used = now;
-        Some(Arc::clone(&session.who))
+        Some(session.caller.clone())
+    }
+
+    /// Whether the session of this fingerprint lives.
+    pub(crate) fn lives(&self, fingerprint: &Fingerprint, now: Moment) -> bool {
+        self.key(fingerprint).and_then(|key| self.of.get(&key)).is_some_and(|session| session.lives(now))
+    }
+
+    /// Forgets those that have ended, and notes those that are in use.
+    pub(crate) fn sweep(&mut self, now: Moment) {
+        let before = self.of.len();
+        self.of.retain(|_, session| {
+            let lives = session.lives(now);
+            if session.is_held() {
+                session.used = now;
+            }
+            lives
+        });
+        self.ended |= self.of.len() < before;
+    }
+
+    /// Whether some have ended since this was last asked.
+    pub(crate) fn take_ended(&mut self) -> bool {
+        std::mem::take(&mut self.ended)
     }
 
     /// Ends a session.
     pub(crate) fn end(&mut self, secret: &str) {
-        if let Some(key) = self.key(secret) {
+        if let Some(key) = self.key(&Fingerprint::of(secret)) {
             self.of.remove(&key);
+            self.ended = true;
         }
     }
 
     /// Ends all.
     pub(crate) fn end_all(&mut self) {
         self.of.clear();
+        self.ended = true;
     }
 
-    fn key(&self, secret: &str) -> Option<u64> {
-        let fingerprint = Fingerprint::of(secret);
+    fn key(&self, fingerprint: &Fingerprint) -> Option<u64> {
         let mut found = None;
         for (key, session) in &self.of {
-            if session.fingerprint.is(&fingerprint) {
+            if session.caller.credential.is(fingerprint) {
                 found = Some(*key);
             }
         }
@@ -123,13 +155,35 @@ mod tests {
         let mut sessions = Sessions::default();
         let owner: Arc<str> = "owner".into();
         let secret = sessions.begin(&owner, at(0)).unwrap();
-        assert_eq!(sessions.find(&secret, at(59)).as_deref(), Some("owner"));
-        assert_eq!(sessions.find(&secret, at(119)), None, "sixty minutes later");
+        assert_eq!(sessions.find(&secret, at(59)).as_ref().map(|it| &*it.name), Some("owner"));
+        assert!(sessions.find(&secret, at(119)).is_none(), "sixty minutes later");
         let secret = sessions.begin(&owner, at(0)).unwrap();
         for minute in (0..720).step_by(30) {
             assert!(sessions.find(&secret, at(minute)).is_some(), "{minute}");
         }
-        assert_eq!(sessions.find(&secret, at(720)), None);
+        assert!(sessions.find(&secret, at(720)).is_none());
+    }
+
+    #[test]
+    fn a_session_whose_websocket_is_open_is_in_use_and_ends_all_the_same() {
+        let mut sessions = Sessions::default();
+        let secret = sessions.begin(&"owner".into(), at(0)).unwrap();
+        let held = sessions.find(&secret, at(1)).unwrap();
+        for minute in (0..720).step_by(30) {
+            sessions.sweep(at(minute));
+            assert!(sessions.lives(&held.credential, at(minute)) && !sessions.take_ended(), "{minute}");
+        }
+        sessions.sweep(at(720));
+        assert!(!sessions.lives(&held.credential, at(720)) && sessions.take_ended());
+    }
+
+    #[test]
+    fn whoever_waits_for_the_end_of_a_session_is_told_of_it_once() {
+        let mut sessions = Sessions::default();
+        let secret = sessions.begin(&"owner".into(), at(0)).unwrap();
+        assert!(!sessions.take_ended());
+        sessions.end(&secret);
+        assert!(sessions.take_ended() && !sessions.take_ended());
     }
 
     #[test]

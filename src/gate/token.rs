@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::admit::Caller;
 use super::secret::{self, Fingerprint, NoRandomness};
 use crate::exit;
 use crate::sys::durable::{self, WriteError};
@@ -106,6 +107,11 @@ struct Written {
 }
 
 impl Token {
+    /// Who shows it.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller::new(&self.name, self.fingerprint)
+    }
+
     fn lives(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|end| now < end)
     }
@@ -180,6 +186,18 @@ impl Tokens {
             }
         }
         found.filter(|token| token.lives(now))
+    }
+
+    /// Whether the token of this fingerprint is there and has not ended.
+    pub(crate) fn lives(&self, fingerprint: &Fingerprint, now: Timestamp) -> bool {
+        self.0.iter().any(|token| token.fingerprint.is(fingerprint) && token.lives(now))
+    }
+
+    /// Forgets those that have ended; whether there were any.
+    pub(crate) fn sweep(&mut self, now: Timestamp) -> bool {
+        let before = self.0.len();
+        self.0.retain(|token| token.lives(now));
+        self.0.len() < before
     }
 }
 

@@ -23,16 +23,24 @@ const AGAIN: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Vouching {
     lease: Cell<Option<Lease>>,
-    /// Changes whenever a lease is lost or narrowed: what was forwarded on it is cut.
+    /// Changes whenever a lease is lost or narrowed, or a credential ends: whatever was admitted
+    /// looks whether it still stands.
     cut: watch::Sender<()>,
     /// How often that has happened.
     cuts: Cell<u64>,
+    /// How often credentials have ended.
+    endings: Cell<u64>,
 }
 
 impl Vouching {
     /// Nobody has vouched yet.
     pub(crate) fn new() -> Self {
-        Self { lease: Cell::new(None), cut: watch::Sender::new(()), cuts: Cell::new(0) }
+        Self {
+            lease: Cell::new(None),
+            cut: watch::Sender::new(()),
+            cuts: Cell::new(0),
+            endings: Cell::new(0),
+        }
     }
 
     /// The lease that lets a client at this address through now.
@@ -51,7 +59,18 @@ impl Vouching {
         self.cuts.get()
     }
 
-    /// Tells of every cut from now on.
+    /// How often credentials have ended.
+    pub(crate) fn endings(&self) -> u64 {
+        self.endings.get()
+    }
+
+    /// Credentials have ended.
+    pub(crate) fn end(&self) {
+        self.endings.set(self.endings.get() + 1);
+        self.cut.send_replace(());
+    }
+
+    /// Tells of every cut and ending from now on.
     pub(crate) fn cuts(&self) -> watch::Receiver<()> {
         self.cut.subscribe()
     }

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ pub(crate) struct House {
     pub(crate) watcher: Watcher,
     pub(crate) gateway: Gateway,
     gate: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A WebSocket, asked for properly.
@@ -35,8 +36,7 @@ impl House {
     pub(crate) fn with(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let gateway = Gateway::start();
-        let (state, runtime) = (folder.path().join("state"), folder.path().join("run"));
-        let watcher = Watcher::at(&runtime);
+        let watcher = Watcher::at(&folder.path().join("run"));
         // Free a moment ago; the gate says at once if somebody else has taken it.
         let door = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let policy = folder.path().join("guardian.toml");
@@ -45,23 +45,41 @@ impl House {
             gateway.at
         );
         std::fs::write(&policy, text).unwrap();
-        let guardian = |arguments: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_guardian"));
-            command
-                .args(arguments)
-                .env("GUARDIAN_STATE_DIR", &state)
-                .env("GUARDIAN_RUNTIME_DIR", &runtime)
-                .env("GUARDIAN_CONFIG", &policy);
-            command
-        };
-        let made = guardian(&["token", "new", "test"]).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-        let gate = guardian(&["gate"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let house = Self { door, token, watcher, gateway, gate, _folder: folder };
+        let token = said(guardian(folder.path(), &["token", "new", "test"]));
+        let mut gate = guardian(folder.path(), &["gate"]);
+        let gate = gate.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let house = Self { door, token, watcher, gateway, gate, folder };
         house.until(200);
         house.gateway.forget();
         house
+    }
+
+    /// What a command of this house's Guardian says.
+    pub(crate) fn guardian(&self, arguments: &[&str]) -> String {
+        said(guardian(self.folder.path(), arguments))
+    }
+
+    /// Sets a passphrase, and signs in with it: the cookie of the session.
+    pub(crate) fn sign_in(&self, passphrase: &str) -> String {
+        let mut command = guardian(self.folder.path(), &["gate", "passphrase", "--stdin"]);
+        let mut setting = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        writeln!(setting.stdin.take().unwrap(), "{passphrase}").unwrap();
+        assert!(setting.wait().unwrap().success());
+        let body = format!("passphrase={}", passphrase.replace(' ', "+"));
+        let answer = self.say(
+            format!(
+                "POST /_guardian/sign-in HTTP/1.1\r\nHost: {0}\r\nOrigin: http://{0}\r\nConnection: close\r\n\
+                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {1}\r\n\r\n{body}",
+                self.door,
+                body.len()
+            )
+            .as_bytes(),
+        );
+        let cookie = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("set-cookie: "))
+            .unwrap_or_else(|| panic!("{answer}"));
+        cookie.split(';').next().unwrap().to_owned()
     }
 
     /// The head of a request with the token.
@@ -130,6 +148,22 @@ impl House {
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
+}
+
+fn guardian(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_guardian"));
+    command
+        .args(arguments)
+        .env("GUARDIAN_STATE_DIR", folder.join("state"))
+        .env("GUARDIAN_RUNTIME_DIR", folder.join("run"))
+        .env("GUARDIAN_CONFIG", folder.join("guardian.toml"));
+    command
+}
+
+fn said(mut command: Command) -> String {
+    let made = command.output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap().trim().to_owned()
 }
 
 pub(crate) fn statuses(text: &str) -> Vec<u16> {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crate::house::{House, SOCKET, statuses};
 use crate::watcher::Says;
 
-/// A lease lives 600 ms; on a busy machine everything takes longer.
-const SOON: Duration = Duration::from_secs(4);
+/// A lease lives 600 ms; beside the floods of the other tests everything takes longer.
+const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn whatever_becomes_of_the_watcher_the_gate_is_shut_within_a_lease_and_opens_by_itself() {
@@ -26,7 +26,8 @@ fn whatever_becomes_of_the_watcher_the_gate_is_shut_within_a_lease_and_opens_by_
     }
     house.watcher.says(Says::VouchesForLoopback);
     std::thread::sleep(Duration::from_millis(1200));
-    assert_eq!(house.status(), 200, "half-open is for this host");
+    // Half-open is for this host.
+    house.until(200);
 }
 
 #[test]

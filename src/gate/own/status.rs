@@ -1,12 +1,12 @@
 //! The page of the state: what the watcher says, live, and the way back in.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::request::Parts;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use tokio::sync::mpsc;
@@ -19,10 +19,10 @@ use crate::cli::chain;
 use crate::control::ControlError;
 use crate::control::client::Client;
 use crate::gate::Gate;
-use crate::gate::admit::Shown;
+use crate::gate::admit::Caller;
 use crate::gate::body::Answer;
 use crate::gate::page::{Page, Wants};
-use crate::gate::service::{Outcome, Service, shown};
+use crate::gate::service::{Outcome, Service};
 use crate::status::page::{ago, lead, next_steps, second};
 use crate::status::{Daemon, Status, TripStatus};
 use crate::sys::clock;
@@ -228,29 +228,25 @@ impl Drop for Place {
 }
 
 /// The state whenever it changes, for as long as the session lives.
-pub(super) fn events(service: &Service, parts: &Parts) -> Outcome {
+pub(super) fn events(service: &Service, caller: Caller) -> Outcome {
     let Some(place) = Place::take() else { return Outcome::refused(Page::status(503), "busy") };
     let (lines, receiver) = mpsc::channel(2);
     let gate = Rc::clone(&service.gate);
-    let session = match shown(&parts.headers) {
-        Shown::Session(cookies) => Some(cookies.to_owned()),
-        _ => None,
-    };
+    let name = Arc::clone(&caller.name);
     tokio::task::spawn_local(async move {
         let _place = place;
-        tell(&gate, session.as_deref(), &lines).await;
+        tell(&gate, &caller, &lines).await;
     });
     let mut answer = Response::new(Answer::Events(receiver));
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Outcome { answer, caller: None, refused: None }
+    Outcome { answer, caller: Some(name), refused: None }
 }
 
 /// Tells every change until the session ends or nobody listens any more.
-async fn tell(gate: &Gate, session: Option<&str>, lines: &mpsc::Sender<Bytes>) {
-    let lives =
-        || session.is_none_or(|cookies| gate.books.borrow_mut().session(cookies, clock::moment()).is_some());
+async fn tell(gate: &Gate, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
+    let lives = || gate.books.borrow().stands(caller, clock::moment());
     while lives() {
         let failed = match Client::connect(&gate.paths).await {
             Err(failed) => failed,

@@ -21,14 +21,7 @@ struct Ends {
 }
 
 /// Runs a relay between two pipes against a test's two ends.
-async fn between<F>(
-    ahead: (&[u8], &[u8]),
-    may: &Cell<bool>,
-    test: impl FnOnce(Ends) -> F,
-) -> (Ended, u64, u64)
-where
-    F: Future<Output = ()>,
-{
+async fn between(ahead: (&[u8], &[u8]), may: &Cell<bool>, test: impl AsyncFnOnce(Ends)) -> (Ended, u64, u64) {
     let (client, ours) = duplex(1000);
     let (gateway, theirs) = duplex(1000);
     let cut = watch::Sender::new(());
@@ -42,7 +35,7 @@ where
 #[tokio::test]
 async fn everything_passes_both_ways_and_what_was_sent_ahead_comes_first() {
     let may = Cell::new(true);
-    let ended = between((b"up", b"down"), &may, |ends| async move {
+    let ended = between((b"up", b"down"), &may, async |ends: Ends| {
         let up: Vec<u8> = (0..50_000_u32).map(|number| number.to_le_bytes()[0]).collect();
         let down = frame(40_000);
         let (mut got_up, mut got_down) = (vec![0; up.len() + 2], vec![0; down.len() + 4]);
@@ -67,11 +60,12 @@ async fn everything_passes_both_ways_and_what_was_sent_ahead_comes_first() {
 #[tokio::test]
 async fn a_cut_between_two_frames_says_so_in_the_protocols_own_way() {
     let may = Cell::new(true);
-    let ended = between((b"", b""), &may, |mut ends| async move {
+    let ended = between((b"", b""), &may, async |mut ends: Ends| {
         let frame = frame(100);
         ends.gateway.write_all(&frame).await.unwrap();
         let mut got = vec![0; frame.len()];
         ends.client.read_exact(&mut got).await.unwrap();
+        may.set(false);
         ends.cut.send_replace(());
         let mut rest = Vec::new();
         ends.client.read_to_end(&mut rest).await.unwrap();
@@ -85,13 +79,32 @@ async fn a_cut_between_two_frames_says_so_in_the_protocols_own_way() {
 }
 
 #[tokio::test]
+async fn a_cut_that_is_meant_for_others_passes_by() {
+    let may = Cell::new(true);
+    let ended = between((b"", b""), &may, async |mut ends: Ends| {
+        for _ in 0..3 {
+            ends.cut.send_replace(());
+            ends.client.write_all(b"up").await.unwrap();
+            let mut got = [0; 2];
+            ends.gateway.read_exact(&mut got).await.unwrap();
+        }
+        drop(ends.gateway);
+        let mut rest = Vec::new();
+        ends.client.read_to_end(&mut rest).await.unwrap();
+    })
+    .await;
+    assert_eq!((ended.0, ended.1), (Ended::Done, 6));
+}
+
+#[tokio::test]
 async fn a_cut_inside_a_frame_ends_without_a_word() {
     let may = Cell::new(true);
-    let ended = between((b"", b""), &may, |mut ends| async move {
+    let ended = between((b"", b""), &may, async |mut ends: Ends| {
         let frame = frame(100);
         ends.gateway.write_all(&frame[..50]).await.unwrap();
         let mut got = vec![0; 50];
         ends.client.read_exact(&mut got).await.unwrap();
+        may.set(false);
         ends.cut.send_replace(());
         let mut rest = Vec::new();
         ends.client.read_to_end(&mut rest).await.unwrap();
@@ -105,15 +118,13 @@ async fn a_cut_inside_a_frame_ends_without_a_word() {
 #[tokio::test]
 async fn nothing_passes_once_the_lease_has_ended_even_before_anybody_says_so() {
     let may = Cell::new(true);
-    let ended = between((b"", b""), &may, |mut ends| {
+    let ended = between((b"", b""), &may, async |mut ends: Ends| {
         may.set(false);
-        async move {
-            // It may be gone already.
-            let _ = ends.client.write_all(b"rm -rf").await;
-            let mut got = Vec::new();
-            ends.gateway.read_to_end(&mut got).await.unwrap();
-            assert!(got.is_empty());
-        }
+        // It may be gone already.
+        let _ = ends.client.write_all(b"rm -rf").await;
+        let mut got = Vec::new();
+        ends.gateway.read_to_end(&mut got).await.unwrap();
+        assert!(got.is_empty());
     })
     .await;
     assert_eq!(ended.0, Ended::Cut);
@@ -122,7 +133,7 @@ async fn nothing_passes_once_the_lease_has_ended_even_before_anybody_says_so() {
 #[tokio::test]
 async fn when_the_gateway_has_no_more_to_say_it_is_over() {
     let may = Cell::new(true);
-    let ended = between((b"", b""), &may, |ends| async move {
+    let ended = between((b"", b""), &may, async |ends: Ends| {
         let Ends { mut client, gateway, cut } = ends;
         drop(gateway);
         let mut rest = Vec::new();
