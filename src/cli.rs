@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod gate;
 mod history;
+mod install;
 mod notifier;
 mod recover;
 mod rescue;
@@ -20,6 +21,7 @@ mod run;
 mod status;
 mod token;
 mod trip;
+mod uninstall;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -112,6 +114,10 @@ enum Command {
     History(history::Arguments),
     /// Say what guardian can do on this host, and what it lacks
     Doctor(doctor::Arguments),
+    /// Install guardian on this machine: watcher, gate and notifier, started with it
+    Install(install::Arguments),
+    /// Take guardian off this machine, barriers first
+    Uninstall(uninstall::Arguments),
     /// List the rules
     Rules(rules::Arguments),
     /// Explain a rule
@@ -158,6 +164,8 @@ pub(crate) fn run() -> u8 {
         Command::History(history) => history::run(&history, folders),
         Command::Drill(drill) => drill::run(&drill, folders),
         Command::Doctor(doctor) => config().and_then(|config| doctor::run(&doctor, &config, folders)),
+        Command::Install(install) => install::run(&install, named, folders),
+        Command::Uninstall(uninstall) => uninstall::run(&uninstall, named, folders),
         Command::Rules(rules) => rules::run(&rules),
         Command::Explain(explain) => explain::run(&explain),
         Command::Config(config) => config::run(&config, named),

@@ -10,6 +10,7 @@ mod drill;
 mod enforce;
 mod exit;
 mod gate;
+mod install;
 mod journal;
 mod lease;
 mod lock;

@@ -14,6 +14,7 @@ use crate::gate::GateError;
 use crate::gate::passphrase::PassphraseError;
 use crate::gate::tls::TlsError;
 use crate::gate::token::TokenError;
+use crate::install::InstallError;
 use crate::journal::JournalError;
 use crate::notify::NotifyError;
 use crate::notify::desktop::ShowError;
@@ -70,6 +71,8 @@ pub(super) enum Failure {
     Passphrase(PassphraseError),
     #[error(transparent)]
     Tls(TlsError),
+    #[error(transparent)]
+    Install(#[from] InstallError),
     #[error("it is not on the disk")]
     Unwritten(#[source] WriteError),
     #[error("the answer cannot be written")]
@@ -90,6 +93,7 @@ impl Failure {
             Self::Journal(JournalError::Folder(_)) => exit::CONFIG,
             Self::Gate(error) => error.code(),
             Self::Token(error) => error.code(),
+            Self::Install(error) => error.code(),
             Self::Passphrase(_) => exit::USAGE,
             Self::Tls(_) => exit::CONFIG,
             Self::Journal(_) => exit::BLIND,

@@ -14,6 +14,7 @@ use crate::journal::Journal;
 use crate::lock;
 use crate::memory::{self, Recall};
 use crate::sys::clock;
+use crate::sys::paths::Paths;
 use crate::undo::{Change, Undo};
 
 /// The options of `guardian rescue`.
@@ -28,42 +29,50 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failure> {
-    let paths = folders.paths()?;
+    take_all_back(&folders.paths()?, !arguments.no_start, arguments.json)
+}
+
+/// The same for an installer.
+pub(super) fn everything(paths: &Paths) -> Result<u8, Failure> {
+    take_all_back(paths, true, false)
+}
+
+fn take_all_back(paths: &Paths, start: bool, json: bool) -> Result<u8, Failure> {
     paths.trusted_state()?;
     paths.prepare()?;
     // Held to the end: a daemon that starts meanwhile would raise what is being lowered.
-    let _alone = Alone::take(&paths, Who::Rescue).map_err(|refused| match refused {
+    let _alone = Alone::take(paths, Who::Rescue).map_err(|refused| match refused {
         ControlError::AlreadyRunning(lock) => Failure::DaemonHolds(lock),
         other => other.into(),
     })?;
     let runtime = runtime()?;
-    let mut undo = Undo::open(&paths)?;
+    let mut undo = Undo::open(paths)?;
     let mut done = Vec::new();
     let mut failed = Vec::new();
     for change in undo.open_changes() {
-        let (what, result) = runtime.block_on(take_back(&change, !arguments.no_start));
+        let (what, result) = runtime.block_on(take_back(&change, start));
         match result.and_then(|()| undo.undone(&change).map_err(|error| chain(&error))) {
             Ok(()) => done.push(what),
             Err(why) => failed.push(format!("{what}: {why}")),
         }
     }
-    if lock::is_locked(&paths) {
-        match lock::remove(&paths) {
+    if lock::is_locked(paths) {
+        match lock::remove(paths) {
             Ok(()) => done.push("the lock file".to_owned()),
             Err(error) => failed.push(format!("the lock file: {}", chain(&error))),
         }
     }
-    let circuit = match memory::recall(&paths) {
+    let circuit = match memory::recall(paths) {
         Recall::Known(memory) => memory.circuit,
         Recall::FirstStart => crate::breaker::state::Circuit::Closed,
         Recall::Damaged(_) => crate::breaker::state::Circuit::Open,
     };
-    if let Ok(mut journal) = Journal::open(&paths) {
+    if let Ok(mut journal) = Journal::open(paths) {
         let about = serde_json::json!({ "taken_back": done, "failed": failed });
         // What was taken back is so, written down or not.
         let _ = journal.record(clock::now().wall, circuit, "rescued", about);
     }
-    if arguments.json {
+    if json {
         answer_json(
             &serde_json::json!({ "schema": 1, "taken_back": done, "failed": failed, "breaker": circuit }),
         )?;

@@ -149,6 +149,11 @@ impl Paths {
         self.state.join("started")
     }
 
+    /// What the installer has added to this host.
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.state.join("installed.json")
+    }
+
     /// Where the daemon listens for commands.
     pub(crate) fn control(&self) -> PathBuf {
         self.runtime.join("control.sock")

@@ -1,0 +1,180 @@
+//! `guardian install`: puts Guardian on this machine for good.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use guardian_rules::verdict::judge;
+use nix::unistd::User;
+
+use super::{Failure, Folders, answer};
+use crate::breaker::state::Circuit;
+use crate::config::{Config, GATE_USER};
+use crate::control::client::Client;
+use crate::exit;
+use crate::install::apply::{Became, Installer};
+use crate::install::plan::{self, Step};
+use crate::install::site::{Manager, Scope, Site};
+use crate::install::{InstallError, account, policy};
+use crate::powers::Powers;
+use crate::round;
+use crate::status::Status;
+use crate::status::page::lead;
+
+/// The watcher has looked around within this time.
+const LOOKED: Duration = Duration::from_secs(30);
+
+/// The options of `guardian install`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Print every file and command, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Install for this user alone, without root
+    #[arg(long)]
+    user: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {
+    let site = site(arguments.user, named, folders)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(Failure::Runtime)?;
+    let outcome = runtime.block_on(install(&site, arguments.dry_run));
+    // A probe that hangs in the kernel must not keep the answer back.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Where Guardian is, or will be, for whoever asks.
+pub(super) fn site(user: bool, named: Option<&Path>, folders: &Folders) -> Result<Site, Failure> {
+    let scope = if user { Scope::User } else { Scope::Machine };
+    let policy = Config::text(named)?.0;
+    Ok(Site::here(scope, policy, folders.paths()?)?)
+}
+
+async fn install(site: &Site, dry_run: bool) -> Result<u8, Failure> {
+    let steps = plan::install(site, account(site).await?, policy::text(&gateways(&site.policy).await));
+    if dry_run {
+        let told: String = steps.iter().map(Step::told).collect();
+        answer(&format!("This is what `guardian install` would do:\n\n{told}"))?;
+        return Ok(exit::OK);
+    }
+    let mut installer = Installer::new(site);
+    let mut page = String::new();
+    for step in &steps {
+        let became = installer.apply(step).await;
+        // What was added is known, however it goes on.
+        installer.manifest.write(&site.paths)?;
+        if became? == Became::Done {
+            page.push_str(&headline(step));
+        }
+    }
+    // What an earlier Guardian of this machine left for its gate belongs to the gate's user again.
+    site.paths.prepare_gate()?;
+    let status = settled(site).await;
+    let config = Config::load(Some(&site.policy))?;
+    page.push_str(&summary(site, status.as_ref(), &Powers::look(&config, &site.paths).await, &config));
+    answer(&page)?;
+    Ok(match status {
+        Some(status) if status.breaker == Circuit::Closed => exit::OK,
+        Some(status) if status.breaker == Circuit::Open => exit::EXPOSED,
+        Some(_) => exit::WARNING,
+        None => exit::BLIND,
+    })
+}
+
+/// What makes the gate's user, where there is none and there may be one.
+async fn account(site: &Site) -> Result<Vec<crate::sys::command::Tool>, Failure> {
+    if site.scope == Scope::User || User::from_name(GATE_USER).ok().flatten().is_some() {
+        return Ok(Vec::new());
+    }
+    let ids = match site.manager {
+        Manager::Systemd => String::new(),
+        Manager::Launchd => {
+            let tool = account::ids();
+            let failed = |cause| InstallError::Command { line: plan::line(&tool), cause };
+            tool.run().await.map_err(failed)?.stdout
+        }
+    };
+    Ok(account::make(site.manager, &ids)?)
+}
+
+/// The gateways of this machine, by name and port. Where there is a policy already nobody asks.
+async fn gateways(policy: &Path) -> Vec<(String, u16)> {
+    if policy.exists() {
+        return Vec::new();
+    }
+    let Ok(config) = Config::of_text(policy, "") else { return Vec::new() };
+    let policy = Arc::new(config.policy(jiff::Timestamp::now()));
+    let round = round::whole(Arc::clone(&policy)).await;
+    let judgement = judge(&policy, &round.snapshot);
+    let all = judgement.gateways.iter();
+    all.flat_map(|gateway| {
+        let name = gateway.product.map_or_else(|| "a gateway".to_owned(), |product| product.to_string());
+        gateway.listeners.iter().map(move |listener| (name.clone(), listener.port()))
+    })
+    .collect()
+}
+
+/// What the watcher says once it has looked around.
+async fn settled(site: &Site) -> Option<Status> {
+    let begun = Instant::now();
+    loop {
+        let status = match Client::connect_to(&site.paths).await {
+            Ok(client) => client.status().await.ok(),
+            Err(_) => None,
+        };
+        // One that has seen nothing yet has no verdict.
+        let looked = status.as_ref().is_some_and(|status| status.verdict.is_some());
+        if looked || begun.elapsed() > LOOKED {
+            return status;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The first line of what a step does.
+fn headline(step: &Step) -> String {
+    match step {
+        Step::Command { tool, .. } => format!("✓ {}\n", plan::line(tool)),
+        step => format!("✓ {}\n", step.told().lines().next().unwrap_or_default()),
+    }
+}
+
+fn summary(site: &Site, status: Option<&Status>, powers: &Powers, config: &Config) -> String {
+    let mut page = String::from("\n");
+    let for_whom = if site.scope == Scope::Machine { "this machine" } else { "this user's gateway" };
+    // Writing into a string cannot fail.
+    let _ = writeln!(page, "INSTALLED  Guardian watches {for_whom}, and starts by itself.");
+    match status {
+        Some(status) => {
+            let (word, sentence) = lead(status);
+            let _ = writeln!(page, "{word}  {sentence}");
+        }
+        None => page.push_str("The watcher does not answer yet; type: guardian status\n"),
+    }
+    let gate = config.settings.gate.listen.first().map_or_else(String::new, ToString::to_string);
+    page.push_str("\nProtected\n");
+    let gateways = status.map(|status| status.gateways.as_slice()).unwrap_or_default();
+    for gateway in gateways {
+        let text = |key| gateway.get(key).and_then(serde_json::Value::as_str).unwrap_or("gateway");
+        let listeners = gateway.get("listeners").and_then(|it| it.as_array()).into_iter().flatten();
+        let at: Vec<&str> = listeners.filter_map(serde_json::Value::as_str).collect();
+        let _ = writeln!(page, "✓ {} at {}", text("product"), at.join(", "));
+    }
+    if gateways.is_empty() {
+        page.push_str("- no gateway runs now; one that starts is watched\n");
+    }
+    let _ = writeln!(page, "✓ the panel's door is http://{gate}");
+    page.push_str("\nWhat Guardian can do here\n");
+    page.push_str(&powers.page());
+    page.push_str("\nNext\n");
+    if !site.paths.gate_passphrase().exists() {
+        page.push_str("  guardian gate passphrase   sets what you sign in with at the gate\n");
+    }
+    page.push_str("  guardian gate setup        prints the gateway's settings that go with the gate\n");
+    page.push_str("  guardian status            says how things are\n");
+    page
+}

@@ -1,0 +1,69 @@
+//! `guardian uninstall`: takes Guardian off this machine.
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::install::site;
+use super::{Failure, Folders, answer, rescue, runtime};
+use crate::exit;
+use crate::install::apply::Installer;
+use crate::install::plan;
+
+/// The options of `guardian uninstall`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Remove policy, state, tokens, journal and the gate's user too
+    #[arg(long)]
+    purge: bool,
+    /// Print what would be removed, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// What `guardian install --user` has installed
+    #[arg(long)]
+    user: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {
+    let site = site(arguments.user, named, folders)?;
+    let mut installer = Installer::new(&site);
+    let stop = plan::stop(&site);
+    let remove = plan::remove(&site, &installer.manifest, arguments.purge);
+    if arguments.dry_run {
+        let told = |steps: &[plan::Step]| steps.iter().map(plan::Step::told).collect::<String>();
+        let (stop, remove) = (told(&stop), told(&remove));
+        answer(&format!(
+            "This is what `guardian uninstall` would do:\n\n{stop}take back all barriers, as `guardian rescue` does\n{remove}"
+        ))?;
+        return Ok(exit::OK);
+    }
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        for step in &stop {
+            installer.apply(step).await?;
+        }
+        Ok::<(), Failure>(())
+    })?;
+    // As long as something stands that it cannot take back, what could take it back stays.
+    let code = if site.paths.state.exists() { rescue::everything(&site.paths)? } else { exit::OK };
+    if code != exit::OK {
+        return Ok(code);
+    }
+    runtime.block_on(async {
+        for step in &remove {
+            installer.apply(step).await?;
+        }
+        Ok::<(), Failure>(())
+    })?;
+    let left = if arguments.purge {
+        "Nothing of Guardian is left.\n".to_owned()
+    } else {
+        format!(
+            "Guardian is gone. Its policy ({}) and its state ({}) are left for another time; with --purge they go too.\n",
+            site.policy.display(),
+            site.paths.state.display()
+        )
+    };
+    answer(&left)?;
+    Ok(exit::OK)
+}

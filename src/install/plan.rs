@@ -1,0 +1,157 @@
+//! What an installation does, step by step, as data.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::manifest::Manifest;
+use super::site::{Manager, Scope, Site};
+use super::unit::{self, Unit};
+use crate::sys::command::Tool;
+
+/// When a command is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    Always,
+    /// If a step before it has changed something.
+    Changed,
+    /// If none has.
+    Unchanged,
+}
+
+/// One thing to do. All of them can be done again without harm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The gate's user is there.
+    Account { commands: Vec<Tool> },
+    /// The program is there, the same as the running one.
+    Program { from: PathBuf, to: PathBuf },
+    /// The folder is there; `for_gate` gives it to the gate's user.
+    Folder { path: PathBuf, for_gate: bool },
+    /// The file is there and says this; one that is `kept` says what it said before.
+    File { path: PathBuf, text: String, kept: bool },
+    /// A command.
+    Command { tool: Tool, when: When, may_fail: bool },
+    /// The file is not there.
+    Remove { path: PathBuf },
+    /// The folder is not there, if nothing is in it.
+    RemoveEmpty { path: PathBuf },
+    /// The folder and what is in it are not there.
+    RemoveAll { path: PathBuf },
+}
+
+impl Step {
+    /// A command that is always run, and has to succeed.
+    pub(crate) fn run(tool: Tool) -> Self {
+        Self::Command { tool, when: When::Always, may_fail: false }
+    }
+
+    /// What it does, for people: the file's text and the command's line included.
+    pub(crate) fn told(&self) -> String {
+        let mut told = String::new();
+        // Writing into a string cannot fail.
+        let _ = match self {
+            Self::Account { commands } => {
+                let _ = writeln!(told, "make the gate's user");
+                commands.iter().try_for_each(|tool| writeln!(told, "    $ {}", line(tool)))
+            }
+            Self::Program { from, to } => writeln!(told, "copy {} to {}", from.display(), to.display()),
+            Self::Folder { path, .. } => writeln!(told, "make {}", path.display()),
+            Self::File { path, text, kept } => {
+                let unless = if *kept { ", unless there is one" } else { "" };
+                let _ = writeln!(told, "write {}{unless}", path.display());
+                text.lines().try_for_each(|line| writeln!(told, "    | {line}"))
+            }
+            Self::Command { tool, when, .. } => {
+                let when = match when {
+                    When::Always => "",
+                    When::Changed => " (if something was changed)",
+                    When::Unchanged => " (if nothing was)",
+                };
+                writeln!(told, "run{when}\n    $ {}", line(tool))
+            }
+            Self::Remove { path } => writeln!(told, "remove {}", path.display()),
+            Self::RemoveEmpty { path } => writeln!(told, "remove {}, if it is empty", path.display()),
+            Self::RemoveAll { path } => writeln!(told, "remove {} and all that is in it", path.display()),
+        };
+        told
+    }
+}
+
+/// A command as one would type it.
+pub(crate) fn line(tool: &Tool) -> String {
+    let word = |word: &std::ffi::OsStr| {
+        let word = word.to_string_lossy();
+        if word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c)) && !word.is_empty() {
+            word.into_owned()
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    };
+    let variables = tool.environment.iter().map(|(name, value)| format!("{}={}", word(name), word(value)));
+    let words = std::iter::once(&tool.program).chain(&tool.arguments).map(|it| word(it));
+    variables.chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// What installs Guardian: the files first, what runs last.
+pub(crate) fn install(site: &Site, account: Vec<Tool>, policy: String) -> Vec<Step> {
+    // What is added is written down in there.
+    let mut steps = vec![Step::Folder { path: site.paths.state.clone(), for_gate: false }];
+    if !account.is_empty() {
+        steps.push(Step::Account { commands: account });
+    }
+    if let Some(from) = &site.copied_from {
+        steps.push(Step::Program { from: from.clone(), to: site.program.clone() });
+    }
+    if site.manager == Manager::Launchd {
+        steps.push(Step::Folder { path: site.logs(), for_gate: false });
+        if site.scope == Scope::Machine {
+            steps.push(Step::Folder { path: site.logs().join("gate"), for_gate: true });
+        }
+    }
+    steps.push(Step::File { path: site.policy.clone(), text: policy, kept: true });
+    steps.extend(Unit::ALL.map(|unit| Step::File {
+        path: unit.file(site),
+        text: unit.text(site),
+        kept: false,
+    }));
+    steps.extend(unit::reload(site));
+    steps.extend(Unit::ALL.into_iter().flat_map(|unit| unit.start(site)));
+    steps
+}
+
+/// What takes it away before its barriers are lowered: nobody must raise them again.
+pub(crate) fn stop(site: &Site) -> Vec<Step> {
+    Unit::ALL.into_iter().rev().flat_map(|unit| unit.stop(site)).collect()
+}
+
+/// What takes it away after that. State, policy and the gate's user stay, unless all has to go.
+pub(crate) fn remove(site: &Site, manifest: &Manifest, purge: bool) -> Vec<Step> {
+    let mut steps: Vec<Step> =
+        Unit::ALL.into_iter().map(|unit| Step::Remove { path: unit.file(site) }).collect();
+    if site.manager == Manager::Systemd {
+        steps.extend(unit::reload(site));
+    }
+    if let Some(program) = &manifest.program {
+        steps.push(Step::Remove { path: program.clone() });
+    }
+    steps.push(Step::RemoveAll { path: site.paths.runtime.clone() });
+    if purge {
+        steps.push(Step::Remove { path: site.policy.clone() });
+        steps.push(Step::RemoveAll { path: site.paths.state.clone() });
+        if site.manager == Manager::Launchd {
+            steps.push(Step::RemoveAll { path: site.logs() });
+        }
+        if let Some(commands) = &manifest.account {
+            steps.extend(commands.iter().map(|tool| Step::Command {
+                tool: tool.tool(),
+                when: When::Always,
+                may_fail: false,
+            }));
+        }
+    }
+    steps.extend(manifest.folders.iter().rev().map(|path| Step::RemoveEmpty { path: path.clone() }));
+    steps
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! That what is installed can be read by what reads it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::*;
+use crate::sys::paths::Paths;
+
+fn site(manager: Manager, scope: Scope, program: &str) -> Site {
+    Site {
+        manager,
+        scope,
+        uid: 501,
+        home: "/home/ana".into(),
+        session: None,
+        program: program.into(),
+        copied_from: None,
+        policy: "/etc/guardian/guardian.toml".into(),
+        paths: Paths { state: "/var/lib/guardian".into(), runtime: "/run/guardian".into() },
+    }
+}
+
+/// Of launchd.plist(5), as the field notes have it.
+const KEYS: [&str; 12] = [
+    "Label",
+    "ProgramArguments",
+    "UserName",
+    "Umask",
+    "SoftResourceLimits",
+    "RunAtLoad",
+    "KeepAlive",
+    "ThrottleInterval",
+    "ExitTimeOut",
+    "ProcessType",
+    "StandardErrorPath",
+    "LimitLoadToSessionType",
+];
+
+#[test]
+fn every_property_list_is_one_and_holds_known_keys() {
+    let odd = "/Library/Application Support/<Guardian> & co/guardian";
+    for scope in [Scope::Machine, Scope::User] {
+        let site = site(Manager::Launchd, scope, odd);
+        for unit in Unit::ALL {
+            let text = unit.text(&site);
+            let value = plist::Value::from_reader_xml(text.as_bytes()).unwrap();
+            let job = value.as_dictionary().unwrap();
+            let keys: BTreeSet<&str> = job.keys().map(String::as_str).collect();
+            assert!(keys.iter().all(|key| KEYS.contains(key)), "{keys:?}");
+            let label = job["Label"].as_string().unwrap();
+            assert_eq!(
+                unit.file(&site).file_stem().unwrap().to_str(),
+                Some(label),
+                "launchd wants them alike"
+            );
+            assert_eq!(job["ProgramArguments"].as_array().unwrap()[0].as_string(), Some(odd));
+            assert_eq!(job["KeepAlive"].as_boolean(), Some(true));
+            // Without it launchd takes processor and disk from a job.
+            assert_eq!(job["ProcessType"].as_string(), Some("Interactive"));
+            assert_eq!(job.contains_key("UserName"), scope == Scope::Machine && unit == Unit::Gate);
+        }
+    }
+}
+
+#[test]
+fn a_gateway_of_ones_own_does_not_start_while_the_lock_is_there() {
+    let lock = |paths: &Paths| paths.lock().to_string_lossy().into_owned();
+    let value =
+        plist::Value::from_reader_xml(include_bytes!("../../../launchd/gateway.plist").as_slice()).unwrap();
+    let job = value.as_dictionary().unwrap();
+    let state = job["KeepAlive"].as_dictionary().unwrap()["PathState"].as_dictionary().unwrap();
+    let mac = Paths { state: "/Library/Application Support/Guardian".into(), runtime: "/".into() };
+    assert_eq!(state[lock(&mac).as_str()].as_boolean(), Some(false));
+    assert!(!job.contains_key("RunAtLoad"), "that would start it whatever the lock says");
+    let linux = Paths { state: "/var/lib/guardian".into(), runtime: "/".into() };
+    let drop_in = include_str!("../../../launchd/gateway.service.d/guardian.conf");
+    assert!(drop_in.contains(&format!("\nConditionPathExists=!{}\n", lock(&linux))));
+}
+
+#[test]
+fn every_unit_starts_the_program_wherever_it_is() {
+    let odd = "/opt/100% \"$mine\\/guardian";
+    for scope in [Scope::Machine, Scope::User] {
+        let site = site(Manager::Systemd, scope, odd);
+        for (unit, command) in Unit::ALL.into_iter().zip(["daemon", "gate", "notifier"]) {
+            let text = unit.text(&site);
+            let line = format!(r#"ExecStart="/opt/100%% \"$$mine\\/guardian" {command}"#);
+            assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+            assert!(
+                text.contains("\nRestart=always\n") && !text.contains('@')
+                    || text.contains("@system-service")
+            );
+            assert!(!text.contains("@PROGRAM@") && !text.contains("@LOGS@"));
+        }
+    }
+}
+
+#[test]
+fn files_are_where_their_managers_look() {
+    let file = |manager, scope, unit: Unit| unit.file(&site(manager, scope, "/g"));
+    for (manager, scope, unit, path) in [
+        (Manager::Systemd, Scope::Machine, Unit::Watcher, "/etc/systemd/system/guardian.service"),
+        (Manager::Systemd, Scope::Machine, Unit::Notifier, "/etc/systemd/user/guardian-notifier.service"),
+        (Manager::Systemd, Scope::User, Unit::Gate, "/home/ana/.config/systemd/user/guardian-gate.service"),
+        (
+            Manager::Launchd,
+            Scope::Machine,
+            Unit::Watcher,
+            "/Library/LaunchDaemons/dev.guardian.watcher.plist",
+        ),
+        (
+            Manager::Launchd,
+            Scope::Machine,
+            Unit::Notifier,
+            "/Library/LaunchAgents/dev.guardian.notifier.plist",
+        ),
+        (
+            Manager::Launchd,
+            Scope::User,
+            Unit::Watcher,
+            "/home/ana/Library/LaunchAgents/dev.guardian.watcher.plist",
+        ),
+    ] {
+        assert_eq!(file(manager, scope, unit), Path::new(path));
+    }
+}
