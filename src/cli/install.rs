@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use guardian_rules::verdict::judge;
+use guardian_rules::verdict::{Verdict, judge};
 use nix::unistd::User;
 
 use super::{Failure, Folders, answer};
@@ -126,8 +126,10 @@ async fn settled(site: &Site) -> Option<Status> {
             Ok(client) => client.status().await.ok(),
             Err(_) => None,
         };
-        // One that has seen nothing yet has no verdict.
-        let looked = status.as_ref().is_some_and(|status| status.verdict.is_some());
+        // One that has seen nothing yet has no verdict, or is blind until it has looked at everything.
+        let looked = status.as_ref().is_some_and(|status| {
+            status.breaker == Circuit::Open || status.verdict.is_some_and(|verdict| verdict != Verdict::Blind)
+        });
         if looked || begun.elapsed() > LOOKED {
             return status;
         }

@@ -39,6 +39,7 @@ mod gated;
 mod harmless;
 mod holding;
 mod hostile;
+mod installed;
 mod lan;
 mod meddling;
 mod noise;

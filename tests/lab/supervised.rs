@@ -15,17 +15,17 @@ use crate::http;
 use crate::place::{LAN, LOOPBACK, Place, at};
 use crate::ready::{Lab, given};
 
-const UNIT: &str = "openclaw-gateway.service";
-const PORT: u16 = 18789;
+pub(crate) const UNIT: &str = "openclaw-gateway.service";
+pub(crate) const PORT: u16 = 18789;
 
 /// Whose manager runs a unit. A gateway is ana's either way.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Manager {
+pub(crate) enum Manager {
     System,
     Of(User),
 }
 
-const ANAS: Manager = Manager::Of(User::Ana);
+pub(crate) const ANAS: Manager = Manager::Of(User::Ana);
 const BOBS: Manager = Manager::Of(User::Bob);
 
 impl Manager {
@@ -48,7 +48,7 @@ impl Manager {
     }
 
     /// `systemctl`, which has to succeed.
-    fn ask(self, host: &Host, arguments: &[&str]) -> String {
+    pub(crate) fn ask(self, host: &Host, arguments: &[&str]) -> String {
         let (user, systemctl) = self.systemctl();
         let line: Vec<&str> = systemctl.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
         host.run(user, &line).trim().to_owned()
@@ -60,12 +60,12 @@ impl Manager {
     }
 
     /// One property of the gateway's unit.
-    fn tells(self, host: &Host, property: &str) -> String {
+    pub(crate) fn tells(self, host: &Host, property: &str) -> String {
         self.tells_of(host, UNIT, property)
     }
 
     /// The manager runs.
-    fn starts(self, host: &Host) {
+    pub(crate) fn starts(self, host: &Host) {
         let Self::Of(user) = self else { return };
         // The one of systemd wants a login manager, and that a bus.
         host.write(
@@ -98,7 +98,7 @@ impl Manager {
     }
 
     /// Writes the unit of a gateway that listens there, and what such a gateway has at home.
-    fn write(self, host: &Host, ip: Ipv4Addr) {
+    pub(crate) fn write(self, host: &Host, ip: Ipv4Addr) {
         let listens = SocketAddr::new(IpAddr::V4(ip), PORT);
         Decoy { user: User::Ana, at: listens }.furnish(host);
         let user = if self == Self::System { "User=ana\n" } else { "" };
@@ -112,7 +112,7 @@ impl Manager {
     }
 
     /// The manager runs, and the gateway does, open to the network.
-    fn exposes(self, host: &Host) {
+    pub(crate) fn exposes(self, host: &Host) {
         self.starts(host);
         self.write(host, Ipv4Addr::UNSPECIFIED);
         self.ask(host, &["daemon-reload"]);
@@ -122,7 +122,7 @@ impl Manager {
 }
 
 #[track_caller]
-fn until(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !so() {
         assert!(begun.elapsed() < Duration::from_secs(20), "waited for {what}");
@@ -143,7 +143,7 @@ fn left(host: &Host) -> String {
     host.run(User::Root, &["sh", "-c", find])
 }
 
-fn place() -> Option<Place> {
+pub(crate) fn place() -> Option<Place> {
     given(Host::with_systemd()).map(Place::around)
 }
 
