@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Failure, Folders, answer, answer_json, chain, runtime};
 use crate::barrier::firewall::Firewall;
 use crate::barrier::service::{self, Before};
+use crate::breaker::state::Circuit;
 use crate::control::ControlError;
 use crate::control::alone::{Alone, Who};
 use crate::exit;
@@ -29,15 +30,27 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failure> {
-    take_all_back(&folders.paths()?, !arguments.no_start, arguments.json)
+    let taken = take_all_back(&folders.paths()?, !arguments.no_start)?;
+    if arguments.json {
+        let Taken { done, failed, circuit } = &taken;
+        answer_json(
+            &serde_json::json!({ "schema": 1, "taken_back": done, "failed": failed, "breaker": circuit }),
+        )?;
+    } else {
+        answer(&format!("{}{}", taken.page(), taken.caution()))?;
+    }
+    Ok(taken.code())
 }
 
-/// The same for an installer.
-pub(super) fn everything(paths: &Paths) -> Result<u8, Failure> {
-    take_all_back(paths, true, false)
+/// What was taken back, and what was not.
+pub(super) struct Taken {
+    done: Vec<String>,
+    failed: Vec<String>,
+    circuit: Circuit,
 }
 
-fn take_all_back(paths: &Paths, start: bool, json: bool) -> Result<u8, Failure> {
+/// Takes everything back; `start` gives stopped services back running.
+pub(super) fn take_all_back(paths: &Paths, start: bool) -> Result<Taken, Failure> {
     paths.trusted_state()?;
     paths.prepare()?;
     // Held to the end: a daemon that starts meanwhile would raise what is being lowered.
@@ -64,22 +77,15 @@ fn take_all_back(paths: &Paths, start: bool, json: bool) -> Result<u8, Failure> 
     }
     let circuit = match memory::recall(paths) {
         Recall::Known(memory) => memory.circuit,
-        Recall::FirstStart => crate::breaker::state::Circuit::Closed,
-        Recall::Damaged(_) => crate::breaker::state::Circuit::Open,
+        Recall::FirstStart => Circuit::Closed,
+        Recall::Damaged(_) => Circuit::Open,
     };
     if let Ok(mut journal) = Journal::open(paths) {
         let about = serde_json::json!({ "taken_back": done, "failed": failed });
         // What was taken back is so, written down or not.
         let _ = journal.record(clock::now().wall, circuit, "rescued", about);
     }
-    if json {
-        answer_json(
-            &serde_json::json!({ "schema": 1, "taken_back": done, "failed": failed, "breaker": circuit }),
-        )?;
-    } else {
-        answer(&page(&done, &failed, circuit))?;
-    }
-    Ok(if failed.is_empty() { exit::OK } else { exit::FAILURE })
+    Ok(Taken { done, failed, circuit })
 }
 
 async fn take_back(change: &Change, start: bool) -> (String, Result<(), String>) {
@@ -98,22 +104,33 @@ async fn take_back(change: &Change, start: bool) -> (String, Result<(), String>)
     }
 }
 
-fn page(done: &[String], failed: &[String], circuit: crate::breaker::state::Circuit) -> String {
-    let mut page = String::new();
-    if done.is_empty() && failed.is_empty() {
-        page.push_str("There was nothing to take back.\n");
+impl Taken {
+    pub(super) fn code(&self) -> u8 {
+        if self.failed.is_empty() { exit::OK } else { exit::FAILURE }
     }
-    for what in done {
-        let _ = writeln!(page, "✓ taken back: {what}");
+
+    pub(super) fn page(&self) -> String {
+        let mut page = String::new();
+        if self.done.is_empty() && self.failed.is_empty() {
+            page.push_str("There was nothing to take back.\n");
+        }
+        for what in &self.done {
+            let _ = writeln!(page, "✓ taken back: {what}");
+        }
+        for what in &self.failed {
+            let _ = writeln!(page, "✗ not taken back: {what}");
+        }
+        page
     }
-    for what in failed {
-        let _ = writeln!(page, "✗ not taken back: {what}");
+
+    /// What a daemon that starts would do.
+    pub(super) fn caution(&self) -> &'static str {
+        match self.circuit {
+            Circuit::Open => {
+                "\nThe circuit is still open: a daemon that starts blocks the gateway again, until you type\n\
+                 `guardian recover` and `guardian close`.\n"
+            }
+            _ => "",
+        }
     }
-    if circuit == crate::breaker::state::Circuit::Open {
-        page.push_str(
-            "\nThe circuit is still open: a daemon that starts blocks the gateway again, until you type\n\
-             `guardian recover` and `guardian close`.\n",
-        );
-    }
-    page
 }

@@ -45,9 +45,13 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
         Ok::<(), Failure>(())
     })?;
     // As long as something stands that it cannot take back, what could take it back stays.
-    let code = if site.paths.state.exists() { rescue::everything(&site.paths)? } else { exit::OK };
-    if code != exit::OK {
-        return Ok(code);
+    if site.paths.state.exists() {
+        let taken = rescue::take_all_back(&site.paths, true)?;
+        let caution = if arguments.purge { "" } else { taken.caution() };
+        answer(&format!("{}{caution}", taken.page()))?;
+        if taken.code() != exit::OK {
+            return Ok(taken.code());
+        }
     }
     runtime.block_on(async {
         for step in &remove {

@@ -4,6 +4,7 @@
 
 mod allow;
 mod circuit;
+mod install;
 mod place;
 mod rescue;
 mod run;
