@@ -72,6 +72,11 @@ impl Config {
         Ok((source.path, source.text))
     }
 
+    /// Where a policy of whoever runs this belongs.
+    pub(crate) fn own_place() -> Option<PathBuf> {
+        source::own_place()
+    }
+
     /// The policy at an instant: allowances that have ended are not in it.
     pub(crate) fn policy(&self, now: Timestamp) -> Policy {
         let mut policy =

@@ -39,6 +39,11 @@ pub(crate) enum InstallError {
     /// Root has no gateway of its own to look after.
     #[error("root installs for the whole machine; leave --user out")]
     Root,
+    /// The services would not know of it.
+    #[error(
+        "services look in the usual places alone: leave out --config, --state-dir, --runtime-dir and the variables GUARDIAN_CONFIG, GUARDIAN_STATE_DIR and GUARDIAN_RUNTIME_DIR"
+    )]
+    Elsewhere,
     /// A home is missing.
     #[error("HOME is not set, so there is no place for this user's files")]
     Homeless,
@@ -84,7 +89,7 @@ impl InstallError {
     /// The exit code that goes with it.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::NotRoot | Self::Root => exit::USAGE,
+            Self::NotRoot | Self::Root | Self::Elsewhere => exit::USAGE,
             Self::Untrusted { .. } => exit::CONFIG,
             _ => exit::FAILURE,
         }

@@ -45,7 +45,7 @@ impl Powers {
             } else {
                 "without root only this user's processes can be named, stopped and held".to_owned()
             },
-            remedy: (!root).then(|| "run the daemon as root".to_owned()),
+            remedy: (!root).then(|| "install it as root: sudo guardian install".to_owned()),
         }];
         powers.push(match Firewall::usable().await {
             Ok(()) => power(FIREWALL, "cuts a gateway off while the agent works on"),
@@ -66,7 +66,7 @@ impl Powers {
                 has: false,
                 matters: false,
                 detail: "an agent that runs as this user can change the lock and the journal".to_owned(),
-                remedy: Some("run the daemon as root".to_owned()),
+                remedy: Some("install it as root: sudo guardian install".to_owned()),
             },
             Err(failed) => Power {
                 name: "state",

@@ -201,7 +201,7 @@ stage() {
       RUSTC_WORKSPACE_WRAPPER="$cache/bin/clippy-driver" cargo check --target "$target" --workspace --all-targets ;;
     link) cargo build --target "$target" --workspace ;;
     # Both in one: clippy's driver is a compiler, and what is not ours is compiled once and not twice.
-    lint-and-link) CLIPPY_ARGS='-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__' CARGO_PROFILE_DEV_DEBUG=0 \
+    lint-and-link) CLIPPY_ARGS='-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__' CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_STRIP=none \
       RUSTC_WORKSPACE_WRAPPER="$cache/bin/clippy-driver" cargo build --target "$target" --workspace --all-targets ;;
     *) die "no stage is called $1" ;;
   esac

@@ -2,14 +2,18 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
+use guardian_rules::verdict::judge;
 
 use super::{Failure, Folders, answer, answer_json, runtime};
+use crate::config::Config;
 use crate::control::client::Client;
 use crate::drill::ground::Ground;
 use crate::drill::{self, Shown, decoy};
-use crate::exit;
+use crate::{exit, round};
 
 /// The options of `guardian drill`.
 #[derive(Debug, Args)]
@@ -37,6 +41,10 @@ pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failur
     if ground.outside().is_none() && runtime.block_on(Client::connect(&paths)).is_ok() {
         return Err(Failure::DaemonRuns);
     }
+    // Its watcher takes every gateway that it sees for what it has to guard.
+    if ground.outside().is_none() && runtime.block_on(a_gateway_runs())? {
+        return Err(Failure::GatewayRuns);
+    }
     let shown = runtime.block_on(drill::play(ground))?;
     if arguments.json {
         answer_json(&shown)?;
@@ -44,6 +52,13 @@ pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failur
         answer(&page(&shown))?;
     }
     Ok(if shown.held { exit::OK } else { exit::EXPOSED })
+}
+
+/// Whether there is a gateway on this host.
+async fn a_gateway_runs() -> Result<bool, Failure> {
+    let policy = Arc::new(Config::of_text(Path::new(""), "")?.policy(jiff::Timestamp::now()));
+    let round = round::whole(Arc::clone(&policy)).await;
+    Ok(!judge(&policy, &round.snapshot).gateways.is_empty())
 }
 
 pub(super) fn decoy(arguments: &DecoyArguments) -> Result<u8, Failure> {

@@ -55,6 +55,10 @@ pub(super) enum Failure {
     Journal(#[from] JournalError),
     #[error("a daemon runs on this host")]
     DaemonRuns,
+    #[error(
+        "a gateway runs on this host, and there is no network apart from it to rehearse in: the rehearsal would block it"
+    )]
+    GatewayRuns,
     #[error("a daemon runs, answering or not: it holds {}, and would do again what is taken back", .0.display())]
     DaemonHolds(PathBuf),
     #[error(transparent)]
@@ -101,6 +105,7 @@ impl Failure {
             | Self::Runtime(_)
             | Self::Undo(_)
             | Self::DaemonRuns
+            | Self::GatewayRuns
             | Self::DaemonHolds(_)
             | Self::BarriersDied(_)
             | Self::Drill(_)
@@ -115,10 +120,13 @@ impl Failure {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoSuchRule(_) => Some("guardian rules"),
-            Self::Control(ControlError::NoDaemon(_)) => Some("guardian daemon"),
+            Self::Control(ControlError::NoDaemon(_)) => {
+                Some("systemctl start guardian, if it is installed, or: sudo guardian install")
+            }
             Self::DaemonRuns | Self::DaemonHolds(_) => {
                 Some("systemctl stop guardian, or end the daemon, and then once more")
             }
+            Self::GatewayRuns => Some("stop the gateway, rehearse, and start it again"),
             _ => None,
         }
     }

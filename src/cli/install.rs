@@ -22,6 +22,7 @@ use crate::powers::Powers;
 use crate::round;
 use crate::status::Status;
 use crate::status::page::lead;
+use crate::sys::command::Tool;
 
 /// The watcher has looked around within this time.
 const LOOKED: Duration = Duration::from_secs(30);
@@ -47,10 +48,15 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
     outcome
 }
 
-/// Where Guardian is, or will be, for whoever asks.
+/// Where Guardian is, or will be, for whoever asks: in the usual places, for there its services look.
 pub(super) fn site(user: bool, named: Option<&Path>, folders: &Folders) -> Result<Site, Failure> {
+    const VARIABLES: [&str; 3] = ["GUARDIAN_CONFIG", "GUARDIAN_STATE_DIR", "GUARDIAN_RUNTIME_DIR"];
+    let named = named.is_some() || folders.state_dir.is_some() || folders.runtime_dir.is_some();
+    if named || VARIABLES.iter().any(|it| std::env::var_os(it).is_some()) {
+        return Err(InstallError::Elsewhere.into());
+    }
     let scope = if user { Scope::User } else { Scope::Machine };
-    let policy = Config::text(named)?.0;
+    let policy = Config::own_place().ok_or(InstallError::Homeless)?;
     Ok(Site::here(scope, policy, folders.paths()?)?)
 }
 
@@ -86,7 +92,7 @@ async fn install(site: &Site, dry_run: bool) -> Result<u8, Failure> {
 }
 
 /// What makes the gate's user, where there is none and there may be one.
-async fn account(site: &Site) -> Result<Vec<crate::sys::command::Tool>, Failure> {
+async fn account(site: &Site) -> Result<Vec<Tool>, Failure> {
     if site.scope == Scope::User || User::from_name(GATE_USER).ok().flatten().is_some() {
         return Ok(Vec::new());
     }
@@ -137,6 +143,16 @@ async fn settled(site: &Site) -> Option<Status> {
     }
 }
 
+/// How the installed program is typed.
+fn as_typed(site: &Site) -> String {
+    let folder = site.program.parent().unwrap_or(Path::new("/"));
+    let on_path =
+        std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|it| it == folder));
+    let program =
+        if on_path { "guardian".to_owned() } else { plan::line(&Tool::new(&site.program, [""; 0])) };
+    if site.scope == Scope::Machine { format!("sudo {program}") } else { program }
+}
+
 /// The first line of what a step does.
 fn headline(step: &Step) -> String {
     match step {
@@ -173,10 +189,21 @@ fn summary(site: &Site, status: Option<&Status>, powers: &Powers, config: &Confi
     page.push_str("\nWhat Guardian can do here\n");
     page.push_str(&powers.page());
     page.push_str("\nNext\n");
+    let guardian = as_typed(site);
     if !site.paths.gate_passphrase().exists() {
-        page.push_str("  guardian gate passphrase   sets what you sign in with at the gate\n");
+        let _ = writeln!(page, "  {guardian} gate passphrase   sets what you sign in with at the gate");
     }
-    page.push_str("  guardian gate setup        prints the gateway's settings that go with the gate\n");
-    page.push_str("  guardian status            says how things are\n");
+    let _ =
+        writeln!(page, "  {guardian} gate setup        prints the gateway's settings that go with the gate");
+    let _ = writeln!(page, "  {guardian} status            says how things are");
+    if site.manager == Manager::Systemd && site.scope == Scope::User {
+        page.push_str("  loginctl enable-linger       keeps it running while you are not signed in\n");
+    }
+    if site.scope == Scope::Machine {
+        page.push_str(
+            "\nOn loopback the packet filter lets only root, the gateway's own user and `owners` through to the\n\
+             gateway. If you open the panel as somebody else, use the gate, or name yourself in `owners`.\n",
+        );
+    }
     page
 }

@@ -4,14 +4,17 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::confirm::confirm;
 use super::install::site;
 use super::{Failure, Folders, answer, rescue, runtime};
 use crate::exit;
 use crate::install::apply::Installer;
 use crate::install::plan;
+use crate::lock;
 
 /// The options of `guardian uninstall`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Arguments {
     /// Remove policy, state, tokens, journal and the gate's user too
     #[arg(long)]
@@ -22,6 +25,12 @@ pub(super) struct Arguments {
     /// What `guardian install --user` has installed
     #[arg(long)]
     user: bool,
+    /// Leave stopped services stopped
+    #[arg(long)]
+    no_start: bool,
+    /// Do not ask, even if the circuit is open
+    #[arg(long)]
+    yes: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {
@@ -37,6 +46,11 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
         ))?;
         return Ok(exit::OK);
     }
+    let question = "The circuit is open: nothing will protect the gateway any more, and one that was stopped is started again. \
+                    Take guardian off all the same?";
+    if lock::is_locked(&site.paths) && !confirm(question, arguments.yes)? {
+        return Ok(exit::WARNING);
+    }
     let runtime = runtime()?;
     runtime.block_on(async {
         for step in &stop {
@@ -46,7 +60,7 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
     })?;
     // As long as something stands that it cannot take back, what could take it back stays.
     if site.paths.state.exists() {
-        let taken = rescue::take_all_back(&site.paths, true)?;
+        let taken = rescue::take_all_back(&site.paths, !arguments.no_start)?;
         let caution = if arguments.purge { "" } else { taken.caution() };
         answer(&format!("{}{caution}", taken.page()))?;
         if taken.code() != exit::OK {

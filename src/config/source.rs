@@ -70,6 +70,11 @@ pub(super) fn find_or_new(named: Option<&Path>) -> Result<Source, SourceError> {
     Ok(found.unwrap_or_else(|| Source { path: new(), text: String::new() }))
 }
 
+/// Where whoever runs this keeps a policy of their own: root the machine's, a user theirs.
+pub(super) fn own_place() -> Option<PathBuf> {
+    usual_places().into_iter().next()
+}
+
 fn named_path(named: Option<&Path>) -> Option<PathBuf> {
     named.map(Path::to_owned).or_else(|| env::var_os("GUARDIAN_CONFIG").map(PathBuf::from))
 }

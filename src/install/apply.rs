@@ -22,8 +22,9 @@ use crate::sys::trusted::{self, TrustError};
 const FILE: u32 = 0o644;
 const PROGRAM: u32 = 0o755;
 const FOLDER: u32 = 0o755;
-/// launchd has not let go of a job that was taken from it a moment ago (field notes on launchd).
+/// launchd has not let go yet of a job that was taken from it (`launchctl error 5`: input/output error).
 const BUSY: i32 = 5;
+/// It has the job (`launchctl error 37`: operation already in progress).
 const LOADED: i32 = 37;
 const LET_GO: Duration = Duration::from_secs(40);
 

@@ -12,7 +12,7 @@ use crate::sys::command::Tool;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
     Always,
-    /// If a step before it has changed something.
+    /// If any step before it has changed something.
     Changed,
     /// If none has.
     Unchanged,
@@ -27,7 +27,7 @@ pub(crate) enum Step {
     Program { from: PathBuf, to: PathBuf },
     /// The folder is there; `for_gate` gives it to the gate's user.
     Folder { path: PathBuf, for_gate: bool },
-    /// The file is there and says this; one that is `kept` says what it said before.
+    /// The file is there and says this; with `kept` one that is there already says what it said.
     File { path: PathBuf, text: String, kept: bool },
     /// A command.
     Command { tool: Tool, when: When, may_fail: bool },

@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 pub(crate) fn text(gateways: &[(String, u16)]) -> String {
     let mut text = String::from(
         "# Guardian's policy, written by `guardian install`. An upgrade does not touch it.\n\
-         # All settings and what they mean: `guardian config show`. After a change: `systemctl reload guardian`,\n\
-         # or end the daemon; one that cannot be used is refused, and the old one stays.\n\n\
+         # All settings: `guardian config show`; what they mean: docs/operations.md. After a change:\n\
+         # `guardian config check`, then `systemctl reload guardian`, and for [gate] restart the gate.\n\n\
          mode = \"enforce\"        # \"observe\" judges and tells, and changes nothing\n\
          enforce = \"isolate\"     # cut the gateway off; \"stop\" stops it\n\n\
-         # Users who may recover and close, besides root. Not the one that the agent runs as.\n\
+         # Users who may recover and close, besides root, and whom the packet filter lets through to the\n\
+         # gateway on loopback. Not the one that the agent runs as.\n\
          owners = []\n\n[gateway]\n",
     );
     let ports: BTreeSet<u16> = gateways.iter().map(|(_, port)| *port).chain([DEFAULT_PORT]).collect();

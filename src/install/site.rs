@@ -44,7 +44,7 @@ pub(crate) struct Site {
 }
 
 /// Folders of programs that whoever put them there also takes away: packages do.
-const KEPT: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
+const PACKAGED: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
 
 impl Site {
     /// The site that is asked for, on this machine.
@@ -74,9 +74,10 @@ impl Site {
         }
         let running = env::current_exe().map_err(InstallError::Program)?;
         let own = Self::own_place(manager, scope, &home);
-        let kept = running.parent().is_some_and(|folder| KEPT.iter().any(|kept| folder == Path::new(kept)));
+        let packaged =
+            running.parent().is_some_and(|folder| PACKAGED.iter().any(|it| folder == Path::new(it)));
         let (program, copied_from) =
-            if kept || running == own { (running, None) } else { (own, Some(running)) };
+            if packaged || running == own { (running, None) } else { (own, Some(running)) };
         Ok(Self { manager, scope, uid: uid.as_raw(), home, session, program, copied_from, policy, paths })
     }
 

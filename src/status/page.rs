@@ -155,7 +155,9 @@ fn recovery(page: &mut String, status: &Status, now: Timestamp, style: Style) {
 /// What to type next, a command each.
 pub(crate) fn next_steps(status: &Status) -> &'static [&'static str] {
     match (status.daemon, status.breaker) {
-        (Daemon::Absent, _) => &["guardian daemon (starts watching)", "guardian check (looks once)"],
+        (Daemon::Absent, _) => {
+            &["sudo guardian install (watches from now on)", "guardian check (looks once)"]
+        }
         (Daemon::Stale, _) => &["guardian doctor", "guardian check (looks once)"],
         (Daemon::Running, Circuit::Open) => {
             &["guardian recover (reviews the configuration first; the owner only)"]

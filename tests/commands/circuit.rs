@@ -23,7 +23,7 @@ fn without_a_daemon_nothing_can_be_done_and_nothing_is_written() {
         let place = Place::new();
         let output = place.guardian(arguments);
         assert_eq!(code(&output), 3, "{arguments:?}");
-        assert!(told(&output).contains("guardian daemon"), "{}", told(&output));
+        assert!(told(&output).contains("guardian install"), "{}", told(&output));
         assert_eq!(fs::read_dir(place.state()).unwrap().count(), 0);
     }
 }

@@ -30,7 +30,7 @@ fn without_a_daemon_and_without_a_lock_nothing_is_blocked_and_nothing_is_watched
         assert!(told[key].is_null(), "{key}");
     }
     let page = said(&place.guardian(&["status"]));
-    assert!(page.starts_with("NO DAEMON  ") && page.contains("guardian daemon"), "{page}");
+    assert!(page.starts_with("NO DAEMON  ") && page.contains("guardian install"), "{page}");
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
         &["systemctl", "show", "--property=Id,Result,ExecMainStatus", "guardian", "guardian-gate"],
     );
     assert_eq!(code, 0, "{said}\n{states}{:#}", root.status("/usr/local/bin/guardian"));
-    for word in ["INSTALLED", "CLOSED", "at 127.0.0.1:18789", "guardian gate passphrase"] {
+    for word in ["INSTALLED", "CLOSED", "at 127.0.0.1:18789", "sudo guardian gate passphrase"] {
         assert!(said.contains(word), "{word}: {said}");
     }
     let guardian = "/usr/local/bin/guardian";
@@ -204,7 +204,7 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     let (_, said) = root.types(guardian, &["trip", "to be taken off"]);
     println!("{said}");
     root.until(guardian, "open");
-    let (code, said) = root.types(guardian, &["uninstall", "--purge"]);
+    let (code, said) = root.types(guardian, &["uninstall", "--purge", "--yes"]);
     assert_eq!(code, 0, "{said}");
     println!("{said}");
     host.run(User::Root, &["rm", "/tmp/newer"]);

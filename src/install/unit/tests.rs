@@ -20,7 +20,7 @@ fn site(manager: Manager, scope: Scope, program: &str) -> Site {
     }
 }
 
-/// Of launchd.plist(5), as the field notes have it.
+/// Of launchd.plist(5).
 const KEYS: [&str; 12] = [
     "Label",
     "ProgramArguments",
