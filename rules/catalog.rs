@@ -134,6 +134,15 @@ pub static CATALOG: &[Rule] = &[
         judge: rule::revived_while_open::judge,
     },
     Rule {
+        id: "suspicious-requests",
+        severity: Severity::Critical,
+        title: "Somebody tries the gate's lock.",
+        why: "The gate refuses wrong credentials, pages of other sites and malformed requests. Many of them are no mistake: somebody \
+              on this machine or in your VPN, or a page in your browser, is looking for a way in.",
+        remedy: "Find out who is at the address named here. It falls away five minutes after the last such request; `gate.suspicious` in guardian.toml says how many are too many.",
+        judge: rule::suspicious_requests::judge,
+    },
+    Rule {
         id: "config-incomplete",
         severity: Severity::Critical,
         title: "A gateway's configuration exposes it, now or at its next start.",

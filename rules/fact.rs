@@ -8,6 +8,7 @@ mod peer;
 mod process;
 mod route;
 mod stopped;
+mod suspicion;
 
 pub use answer::{
     Access, AccessAnswer, Challenge, HandshakeAnswer, Page, PanelAnswer, ReachAnswer, Reached, Reply,
@@ -22,3 +23,4 @@ pub use peer::{Flow, Origin, Peer};
 pub use process::{Process, Role};
 pub use route::{Route, RouteSource};
 pub use stopped::Stopped;
+pub use suspicion::{Intent, Suspicion};

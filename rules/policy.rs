@@ -15,6 +15,8 @@ pub struct Policy {
     pub networks: Vec<AllowedNetwork>,
     /// Paths allowed, by name: `tailscale-funnel`, `ngrok`, `container`.
     pub paths: Vec<AllowedPath>,
+    /// As many suspicious requests of a kind in five minutes move the verdict; none if zero.
+    pub suspicious: u32,
 }
 
 /// A network the owner has allowed in writing.
@@ -37,7 +39,7 @@ pub struct AllowedPath {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { ports: vec![18789], networks: Vec::new(), paths: Vec::new() }
+        Self { ports: vec![18789], networks: Vec::new(), paths: Vec::new(), suspicious: 100 }
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod reachable_beyond_allowed;
 pub(crate) mod revived_while_open;
 pub(crate) mod secrets_readable;
 pub(crate) mod side_door_open;
+pub(crate) mod suspicious_requests;
 pub(crate) mod witnesses_disagree;
 
 use crate::address::Scope;

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::blindness::Blindness;
 use crate::fact::{
     AccessAnswer, GatewayProcess, HandshakeAnswer, InterfaceAddress, Listener, PanelAnswer, Peer, Process,
-    ReachAnswer, Route, Stopped, Witness,
+    ReachAnswer, Route, Stopped, Suspicion, Witness,
 };
 use crate::observation::Observation;
 
@@ -107,6 +107,8 @@ pub struct Snapshot {
     /// What the breaker has put down, while it holds it down. No probe sees this; the watcher adds
     /// it.
     pub stopped: Option<Stopped>,
+    /// What the gate reports; likewise.
+    pub suspicions: Vec<Suspicion>,
 }
 
 impl Default for Snapshot {
@@ -125,6 +127,7 @@ impl Default for Snapshot {
             handshake: Observation::never_ran(),
             peers: Observation::never_ran(),
             stopped: None,
+            suspicions: Vec::new(),
         }
     }
 }

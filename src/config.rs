@@ -79,8 +79,11 @@ impl Config {
 
     /// The policy at an instant: allowances that have ended are not in it.
     pub(crate) fn policy(&self, now: Timestamp) -> Policy {
-        let mut policy =
-            Policy { ports: self.settings.gateway.ports.clone(), networks: Vec::new(), paths: Vec::new() };
+        let mut policy = Policy {
+            ports: self.settings.gateway.ports.clone(),
+            suspicious: self.settings.gate.suspicious,
+            ..Policy::default()
+        };
         for allowance in self.settings.allowance.iter().filter(|allowance| allowance.until > now) {
             let reason = allowance.reason.clone();
             match &allowance.target {

@@ -28,6 +28,7 @@ pub(crate) mod page;
 pub(crate) mod passphrase;
 pub(crate) mod refusal;
 pub(crate) mod relay;
+mod report;
 pub(crate) mod secret;
 mod service;
 pub(crate) mod session;
@@ -36,6 +37,7 @@ mod socket;
 pub(crate) mod source;
 pub(crate) mod standin;
 mod standing;
+mod suspicion;
 pub(crate) mod throttle;
 pub(crate) mod tls;
 pub(crate) mod token;
@@ -64,6 +66,7 @@ use keeper::Keeper;
 use listen::{ListenError, Listening};
 use source::Allowlist;
 use standin::StandIn;
+use suspicion::Suspicions;
 use upstream::Upstream;
 use vouching::Vouching;
 
@@ -115,6 +118,7 @@ pub(crate) struct Gate {
     forward: Forward,
     access_log: AccessLog,
     counts: Counts,
+    suspicions: RefCell<Suspicions>,
     standin: StandIn,
     keeper: Keeper,
 }
@@ -136,6 +140,7 @@ impl Gate {
             vouching: Vouching::new(),
             access_log,
             counts: Counts::default(),
+            suspicions: RefCell::default(),
             standin: StandIn::new(&secret::fresh()?),
             keeper: Keeper::new(paths.gate_passphrase()),
             paths: paths.clone(),
@@ -166,6 +171,8 @@ pub(crate) async fn run(
             }
         }
     });
+    let reporting = Rc::clone(&gate);
+    local.spawn_local(async move { report::report(&reporting).await });
     let serving = Rc::clone(&gate);
     local
         .run_until(async move {

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use crate::exit;
 use crate::sys::command::CommandError;
 use crate::sys::durable::WriteError;
+use crate::sys::paths::PathsError;
 use crate::sys::trusted::TrustError;
 
 /// Why Guardian is not installed.
@@ -59,6 +60,9 @@ pub(crate) enum InstallError {
         #[source]
         cause: TrustError,
     },
+    /// Guardian's own folders cannot be used.
+    #[error(transparent)]
+    Paths(#[from] PathsError),
     /// A file cannot be written or removed.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -90,7 +94,7 @@ impl InstallError {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::NotRoot | Self::Root | Self::Elsewhere => exit::USAGE,
-            Self::Untrusted { .. } => exit::CONFIG,
+            Self::Untrusted { .. } | Self::Paths(_) => exit::CONFIG,
             _ => exit::FAILURE,
         }
     }

@@ -62,6 +62,9 @@ const LEASE_ROUNDS: u32 = 3;
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// Without a whole round for this long, nothing can be said of the host.
 const OVERDUE: Duration = Duration::from_secs(3);
+/// A gate that is suspicious of somebody says so more often than this; one that is silent has nothing
+/// to say any more.
+const REPORTED: Duration = Duration::from_mins(1);
 /// The loop turns at least this often.
 const TURN: Duration = Duration::from_millis(500);
 /// A turn that comes this late means that time has passed that nobody watched.
@@ -168,6 +171,8 @@ pub(crate) struct Watcher {
     isolation: Isolation,
     /// A round was whole since time last passed that nobody watched.
     rested: bool,
+    /// When the gate last said what it finds suspicious.
+    reported: Option<Moment>,
 }
 
 /// How long a trip took.
@@ -232,6 +237,7 @@ impl Watcher {
             awake: clock::awake(),
             isolation: Isolation::begun(now.moment),
             rested: true,
+            reported: None,
         };
         // Before the journal: a journal without a memory is a memory that was lost.
         watcher.save();
@@ -291,6 +297,10 @@ impl Watcher {
         self.notice_gap(now);
         self.latest = self.latest.max(now.wall);
         self.sight.set_policy(self.config.policy(self.latest));
+        if self.reported.is_some_and(|reported| now.moment.since(reported) > REPORTED) {
+            self.reported = None;
+            self.sight.set_suspicions(Vec::new());
+        }
         match &self.state {
             State::HalfOpen(_) => self.step(Event::Tick, now),
             State::Open(_) => self.doubt_isolation(now),

@@ -23,5 +23,6 @@ mod reachable_beyond_allowed;
 mod revived_while_open;
 mod secrets_readable;
 mod side_door_open;
+mod suspicious_requests;
 mod verdict;
 mod witnesses_disagree;

@@ -14,7 +14,7 @@ use crate::breaker::state::Circuit;
 use crate::config::{Config, GATE_USER};
 use crate::control::client::Client;
 use crate::exit;
-use crate::install::apply::{Became, Installer};
+use crate::install::apply::{Became, Installer, trust};
 use crate::install::plan::{self, Step};
 use crate::install::site::{Manager, Scope, Site};
 use crate::install::{InstallError, account, policy};
@@ -61,26 +61,33 @@ pub(super) fn site(user: bool, named: Option<&Path>, folders: &Folders) -> Resul
 }
 
 async fn install(site: &Site, dry_run: bool) -> Result<u8, Failure> {
-    let steps = plan::install(site, account(site).await?, policy::text(&gateways(&site.policy).await));
+    let found = gateways(&site.policy).await;
+    let steps = plan::install(site, account(site).await?, policy::text(&found));
     if dry_run {
         let told: String = steps.iter().map(Step::told).collect();
         answer(&format!("This is what `guardian install` would do:\n\n{told}"))?;
         return Ok(exit::OK);
     }
+    // What is there already is run as it is.
+    if site.scope == Scope::Machine && site.copied_from.is_none() {
+        trust(&site.program)?;
+    }
     let mut installer = Installer::new(site);
     let mut page = String::new();
     for step in &steps {
-        let became = installer.apply(step).await;
-        // What was added is known, however it goes on.
-        installer.manifest.write(&site.paths)?;
-        if became? == Became::Done {
+        if installer.apply(step).await? == Became::Done {
             page.push_str(&headline(step));
         }
     }
-    // What an earlier Guardian of this machine left for its gate belongs to the gate's user again.
-    site.paths.prepare_gate()?;
     let status = settled(site).await;
     let config = Config::load(Some(&site.policy))?;
+    if found.len() > 1 {
+        let _ = writeln!(
+            page,
+            "✗ several gateways were found: make sure that `gate.gateway` in {} is the one that you sign in to",
+            site.policy.display()
+        );
+    }
     page.push_str(&summary(site, status.as_ref(), &Powers::look(&config, &site.paths).await, &config));
     answer(&page)?;
     Ok(match status {
@@ -96,15 +103,18 @@ async fn account(site: &Site) -> Result<Vec<Tool>, Failure> {
     if site.scope == Scope::User || User::from_name(GATE_USER).ok().flatten().is_some() {
         return Ok(Vec::new());
     }
-    let ids = match site.manager {
+    let taken = match site.manager {
         Manager::Systemd => String::new(),
         Manager::Launchd => {
-            let tool = account::ids();
-            let failed = |cause| InstallError::Command { line: plan::line(&tool), cause };
-            tool.run().await.map_err(failed)?.stdout
+            let mut taken = String::new();
+            for tool in account::ids() {
+                let failed = |cause| InstallError::Command { line: plan::line(&tool), cause };
+                taken.push_str(&tool.run().await.map_err(failed)?.stdout);
+            }
+            taken
         }
     };
-    Ok(account::make(site.manager, &ids)?)
+    Ok(account::make(site.manager, &taken)?)
 }
 
 /// The gateways of this machine, by name and port. Where there is a policy already nobody asks.

@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
     let site = site(arguments.user, named, folders)?;
     let mut installer = Installer::new(&site);
     let stop = plan::stop(&site);
-    let remove = plan::remove(&site, &installer.manifest, arguments.purge);
+    let remove = plan::remove(&site, installer.manifest(), arguments.purge);
     if arguments.dry_run {
         let told = |steps: &[plan::Step]| steps.iter().map(plan::Step::told).collect::<String>();
         let (stop, remove) = (told(&stop), told(&remove));

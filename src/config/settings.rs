@@ -135,6 +135,8 @@ pub(crate) struct Gate {
     pub(crate) rate: Rate,
     /// What all of them may ask together.
     pub(crate) rate_of_all: Rate,
+    /// As many suspicious requests of a kind in five minutes open the circuit; never, if zero.
+    pub(crate) suspicious: u32,
     /// TLS, where it is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,
@@ -153,6 +155,7 @@ impl Default for Gate {
             access_log: true,
             rate: rate(100, 400),
             rate_of_all: rate(1000, 4000),
+            suspicious: 100,
             tls: None,
         }
     }

@@ -4,6 +4,7 @@
 //! `{"v":1,"ok":...}` and `{"v":1,"error":{"kind":"...","said":"..."}}`. In a stream that has
 //! nothing to say, `{"v":1,"alive":true}` comes every five seconds.
 
+use guardian_rules::fact::Suspicion;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,11 @@ pub(super) enum Question {
     },
     /// Read the policy again.
     Reload,
+    /// What the gate finds suspicious; the gate's user and owners only.
+    Report {
+        /// All of it; a report takes the place of the one before.
+        suspicions: Vec<Suspicion>,
+    },
 }
 
 /// A passphrase on its way; it is not printed.
@@ -86,6 +92,11 @@ pub(crate) enum Ask {
     Close,
     /// Read the policy again; the owner only.
     Reload,
+    /// Hear what the gate finds suspicious.
+    Report {
+        /// All of it.
+        suspicions: Vec<Suspicion>,
+    },
 }
 
 /// Somebody asks the daemon's loop for something.
@@ -194,6 +205,7 @@ impl From<Ask> for Question {
             Ask::Recover => Self::Recover { passphrase: None },
             Ask::Close => Self::Close { passphrase: None },
             Ask::Reload => Self::Reload,
+            Ask::Report { suspicions } => Self::Report { suspicions },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The one thing that a connection's two ends tell each other: whether an answer is under way. The
 //! wire sees requests come, the service sees answers end.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -17,13 +17,20 @@ pub(crate) struct Answering {
     since: Instant,
     /// Milliseconds from `since` to the end of the last answer; [`UNDER_WAY`] while there is one.
     ended: AtomicU64,
+    /// All of the last answer was written to the client.
+    written: AtomicBool,
     /// Who waits for its end.
     waiting: Mutex<Option<Waker>>,
 }
 
 impl Answering {
     pub(crate) fn new() -> Self {
-        Self { since: Instant::now(), ended: AtomicU64::new(0), waiting: Mutex::new(None) }
+        Self {
+            since: Instant::now(),
+            ended: AtomicU64::new(0),
+            written: AtomicBool::new(true),
+            waiting: Mutex::new(None),
+        }
     }
 
     /// A request was handed on.
@@ -35,9 +42,22 @@ impl Answering {
     pub(crate) fn end(&self) {
         let ended = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(UNDER_WAY - 1);
         self.ended.store(ended, Ordering::Relaxed);
+        self.written.store(false, Ordering::Relaxed);
         if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
             waiting.wake();
         }
+    }
+
+    /// The library has nothing left to write.
+    pub(super) fn flushed(&self) {
+        if self.ended.load(Ordering::Relaxed) != UNDER_WAY {
+            self.written.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether all of the last answer was written to the client.
+    pub(super) fn is_written(&self) -> bool {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Whether one is under way; `cx` is woken at its end.

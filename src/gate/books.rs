@@ -27,6 +27,7 @@ pub(crate) struct GateBooks {
     token_file: PathBuf,
     passphrase_file: PathBuf,
     looked: Option<Moment>,
+    /// What was read last: a file, or none; nothing was read before `looked`.
     tokens_read: Option<FileStamp>,
     passphrase_seen: Option<FileStamp>,
     sessions: Sessions,
@@ -81,14 +82,14 @@ impl GateBooks {
         if self.looked.is_some_and(|looked| now.since(looked) < LOOK) {
             return;
         }
-        self.looked = Some(now);
+        let first = self.looked.replace(now).is_none();
         let stamp = FileStamp::of(&self.passphrase_file);
         if stamp != self.passphrase_seen {
             self.passphrase_seen = stamp;
             self.sessions.end_all();
         }
         let stamp = FileStamp::of(&self.token_file);
-        if stamp == self.tokens_read && stamp.is_some() {
+        if !first && self.tokens_read == stamp {
             return;
         }
         self.tokens = Tokens::read(&self.token_file).unwrap_or_else(|failed| {

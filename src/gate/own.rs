@@ -66,7 +66,7 @@ pub(super) async fn answer(service: &Service, parts: Parts, body: Incoming, want
         now,
     );
     if let Err(refusal) = greeted {
-        return Outcome::refused(Page::refusal(refusal, wants, false), refusal.word());
+        return service.refuse(refusal, &parts, wants);
     }
     let path = parts.uri.path();
     let get = matches!(parts.method, Method::GET | Method::HEAD);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use guardian_rules::fact::Intent;
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN, UPGRADE};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -26,6 +27,7 @@ use super::relay::{Ended, relay};
 use super::session;
 use super::source::is_loopback;
 use super::standing::Standing;
+use super::suspicion::intent_of;
 use super::token::PREFIX;
 use super::{Client, Gate, own};
 use crate::sys::clock;
@@ -154,8 +156,10 @@ fn authorization_is_ours(headers: &HeaderMap) -> bool {
 impl Service {
     /// Answers a request.
     pub(super) fn call(self: &Rc<Self>, request: Request<Incoming>) -> Turn {
-        // What the last answer left to be written is written; nothing of the gateway's is under way.
-        self.forwarding.take();
+        // A client that does not read may still have some of the gateway's last answer before it.
+        if self.answering.is_written() {
+            self.forwarding.take();
+        }
         let (parts, body) = request.into_parts();
         let malformed = self.gate.standin.status(parts.uri.path());
         let noted = Noted {
@@ -177,10 +181,12 @@ impl Service {
         }
         match self.admit(&parts) {
             Ok(permit) => {
+                // From this moment on: the library may not come to it for a while.
+                let standing = Standing::new(&self.gate, permit, self.client.remote);
                 let service = Rc::clone(self);
                 Turn::Awaited(Box::pin(async move {
                     let request = Request::from_parts(parts, body);
-                    noted.answered(service.forward(permit, request, wants).await)
+                    noted.answered(service.forward(standing, request, wants).await)
                 }))
             }
             Err(refusal) => Turn::Given(Some(noted.answered(self.refuse(refusal, &parts, wants)))),
@@ -189,6 +195,7 @@ impl Service {
 
     /// A request that is no request.
     fn malformed(&self, status: u16, said: Option<&str>) -> Outcome {
+        self.gate.suspects(Intent::Probing, self.client.remote);
         tracing::debug!(remote = %self.client.remote, "refused: {}", said.unwrap_or("malformed"));
         Outcome::refused(Page::status(status), "malformed")
     }
@@ -221,13 +228,20 @@ impl Service {
     }
 
     pub(super) fn refuse(&self, refusal: Refusal, parts: &Parts, wants: page::Wants) -> Outcome {
+        if let Some(intent) = intent_of(refusal) {
+            self.gate.suspects(intent, self.client.remote);
+        }
         // Whoever is signed in is told more, on the gate's own page.
         let signed_in = refusal == Refusal::Blocked && own::signed_in(self, parts).is_some();
         Outcome::refused(Page::refusal(refusal, wants, signed_in), refusal.word())
     }
 
-    async fn forward(&self, permit: Permit, mut request: Request<Incoming>, wants: page::Wants) -> Outcome {
-        let standing = Standing::new(&self.gate, permit, self.client.remote);
+    async fn forward(
+        &self,
+        standing: Rc<Standing>,
+        mut request: Request<Incoming>,
+        wants: page::Wants,
+    ) -> Outcome {
         let caller = Arc::clone(&standing.permit().caller().name);
         // The head reader has seen to it that this is a proper one.
         let socket = is_socket(request.headers());

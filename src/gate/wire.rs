@@ -366,6 +366,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Wire<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         let flushed = Pin::new(&mut wire.io).poll_flush(cx);
+        if flushed.is_ready() {
+            wire.answering.flushed();
+        }
         wire.not_stalled(cx, flushed)
     }
 

@@ -5,8 +5,8 @@ use super::site::Manager;
 use crate::config::GATE_USER;
 use crate::sys::command::Tool;
 
-/// What makes the user. On macOS `ids` is what `dscl . -list /Users UniqueID` says.
-pub(crate) fn make(manager: Manager, ids: &str) -> Result<Vec<Tool>, InstallError> {
+/// What makes the user. On macOS `taken` is what [`ids`] say.
+pub(crate) fn make(manager: Manager, taken: &str) -> Result<Vec<Tool>, InstallError> {
     match manager {
         Manager::Systemd => Ok(vec![Tool::new(
             "useradd",
@@ -22,7 +22,7 @@ pub(crate) fn make(manager: Manager, ids: &str) -> Result<Vec<Tool>, InstallErro
             ],
         )]),
         Manager::Launchd => {
-            let id = free_id(ids).ok_or(InstallError::NoId)?.to_string();
+            let id = free_id(taken).ok_or(InstallError::NoId)?.to_string();
             let (user, group) = (format!("/Users/{GATE_USER}"), format!("/Groups/{GATE_USER}"));
             let create = |record: &str, more: &[&str]| {
                 Tool::new("dscl", [".", "-create", record].into_iter().chain(more.iter().copied()))
@@ -52,12 +52,13 @@ pub(crate) fn unmake(manager: Manager) -> Vec<Tool> {
     }
 }
 
-/// Asks for the ids that are taken.
-pub(crate) fn ids() -> Tool {
-    Tool::new("dscl", [".", "-list", "/Users", "UniqueID"])
+/// Asks for the ids that are taken, of users and of groups: the same number is to be both.
+pub(crate) fn ids() -> [Tool; 2] {
+    [["/Users", "UniqueID"], ["/Groups", "PrimaryGroupID"]]
+        .map(|[record, key]| Tool::new("dscl", [".", "-list", record, key]))
 }
 
-/// A number that no user has, of those for service users (sysadminctl(8): 200 to 400); the highest,
+/// A number that no user and no group has, of those for service users (sysadminctl(8): 200 to 400); the highest,
 /// for Apple counts from below.
 fn free_id(ids: &str) -> Option<u32> {
     let taken: Vec<u32> =
@@ -74,6 +75,8 @@ mod tests {
     fn on_a_mac_the_user_gets_a_number_that_nobody_has() {
         let ids = "_amavisd                 83\n_guest 400\nana                     501\nnobody                  -2\nroot                    0\n";
         assert_eq!(free_id(ids), Some(399));
+        // Group 400 of a stock Mac holds its administrators.
+        assert_eq!(free_id("root 0\ncom.apple.access_remote_ae 400\ncom.apple.access_ssh 399\n"), Some(398));
         assert_eq!(free_id(""), Some(400));
         assert_eq!(free_id("garbage\n\u{0} x y\n"), Some(400));
         let all = (200..=400).map(|id| format!("_u{id} {id}")).collect::<Vec<_>>().join("\n");

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use nix::unistd::User;
 
 use super::InstallError;
-use super::account;
-use super::manifest::{Manifest, Written};
-use super::plan::{Step, When, line};
+use super::manifest::Manifest;
+use super::plan::{Step, line};
 use super::site::{Scope, Site};
 use crate::config::GATE_USER;
 use crate::sys::command::{CommandError, Tool};
@@ -33,9 +32,7 @@ const LET_GO: Duration = Duration::from_secs(40);
 pub(crate) struct Installer<'a> {
     site: &'a Site,
     /// What was added, now and earlier.
-    pub(crate) manifest: Manifest,
-    /// Something was changed.
-    changed: bool,
+    manifest: Manifest,
 }
 
 /// What became of a step.
@@ -45,83 +42,111 @@ pub(crate) enum Became {
     AlreadySo,
 }
 
+impl Became {
+    fn so(done: bool) -> Self {
+        if done { Self::Done } else { Self::AlreadySo }
+    }
+}
+
 impl<'a> Installer<'a> {
     pub(crate) fn new(site: &'a Site) -> Self {
-        Self { site, manifest: Manifest::read(&site.paths), changed: false }
+        Self { site, manifest: Manifest::read(&site.paths) }
+    }
+
+    /// What was added, now and earlier.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 
     /// Does one step.
     pub(crate) async fn apply(&mut self, step: &Step) -> Result<Became, InstallError> {
-        let became = match step {
-            Step::Account { commands } => self.account(commands).await?,
-            Step::Program { from, to } => self.program(from, to)?,
-            Step::Folder { path, for_gate } => self.folder(path, *for_gate)?,
-            Step::File { path, text, kept } => self.file(path, text.as_bytes(), *kept)?,
-            Step::Command { tool, when, may_fail } => {
-                let due = match when {
-                    When::Always => true,
-                    When::Changed => self.changed,
-                    When::Unchanged => !self.changed,
-                };
-                if due {
-                    match run(tool).await {
-                        Err(cause) if !may_fail => {
-                            return Err(InstallError::Command { line: line(tool), cause });
-                        }
-                        _ => {}
-                    }
-                }
-                // Whether it changed anything only the command knows.
-                return Ok(if due { Became::Done } else { Became::AlreadySo });
+        match step {
+            Step::Account { commands } => self.account(commands).await,
+            Step::RemoveAccount { commands } => self.remove_account(commands).await,
+            Step::Program { from, to } => self.program(from, to),
+            Step::Folder { path, for_gate } => self.folder(path, *for_gate),
+            Step::GateFiles => {
+                self.site.paths.hand_over_gate()?;
+                Ok(Became::AlreadySo)
+            }
+            Step::File { path, text, kept } => self.file(path, text.as_bytes(), *kept),
+            Step::Command { tool, may_fail } => match run(tool).await {
+                Err(cause) if !may_fail => Err(InstallError::Command { line: line(tool), cause }),
+                _ => Ok(Became::Done),
+            },
+            Step::RemoveProgram { path } => {
+                let there = fs::symlink_metadata(path).is_ok();
+                durable::remove(path)?;
+                self.manifest.program = None;
+                self.note()?;
+                Ok(Became::so(there))
             }
             Step::Remove { path } => {
                 let there = fs::symlink_metadata(path).is_ok();
                 durable::remove(path)?;
-                if there { Became::Done } else { Became::AlreadySo }
+                Ok(Became::so(there))
             }
             Step::RemoveEmpty { path } => match fs::remove_dir(path) {
-                Ok(()) => Became::Done,
+                Ok(()) => Ok(Became::Done),
                 Err(kept)
                     if matches!(kept.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) =>
                 {
-                    Became::AlreadySo
+                    Ok(Became::AlreadySo)
                 }
-                Err(cause) => return Err(InstallError::Folder { path: path.clone(), cause }),
+                Err(cause) => Err(InstallError::Folder { path: path.clone(), cause }),
             },
             Step::RemoveAll { path } => match fs::remove_dir_all(path) {
-                Ok(()) => Became::Done,
-                Err(gone) if gone.kind() == io::ErrorKind::NotFound => Became::AlreadySo,
-                Err(cause) => return Err(InstallError::Folder { path: path.clone(), cause }),
+                Ok(()) => Ok(Became::Done),
+                Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(Became::AlreadySo),
+                Err(cause) => Err(InstallError::Folder { path: path.clone(), cause }),
             },
-        };
-        self.changed |= became == Became::Done;
-        Ok(became)
+        }
+    }
+
+    /// Writes down what was added, as soon as there is a place for it.
+    fn note(&self) -> Result<(), InstallError> {
+        if self.site.paths.state.exists() { self.manifest.write(&self.site.paths) } else { Ok(()) }
     }
 
     async fn account(&mut self, commands: &[Tool]) -> Result<Became, InstallError> {
-        if User::from_name(GATE_USER).ok().flatten().is_some() {
+        if gates_user().is_some() {
             return Ok(Became::AlreadySo);
         }
         // Written down first: half a user is to be taken away too.
-        self.manifest.account = Some(account::unmake(self.site.manager).iter().map(Written::of).collect());
+        self.manifest.account = true;
+        self.note()?;
+        self.all(commands).await?;
+        Ok(Became::Done)
+    }
+
+    async fn remove_account(&mut self, commands: &[Tool]) -> Result<Became, InstallError> {
+        if gates_user().is_none() {
+            return Ok(Became::AlreadySo);
+        }
+        self.all(commands).await?;
+        self.manifest.account = false;
+        self.note()?;
+        Ok(Became::Done)
+    }
+
+    async fn all(&self, commands: &[Tool]) -> Result<(), InstallError> {
         for tool in commands {
             run(tool).await.map_err(|cause| InstallError::Command { line: line(tool), cause })?;
         }
-        Ok(Became::Done)
+        Ok(())
     }
 
     fn program(&mut self, from: &Path, to: &Path) -> Result<Became, InstallError> {
         self.parents(to)?;
+        self.manifest.program = Some(to.to_owned());
+        self.note()?;
         let bytes = fs::read(from).map_err(InstallError::Program)?;
-        if !says(to, &bytes) {
+        let same = says(to, &bytes);
+        if !same {
             durable::replace(to, &bytes, PROGRAM)?;
-            self.changed = true;
         }
-        if self.site.scope == Scope::Machine {
-            trust(to).map_err(|cause| InstallError::Untrusted { path: to.to_owned(), cause })?;
-        }
-        let known = self.manifest.program.replace(to.to_owned());
-        Ok(if known.is_some() && !self.changed { Became::AlreadySo } else { Became::Done })
+        self.trusts(to)?;
+        Ok(Became::so(!same))
     }
 
     fn file(&mut self, path: &Path, bytes: &[u8], kept: bool) -> Result<Became, InstallError> {
@@ -135,32 +160,51 @@ impl<'a> Installer<'a> {
 
     fn folder(&mut self, path: &Path, for_gate: bool) -> Result<Became, InstallError> {
         let made = self.make(path)?;
-        if for_gate && let Some(user) = User::from_name(GATE_USER).ok().flatten() {
+        if for_gate && let Some(user) = gates_user() {
             std::os::unix::fs::lchown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
                 .map_err(|cause| InstallError::Folder { path: path.to_owned(), cause })?;
         }
-        Ok(if made { Became::Done } else { Became::AlreadySo })
+        Ok(Became::so(made))
     }
 
     fn parents(&mut self, path: &Path) -> Result<(), InstallError> {
         path.parent().map_or(Ok(()), |parent| self.make(parent).map(drop))
     }
 
-    /// Makes a folder and those above it, and remembers which.
+    /// Makes a folder and those above it, and remembers which. One that somebody else could change is
+    /// nothing to put root's files into.
     fn make(&mut self, path: &Path) -> Result<bool, InstallError> {
-        if fs::metadata(path).is_ok_and(|it| it.is_dir()) {
-            return Ok(false);
+        let there = fs::metadata(path).is_ok_and(|it| it.is_dir());
+        if !there {
+            self.parents(path)?;
+            DirBuilder::new()
+                .mode(FOLDER)
+                .create(path)
+                .map_err(|cause| InstallError::Folder { path: path.to_owned(), cause })?;
+            if !self.manifest.folders.iter().any(|known| known == path) {
+                self.manifest.folders.push(path.to_owned());
+            }
+            self.note()?;
         }
-        self.parents(path)?;
-        match DirBuilder::new().mode(FOLDER).create(path) {
-            Ok(()) => {}
-            Err(cause) => return Err(InstallError::Folder { path: path.to_owned(), cause }),
-        }
-        if !self.manifest.folders.iter().any(|known| known == path) {
-            self.manifest.folders.push(path.to_owned());
-        }
-        Ok(true)
+        self.trusts(path)?;
+        Ok(!there)
     }
+
+    /// On the whole machine's behalf only what root alone can change is relied on.
+    fn trusts(&self, path: &Path) -> Result<(), InstallError> {
+        if self.site.scope == Scope::User || self.is_gates(path) {
+            return Ok(());
+        }
+        trust(path)
+    }
+
+    fn is_gates(&self, path: &Path) -> bool {
+        path == self.site.logs().join("gate")
+    }
+}
+
+fn gates_user() -> Option<User> {
+    User::from_name(GATE_USER).ok().flatten()
 }
 
 /// Whether a file is a plain one that says exactly this.
@@ -170,12 +214,15 @@ fn says(path: &Path, bytes: &[u8]) -> bool {
     plain && fs::File::open(path).is_ok_and(|mut file| file.read_to_end(&mut there).is_ok()) && there == bytes
 }
 
-/// Whether nobody but root can change a program, or any folder on the way to it.
-fn trust(path: &Path) -> Result<(), TrustError> {
-    path.ancestors().filter(|it| !it.as_os_str().is_empty()).try_for_each(|it| {
-        let metadata = fs::metadata(it)
-            .map_err(|cause| TrustError::Unreadable { path: it.display().to_string(), cause })?;
-        trusted::judge(it, &metadata)
+/// Whether nobody but root, or whoever runs this, can change a file or folder, wherever its links lead,
+/// or any folder on the way to it.
+pub(crate) fn trust(path: &Path) -> Result<(), InstallError> {
+    let untrusted = |cause| InstallError::Untrusted { path: path.to_owned(), cause };
+    let unreadable = |it: &Path, cause| TrustError::Unreadable { path: it.display().to_string(), cause };
+    let real = fs::canonicalize(path).map_err(|cause| untrusted(unreadable(path, cause)))?;
+    real.ancestors().try_for_each(|it| {
+        let metadata = fs::metadata(it).map_err(|cause| untrusted(unreadable(it, cause)))?;
+        trusted::judge(it, &metadata).map_err(untrusted)
     })
 }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::InstallError;
-use crate::sys::command::Tool;
 use crate::sys::durable;
 use crate::sys::paths::Paths;
 use crate::sys::trusted;
@@ -21,27 +20,10 @@ pub(crate) struct Manifest {
     v: u8,
     /// The program, if it was copied.
     pub(crate) program: Option<PathBuf>,
-    /// What takes the gate's user away, if it was made.
-    pub(crate) account: Option<Vec<Written>>,
+    /// The gate's user was made.
+    pub(crate) account: bool,
     /// Folders that were not there, the outer ones first.
     pub(crate) folders: Vec<PathBuf>,
-}
-
-/// A command, written down.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Written(Vec<String>);
-
-impl Written {
-    pub(crate) fn of(tool: &Tool) -> Self {
-        let words = std::iter::once(&tool.program).chain(&tool.arguments);
-        Self(words.map(|word| word.to_string_lossy().into_owned()).collect())
-    }
-
-    pub(crate) fn tool(&self) -> Tool {
-        let (program, arguments) =
-            self.0.split_first().map_or(("true", &[][..]), |(first, rest)| (first, rest));
-        Tool::new(program, arguments)
-    }
 }
 
 impl Manifest {

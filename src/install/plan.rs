@@ -3,20 +3,11 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use super::account;
 use super::manifest::Manifest;
 use super::site::{Manager, Scope, Site};
 use super::unit::{self, Unit};
 use crate::sys::command::Tool;
-
-/// When a command is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum When {
-    Always,
-    /// If any step before it has changed something.
-    Changed,
-    /// If none has.
-    Unchanged,
-}
 
 /// One thing to do. All of them can be done again without harm.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +20,14 @@ pub(crate) enum Step {
     Folder { path: PathBuf, for_gate: bool },
     /// The file is there and says this; with `kept` one that is there already says what it said.
     File { path: PathBuf, text: String, kept: bool },
+    /// What an earlier Guardian left for its gate belongs to the gate's user.
+    GateFiles,
     /// A command.
-    Command { tool: Tool, when: When, may_fail: bool },
+    Command { tool: Tool, may_fail: bool },
+    /// The gate's user is not there.
+    RemoveAccount { commands: Vec<Tool> },
+    /// The program is not there, and is not known to be of an installation's any more.
+    RemoveProgram { path: PathBuf },
     /// The file is not there.
     Remove { path: PathBuf },
     /// The folder is not there, if nothing is in it.
@@ -40,9 +37,9 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// A command that is always run, and has to succeed.
+    /// A command that has to succeed.
     pub(crate) fn run(tool: Tool) -> Self {
-        Self::Command { tool, when: When::Always, may_fail: false }
+        Self::Command { tool, may_fail: false }
     }
 
     /// What it does, for people: the file's text and the command's line included.
@@ -54,22 +51,22 @@ impl Step {
                 let _ = writeln!(told, "make the gate's user");
                 commands.iter().try_for_each(|tool| writeln!(told, "    $ {}", line(tool)))
             }
-            Self::Program { from, to } => writeln!(told, "copy {} to {}", from.display(), to.display()),
+            Self::RemoveAccount { commands } => {
+                let _ = writeln!(told, "remove the gate's user");
+                commands.iter().try_for_each(|tool| writeln!(told, "    $ {}", line(tool)))
+            }
+            Self::Program { to, .. } => writeln!(told, "copy this program to {}", to.display()),
+            Self::GateFiles => writeln!(told, "give the gate's folder to the gate's user"),
             Self::Folder { path, .. } => writeln!(told, "make {}", path.display()),
             Self::File { path, text, kept } => {
                 let unless = if *kept { ", unless there is one" } else { "" };
                 let _ = writeln!(told, "write {}{unless}", path.display());
                 text.lines().try_for_each(|line| writeln!(told, "    | {line}"))
             }
-            Self::Command { tool, when, .. } => {
-                let when = match when {
-                    When::Always => "",
-                    When::Changed => " (if something was changed)",
-                    When::Unchanged => " (if nothing was)",
-                };
-                writeln!(told, "run{when}\n    $ {}", line(tool))
+            Self::Command { tool, .. } => writeln!(told, "run\n    $ {}", line(tool)),
+            Self::RemoveProgram { path } | Self::Remove { path } => {
+                writeln!(told, "remove {}", path.display())
             }
-            Self::Remove { path } => writeln!(told, "remove {}", path.display()),
             Self::RemoveEmpty { path } => writeln!(told, "remove {}, if it is empty", path.display()),
             Self::RemoveAll { path } => writeln!(told, "remove {} and all that is in it", path.display()),
         };
@@ -114,6 +111,7 @@ pub(crate) fn install(site: &Site, account: Vec<Tool>, policy: String) -> Vec<St
         text: unit.text(site),
         kept: false,
     }));
+    steps.push(Step::GateFiles);
     steps.extend(unit::reload(site));
     steps.extend(Unit::ALL.into_iter().flat_map(|unit| unit.start(site)));
     steps
@@ -131,23 +129,20 @@ pub(crate) fn remove(site: &Site, manifest: &Manifest, purge: bool) -> Vec<Step>
     if site.manager == Manager::Systemd {
         steps.extend(unit::reload(site));
     }
-    if let Some(program) = &manifest.program {
-        steps.push(Step::Remove { path: program.clone() });
+    if let Some(program) = manifest.program.as_ref().filter(|it| **it == site.own_place()) {
+        steps.push(Step::RemoveProgram { path: program.clone() });
     }
     steps.push(Step::RemoveAll { path: site.paths.runtime.clone() });
     if purge {
         steps.push(Step::Remove { path: site.policy.clone() });
-        steps.push(Step::RemoveAll { path: site.paths.state.clone() });
         if site.manager == Manager::Launchd {
             steps.push(Step::RemoveAll { path: site.logs() });
         }
-        if let Some(commands) = &manifest.account {
-            steps.extend(commands.iter().map(|tool| Step::Command {
-                tool: tool.tool(),
-                when: When::Always,
-                may_fail: false,
-            }));
+        if manifest.account {
+            steps.push(Step::RemoveAccount { commands: account::unmake(site.manager) });
         }
+        // Last, for it knows what else there is.
+        steps.push(Step::RemoveAll { path: site.paths.state.clone() });
     }
     steps.extend(manifest.folders.iter().rev().map(|path| Step::RemoveEmpty { path: path.clone() }));
     steps

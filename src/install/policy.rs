@@ -15,14 +15,28 @@ pub(crate) fn text(gateways: &[(String, u16)]) -> String {
          # gateway on loopback. Not the one that the agent runs as.\n\
          owners = []\n\n[gateway]\n",
     );
-    let ports: BTreeSet<u16> = gateways.iter().map(|(_, port)| *port).chain([DEFAULT_PORT]).collect();
     for (name, port) in gateways {
         // Writing into a string cannot fail.
         let _ = writeln!(text, "# Found: {} at port {port}.", printable(name));
     }
-    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-    let _ = write!(text, "ports = [{}]\n\n[gate]\nlisten = [\"127.0.0.1:18700\"]\n", ports.join(", "));
+    let found: BTreeSet<u16> = gateways.iter().map(|(_, port)| *port).collect();
+    let led_to = leads_to(gateways);
+    let ports: Vec<String> =
+        found.iter().chain(found.is_empty().then_some(&led_to)).map(u16::to_string).collect();
+    let _ = write!(
+        text,
+        "ports = [{}]\n\n[gate]\nlisten = [\"127.0.0.1:18700\"]\n\
+         # The gateway that the gate leads to: it is shown your credentials.\n\
+         gateway = \"127.0.0.1:{led_to}\"\n",
+        ports.join(", ")
+    );
     text
+}
+
+/// The port of the gateway that the gate leads to. Where several were found the owner has to look.
+pub(crate) fn leads_to(gateways: &[(String, u16)]) -> u16 {
+    let usual = gateways.iter().find(|(_, port)| *port == DEFAULT_PORT);
+    usual.or_else(|| gateways.iter().min_by_key(|(_, port)| *port)).map_or(DEFAULT_PORT, |(_, port)| *port)
 }
 
 /// Where gateways listen that were not told otherwise.
@@ -44,6 +58,8 @@ mod tests {
     fn what_is_written_is_a_policy_that_names_the_gateways_found() {
         for (found, ports) in [
             (vec![], vec![18789]),
+            // The usual port is free: whoever binds it is nobody to lead people to.
+            (vec![("OpenClaw".to_owned(), 20000)], vec![20000]),
             (vec![("OpenClaw".to_owned(), 18789)], vec![18789]),
             (
                 vec![("Moltbot\nports = []".to_owned(), 20000), ("OpenClaw".to_owned(), 18789)],
@@ -53,6 +69,12 @@ mod tests {
             let text = text(&found);
             let config = Config::of_text(Path::new("guardian.toml"), &text).unwrap();
             assert_eq!(config.settings.gateway.ports, ports, "{text}");
+            let led_to = if ports.contains(&18789) { 18789 } else { 20000 };
+            assert_eq!(
+                config.gate_upstream(),
+                std::net::SocketAddr::from(([127, 0, 0, 1], led_to)),
+                "{text}"
+            );
         }
     }
 }

@@ -44,7 +44,17 @@ pub(crate) struct Site {
 }
 
 /// Folders of programs that whoever put them there also takes away: packages do.
-const PACKAGED: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
+const PACKAGED: &[&str] = if cfg!(target_os = "macos") {
+    // Homebrew gives /usr/local to a user.
+    &["/usr/bin", "/usr/sbin"]
+} else {
+    &["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]
+};
+
+/// The program that runs, and not what its path leads to by the time it is copied.
+fn this_program(path: PathBuf) -> PathBuf {
+    if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { path }
+}
 
 impl Site {
     /// The site that is asked for, on this machine.
@@ -72,31 +82,35 @@ impl Site {
         if manager == Manager::Systemd && scope == Scope::User && session.is_none() {
             return Err(InstallError::NoUserManager);
         }
-        let running = env::current_exe().map_err(InstallError::Program)?;
-        let own = Self::own_place(manager, scope, &home);
+        let running = env::current_exe().and_then(std::fs::canonicalize).map_err(InstallError::Program)?;
+        let own = own_place(manager, scope, &home);
         let packaged =
             running.parent().is_some_and(|folder| PACKAGED.iter().any(|it| folder == Path::new(it)));
         let (program, copied_from) =
-            if packaged || running == own { (running, None) } else { (own, Some(running)) };
+            if packaged || running == own { (running, None) } else { (own, Some(this_program(running))) };
         Ok(Self { manager, scope, uid: uid.as_raw(), home, session, program, copied_from, policy, paths })
     }
 
     /// Where a program is put that no package has put anywhere. A daemon of root's must not be run from
     /// where somebody else could change it.
-    fn own_place(manager: Manager, scope: Scope, home: &Path) -> PathBuf {
-        match (manager, scope) {
-            (Manager::Systemd, Scope::Machine) => "/usr/local/bin/guardian".into(),
-            // Homebrew gives /usr/local and /opt/homebrew to a user.
-            (Manager::Launchd, Scope::Machine) => "/Library/Application Support/Guardian/bin/guardian".into(),
-            (_, Scope::User) => home.join(".local/bin/guardian"),
-        }
+    pub(crate) fn own_place(&self) -> PathBuf {
+        own_place(self.manager, self.scope, &self.home)
     }
 
-    /// Where launchd's jobs write what goes wrong.
+    /// Where launchd's jobs write what goes wrong. launchd follows links there: nobody else may make one.
     pub(crate) fn logs(&self) -> PathBuf {
         match self.scope {
-            Scope::Machine => "/Library/Logs/Guardian".into(),
+            Scope::Machine => "/var/log/guardian".into(),
             Scope::User => self.home.join("Library/Logs/Guardian"),
         }
+    }
+}
+
+fn own_place(manager: Manager, scope: Scope, home: &Path) -> PathBuf {
+    match (manager, scope) {
+        (Manager::Systemd, Scope::Machine) => "/usr/local/bin/guardian".into(),
+        // Homebrew gives /usr/local and /opt/homebrew to a user.
+        (Manager::Launchd, Scope::Machine) => "/Library/Application Support/Guardian/bin/guardian".into(),
+        (_, Scope::User) => home.join(".local/bin/guardian"),
     }
 }

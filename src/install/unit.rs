@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::plan::{Step, When};
+use super::plan::Step;
 use super::site::{Manager, Scope, Site};
 use crate::sys::command::Tool;
 
@@ -96,18 +96,11 @@ impl Unit {
             Manager::Systemd if site.scope == Scope::Machine && self.is_of_sessions() => {
                 vec![Step::run(systemctl(site, ["--global", "enable", name]))]
             }
+            // Whatever runs may be an earlier program, or one of an installation that was interrupted. What the
+            // watcher has raised stays up meanwhile.
             Manager::Systemd => vec![
                 Step::run(systemctl(site, ["enable", name])),
-                Step::Command {
-                    tool: systemctl(site, ["restart", name]),
-                    when: When::Changed,
-                    may_fail: false,
-                },
-                Step::Command {
-                    tool: systemctl(site, ["start", name]),
-                    when: When::Unchanged,
-                    may_fail: false,
-                },
+                Step::run(systemctl(site, ["restart", name])),
             ],
             Manager::Launchd => {
                 // Of a session that somebody else has, launchd takes it at the next login.
@@ -115,24 +108,9 @@ impl Unit {
                 let (target, file) =
                     (format!("{domain}/{name}"), self.file(site).to_string_lossy().into_owned());
                 vec![
-                    // A changed description takes both.
-                    Step::Command {
-                        tool: launchctl(["bootout", &target]),
-                        when: When::Changed,
-                        may_fail: true,
-                    },
+                    Step::Command { tool: launchctl(["bootout", &target]), may_fail: true },
                     Step::run(launchctl(["enable", &target])),
-                    Step::Command {
-                        tool: launchctl(["bootstrap", &domain, &file]),
-                        when: When::Changed,
-                        may_fail: false,
-                    },
-                    // It is there already, as a rule.
-                    Step::Command {
-                        tool: launchctl(["bootstrap", &domain, &file]),
-                        when: When::Unchanged,
-                        may_fail: true,
-                    },
+                    Step::run(launchctl(["bootstrap", &domain, &file])),
                 ]
             }
         }
@@ -151,7 +129,7 @@ impl Unit {
                 launchctl(["bootout", &format!("{domain}/{name}")])
             }
         };
-        vec![Step::Command { tool, when: When::Always, may_fail: true }]
+        vec![Step::Command { tool, may_fail: true }]
     }
 
     /// launchd's domain in which it runs.
@@ -167,13 +145,7 @@ impl Unit {
 /// What tells the manager that descriptions have changed.
 pub(crate) fn reload(site: &Site) -> Vec<Step> {
     match site.manager {
-        Manager::Systemd => {
-            vec![Step::Command {
-                tool: systemctl(site, ["daemon-reload"]),
-                when: When::Changed,
-                may_fail: false,
-            }]
-        }
+        Manager::Systemd => vec![Step::run(systemctl(site, ["daemon-reload"]))],
         Manager::Launchd => Vec::new(),
     }
 }

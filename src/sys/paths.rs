@@ -217,6 +217,23 @@ impl Paths {
         Ok(())
     }
 
+    /// Gives what is in the gate's folder already to the gate's user, where there is one: it may have been
+    /// made before there was.
+    pub(crate) fn hand_over_gate(&self) -> Result<(), PathsError> {
+        self.prepare_gate()?;
+        let Some(group) = gate_group() else { return Ok(()) };
+        let files = fs::read_dir(self.gate()).into_iter().flatten().filter_map(Result::ok);
+        for file in files.map(|file| file.path()) {
+            // Nobody else can put a link there: the folder is ours.
+            if fs::symlink_metadata(&file).is_ok_and(|it| it.is_file()) {
+                std::os::unix::fs::lchown(&file, None, Some(group))
+                    .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o640)))
+                    .map_err(|cause| PathsError::Unusable { path: file.display().to_string(), cause })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the state folder is there, and nobody else could have written it.
     pub(crate) fn trusted_state(&self) -> Result<Metadata, PathsError> {
         trust(&self.state)

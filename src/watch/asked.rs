@@ -1,5 +1,7 @@
 //! What people ask of the loop over the control socket.
 
+use guardian_rules::fact::{Intent, Suspicion};
+
 use super::standing_orders::Users;
 use super::stations::cadence;
 use super::{Watcher, rules};
@@ -76,6 +78,11 @@ impl Watcher {
                 Ok(()) => Reply::Done,
                 Err(why) => Reply::Failed(why),
             }),
+            Ask::Report { suspicions } => {
+                self.reported = Some(now.moment);
+                self.sight.set_suspicions(one_of_each(suspicions));
+                Some(Reply::Done)
+            }
             Ask::Trip { reason } => self.step_for(Event::Trip { by, reason: reason.clone() }, now),
             // Of somebody who is not the owner, or with nothing to recover from: refused unseen.
             Ask::Recover => self.step_for(Event::Recover { by, review: Review::default() }, now),
@@ -113,6 +120,12 @@ impl Watcher {
             }
         }
     }
+}
+
+/// A report is bounded: one of a kind.
+fn one_of_each(suspicions: &[Suspicion]) -> Vec<Suspicion> {
+    let of = |intent| suspicions.iter().find(|suspicion| suspicion.intent == intent).cloned();
+    Intent::ALL.into_iter().filter_map(of).collect()
 }
 
 fn reply(request: Request, answer: Option<Reply>) {

@@ -27,6 +27,7 @@ const CHECKS: &[(&str, &[&str])] = &[
     ("No gateway lets anyone in", &["open-without-credentials"]),
     ("No stranger is connected", &["foreign-peer"]),
     ("Nothing revives the gateway", &["revived-while-open"]),
+    ("Nobody tries the gate's lock", &["suspicious-requests"]),
     ("Both ways of listing sockets agree", &["witnesses-disagree"]),
 ];
 /// As many devices are named.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guardian_rules::blindness::Blindness;
-use guardian_rules::fact::{InterfaceAddress, Listener, Stopped};
+use guardian_rules::fact::{InterfaceAddress, Listener, Stopped, Suspicion};
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
@@ -91,6 +91,7 @@ impl Sight {
             owner: rest.owner,
             gateway: rest.gateway,
             stopped: rest.stopped,
+            suspicions: rest.suspicions,
             ..Snapshot::default()
         };
         self.ahead.listeners = Some(next.listeners).filter(|it| *it != self.known.listeners);
@@ -133,6 +134,14 @@ impl Sight {
     pub(crate) fn set_stopped(&mut self, stopped: Option<Stopped>) {
         if self.known.stopped != stopped {
             Arc::make_mut(&mut self.known).stopped = stopped;
+            self.doubt();
+        }
+    }
+
+    /// The gate reports something else.
+    pub(crate) fn set_suspicions(&mut self, suspicions: Vec<Suspicion>) {
+        if self.known.suspicions != suspicions {
+            Arc::make_mut(&mut self.known).suspicions = suspicions;
             self.doubt();
         }
     }
@@ -202,6 +211,7 @@ fn settled(known: &Snapshot, schedule: &Schedule) -> Snapshot {
         handshake: keep(&known.handshake, is(ProbeId::Handshake)),
         peers: keep(&known.peers, is(ProbeId::Peers)),
         stopped: known.stopped.clone(),
+        suspicions: known.suspicions.clone(),
     }
 }
 

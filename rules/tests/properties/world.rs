@@ -2,8 +2,9 @@
 
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{
-    Access, AccessAnswer, Attribution, Flow, HandshakeAnswer, InterfaceAddress, Listener, Origin,
-    PanelAnswer, Peer, ReachAnswer, Reached, Role, SideDoor, Stopped, Tailscale, Transport, Witness,
+    Access, AccessAnswer, Attribution, Flow, HandshakeAnswer, Intent, InterfaceAddress, Listener, Origin,
+    PanelAnswer, Peer, ReachAnswer, Reached, Role, SideDoor, Stopped, Suspicion, Tailscale, Transport,
+    Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -34,11 +35,21 @@ pub(super) fn world() -> impl Strategy<Value = World> {
     let lost = prop_oneof![4 => Just(Vec::new()), 1 => subsequence(&ProbeId::ALL[..], 0..=3)];
     // Sometimes the breaker has put down what ran before.
     let stopped = option::weighted(0.05, Just(Stopped::default()));
-    (whole, lost, any::<bool>(), stopped).prop_map(|(world, lost, with_memory, stopped)| World {
+    // Sometimes the gate has refused somebody, more or less often.
+    let suspicions = prop_oneof![
+        9 => Just(Vec::new()),
+        1 => (select(&Intent::ALL[..]), 0_u32..150)
+            .prop_map(|(intent, count)| vec![Suspicion { intent, count, last: ip("100.100.1.9") }]),
+    ];
+    let beside = (stopped, suspicions);
+    (whole, lost, any::<bool>(), beside).prop_map(|(world, lost, with_memory, (stopped, suspicions))| World {
         policy: world.policy,
-        snapshot: lost.into_iter().fold(Snapshot { stopped, ..world.snapshot }, |snapshot, probe| {
-            if with_memory { blinded(snapshot, probe) } else { removed(snapshot, probe) }
-        }),
+        snapshot: lost.into_iter().fold(
+            Snapshot { stopped, suspicions, ..world.snapshot },
+            |snapshot, probe| {
+                if with_memory { blinded(snapshot, probe) } else { removed(snapshot, probe) }
+            },
+        ),
     })
 }
 
@@ -56,7 +67,12 @@ fn policy() -> impl Strategy<Value = Policy> {
     let ports = prop_oneof![3 => Just(vec![18789]), 1 => Just(vec![18789, 8088]), 1 => Just(Vec::new())];
     let networks = prop_oneof![4 => Just(Vec::new()), 1 => vec(network(), 1..3)];
     let paths = prop_oneof![4 => Just(Vec::new()), 1 => vec(path(), 1..3)];
-    (ports, networks, paths).prop_map(|(ports, networks, paths)| Policy { ports, networks, paths })
+    (ports, networks, paths).prop_map(|(ports, networks, paths)| Policy {
+        ports,
+        networks,
+        paths,
+        ..Policy::default()
+    })
 }
 
 fn interfaces() -> impl Strategy<Value = Vec<InterfaceAddress>> {

@@ -93,6 +93,12 @@ impl Host {
         self
     }
 
+    /// So many suspicious requests move the verdict.
+    pub(crate) fn suspecting(mut self, suspicious: u32) -> Self {
+        self.policy.suspicious = suspicious;
+        self
+    }
+
     /// What the probes bring back is changed before it is judged.
     pub(crate) fn but(mut self, change: fn(&mut Snapshot)) -> Self {
         self.changes.push(change);
@@ -169,6 +175,7 @@ pub(crate) fn snapshot_of(
         handshake: Observation::Seen(handshake),
         peers: Observation::Seen(peers),
         stopped: None,
+        suspicions: Vec::new(),
     };
     let reach = gateway_ports(policy, &snapshot)
         .into_iter()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use guardian_rules::fact::Suspicion;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -10,8 +11,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Desk;
+use crate::breaker::effect::Refusal;
 use crate::breaker::event::Asker;
 use crate::cli::chain;
+use crate::config::Config;
 use crate::control::line::{LineError, Lines};
 use crate::control::peer;
 use crate::control::protocol::{
@@ -82,6 +85,7 @@ impl Connection {
             Question::Recover { passphrase } => return self.request(Ask::Recover, passphrase).await,
             Question::Close { passphrase } => return self.request(Ask::Close, passphrase).await,
             Question::Reload => return self.request(Ask::Reload, None).await,
+            Question::Report { suspicions } => return self.report(suspicions).await,
         };
     }
 
@@ -186,6 +190,16 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// What a gate reports counts if it is ours: anybody may open the circuit, but not in its name.
+    async fn report(mut self, suspicions: Vec<Suspicion>) {
+        let owner = peer::is_owner(self.uid, self.state_owner, &self.desk.owners.borrow());
+        if owner || Config::gate_user() == Some(self.uid) {
+            return self.request(Ask::Report { suspicions }, None).await;
+        }
+        // The connection ends either way.
+        let _ = self.send(&answer_line(&Reply::Refused(Refusal::NotOwner))).await;
     }
 
     /// Hands a request to the loop and its answer back.

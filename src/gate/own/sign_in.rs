@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use guardian_rules::fact::Intent;
 use http::request::Parts;
 use maud::html;
 
@@ -58,6 +59,7 @@ pub(super) async fn check(service: &Service, passphrase: &str) -> Result<(), Out
         }
         Err(Denied::Wrong) => {
             tracing::warn!(%remote, tries, "a wrong passphrase");
+            gate.suspects(Intent::Guessing, remote);
             Err(Outcome::refused(page(401, Some("That is not the passphrase.")), "wrong-credential"))
         }
         Err(Denied::Busy) => Err(locked(Duration::from_secs(1))),

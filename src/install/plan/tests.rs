@@ -66,10 +66,8 @@ fn with_systemd_the_machine_gets_two_services_and_every_session_a_notifier() {
             "systemctl daemon-reload",
             "systemctl enable guardian.service",
             "systemctl restart guardian.service",
-            "systemctl start guardian.service",
             "systemctl enable guardian-gate.service",
             "systemctl restart guardian-gate.service",
-            "systemctl start guardian-gate.service",
             "systemctl --global enable guardian-notifier.service",
         ]
     );
@@ -81,24 +79,14 @@ fn with_systemd_the_machine_gets_two_services_and_every_session_a_notifier() {
 }
 
 #[test]
-fn with_launchd_a_job_is_taken_out_and_put_in_again_only_when_it_has_changed() {
+fn with_launchd_a_job_is_taken_out_and_put_in_again_for_it_may_have_changed() {
     let steps = install(&site(Manager::Launchd, Scope::Machine), Vec::new(), String::new());
-    let watcher: Vec<_> = steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Command { tool, when, may_fail } => Some((line(tool), *when, *may_fail)),
-            _ => None,
-        })
-        .take(4)
-        .collect();
-    let bootstrap = "launchctl bootstrap system /Library/LaunchDaemons/dev.guardian.watcher.plist".to_owned();
     assert_eq!(
-        watcher,
+        lines(&steps)[..3],
         [
-            ("launchctl bootout system/dev.guardian.watcher".to_owned(), When::Changed, true),
-            ("launchctl enable system/dev.guardian.watcher".to_owned(), When::Always, false),
-            (bootstrap.clone(), When::Changed, false),
-            (bootstrap, When::Unchanged, true),
+            "launchctl bootout system/dev.guardian.watcher",
+            "launchctl enable system/dev.guardian.watcher",
+            "launchctl bootstrap system /Library/LaunchDaemons/dev.guardian.watcher.plist",
         ]
     );
     let user = lines(&install(&site(Manager::Launchd, Scope::User), Vec::new(), String::new()));
@@ -114,11 +102,11 @@ fn what_would_be_done_is_told_to_the_last_line() {
     let told: String = steps.iter().map(Step::told).collect();
     for needed in [
         "$ useradd --system",
-        "copy /tmp/a build/guardian to /usr/local/bin/guardian",
+        "copy this program to /usr/local/bin/guardian",
         "write /etc/guardian/guardian.toml, unless there is one\n    | mode = \"enforce\"\n",
         "write /etc/systemd/system/guardian.service\n",
         "    | ExecStart=\"/usr/local/bin/guardian\" daemon\n",
-        "run (if something was changed)\n    $ systemctl daemon-reload\n",
+        "run\n    $ systemctl daemon-reload\n",
     ] {
         assert!(told.contains(needed), "{needed}\n{told}");
     }
@@ -137,7 +125,9 @@ fn what_was_there_before_and_what_people_made_stays_unless_all_has_to_go() {
     let steps = remove(&site, &bare, false);
     let gone = |steps: &[Step], path: &str| {
         steps.iter().any(|step| match step {
-            Step::Remove { path: it } | Step::RemoveAll { path: it } => it == std::path::Path::new(path),
+            Step::Remove { path: it } | Step::RemoveAll { path: it } | Step::RemoveProgram { path: it } => {
+                it == std::path::Path::new(path)
+            }
             _ => false,
         })
     };
@@ -156,5 +146,17 @@ fn what_was_there_before_and_what_people_made_stays_unless_all_has_to_go() {
     {
         assert!(gone(&steps, purged), "{purged}");
     }
-    assert_eq!(lines(&steps), ["systemctl daemon-reload"], "a user that was there before stays");
+    assert_eq!(lines(&steps), ["systemctl daemon-reload"]);
+    let takes_user = |steps: &[Step]| steps.iter().any(|step| matches!(step, Step::RemoveAccount { .. }));
+    assert!(!takes_user(&steps), "a user that was there before stays");
+    added.account = true;
+    let steps = remove(&site, &added, true);
+    assert!(takes_user(&steps));
+    assert!(
+        matches!(steps.last(), Some(Step::RemoveAll { path }) if *path == site.paths.state),
+        "it knows the rest"
+    );
+    // Written by whoever could write it, or left by an earlier installation: no other program is removed.
+    added.program = Some("/usr/bin/env".into());
+    assert!(!gone(&remove(&site, &added, true), "/usr/bin/env"));
 }

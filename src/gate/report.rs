@@ -1,0 +1,56 @@
+//! Tells the watcher who tries the gate's lock.
+
+use tokio::time::{Duration, Instant, sleep};
+
+use guardian_rules::fact::{Intent, Suspicion};
+
+use super::Gate;
+use crate::control::client::{Client, ControlError};
+use crate::control::protocol::{Ask, Reply};
+use crate::sys::clock;
+
+/// Between two looks at what there is to tell.
+const LOOK: Duration = Duration::from_secs(1);
+/// A report that has not changed is told again this often, for the watcher forgets it after a minute.
+const AGAIN: Duration = Duration::from_secs(20);
+/// After a watcher that could not be reached.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Reports for ever. A watcher that cannot be reached hears of it later.
+pub(super) async fn report(gate: &Gate) {
+    let mut told = Vec::new();
+    let mut since = Instant::now();
+    loop {
+        sleep(LOOK).await;
+        let suspicions = gate.suspicions.borrow_mut().report(clock::moment());
+        let renews = !suspicions.is_empty() && since.elapsed() >= AGAIN;
+        if suspicions == told && !renews {
+            continue;
+        }
+        match tell(gate, suspicions.clone()).await {
+            Ok(Reply::Done) => (told, since) = (suspicions, Instant::now()),
+            Ok(other) => {
+                sleep(AGAIN).await;
+                tracing::warn!("the watcher does not hear of suspicious requests: {other:?}");
+            }
+            Err(failed) => {
+                sleep(RETRY).await;
+                tracing::warn!(
+                    "the watcher does not hear of suspicious requests: {}",
+                    crate::cli::chain(&failed)
+                );
+            }
+        }
+    }
+}
+
+async fn tell(gate: &Gate, suspicions: Vec<Suspicion>) -> Result<Reply, ControlError> {
+    Client::connect(&gate.paths).await?.ask(Ask::Report { suspicions }).await
+}
+
+impl Gate {
+    /// Somebody was refused who may mean harm.
+    pub(super) fn suspects(&self, intent: Intent, remote: std::net::IpAddr) {
+        self.suspicions.borrow_mut().note(intent, remote, clock::moment());
+    }
+}
