@@ -253,3 +253,53 @@ fn every_dependency_says_why_it_is_there() {
         }
     }
 }
+
+/// Every function of Rust files below a folder.
+fn functions(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("a folder").filter_map(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() {
+            functions(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("a source file");
+            let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+            found.extend(names.map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut there = BTreeSet::new();
+    for folder in ["tests", "src", "rules", "probes"] {
+        functions(&root.join(folder), &mut there);
+    }
+    let page = fs::read_to_string(root.join("docs/threat-model.md")).expect("the page");
+    let is_name = |word: &&str| word.matches('_').count() >= 3 && !word.contains(' ');
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(named.len() >= 20, "the page names {} tests", named.len());
+    for name in named {
+        assert!(there.contains(name), "there is no test {name}");
+    }
+}
+
+#[test]
+fn pages_lead_to_pages_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs =
+        fs::read_dir(root.join("docs")).expect("docs").filter_map(Result::ok).map(|entry| entry.path());
+    let top = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root.join(name));
+    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")).chain(top);
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("a page");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let to = page.parent().expect("a folder").join(target);
+            assert!(to.exists(), "{} leads to {link}, which is not there", page.display());
+        }
+    }
+}
