@@ -3,6 +3,7 @@
 mod allow;
 mod check;
 mod close;
+mod completions;
 mod config;
 mod confirm;
 mod daemon;
@@ -13,6 +14,7 @@ mod failure;
 mod gate;
 mod history;
 mod install;
+mod manual;
 mod notifier;
 mod recover;
 mod rescue;
@@ -124,6 +126,10 @@ enum Command {
     Explain(explain::Arguments),
     /// Check or show the policy
     Config(config::Arguments),
+    /// Print what a shell needs to complete a command line
+    Completions(completions::Arguments),
+    /// Print the manual, or write its pages into a folder
+    Manual(manual::Arguments),
     /// Tell the desktop of this session what happens
     Notifier(notifier::Arguments),
     /// The second witness of the listening sockets, in a process of its own
@@ -169,6 +175,8 @@ pub(crate) fn run() -> u8 {
         Command::Rules(rules) => rules::run(&rules),
         Command::Explain(explain) => explain::run(&explain),
         Command::Config(config) => config::run(&config, named),
+        Command::Completions(completions) => completions::run(&completions),
+        Command::Manual(manual) => manual::run(&manual),
         Command::Notifier(notifier) => notifier::run(&notifier, folders),
         Command::WitnessChild => {
             witness::testify(&mut io::stdout().lock()).map(|()| exit::OK).map_err(Failure::from)

@@ -1,6 +1,7 @@
 //! What Guardian knows of itself, as `guardian status` tells it. Other programs rely on the JSON.
 
 pub(crate) mod absent;
+pub(crate) mod menu;
 pub(crate) mod page;
 
 use std::time::Duration;

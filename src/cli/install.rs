@@ -1,5 +1,6 @@
 //! `guardian install`: puts Guardian on this machine for good.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -75,8 +76,14 @@ async fn install(site: &Site, dry_run: bool) -> Result<u8, Failure> {
     let mut installer = Installer::new(site);
     let mut page = String::new();
     for step in &steps {
-        if installer.apply(step).await? == Became::Done {
-            page.push_str(&headline(step));
+        match installer.apply(step).await {
+            Ok(Became::Done) => page.push_str(&headline(step)),
+            Ok(Became::AlreadySo) => {}
+            Err(failed) => {
+                // What was done is known before what was not.
+                answer(&page)?;
+                return Err(failed.into());
+            }
         }
     }
     let status = settled(site).await;
@@ -126,12 +133,13 @@ async fn gateways(policy: &Path) -> Vec<(String, u16)> {
     let policy = Arc::new(config.policy(jiff::Timestamp::now()));
     let round = round::whole(Arc::clone(&policy)).await;
     let judgement = judge(&policy, &round.snapshot);
-    let all = judgement.gateways.iter();
-    all.flat_map(|gateway| {
+    let mut found = BTreeMap::new();
+    for gateway in &judgement.gateways {
         let name = gateway.product.map_or_else(|| "a gateway".to_owned(), |product| product.to_string());
-        gateway.listeners.iter().map(move |listener| (name.clone(), listener.port()))
-    })
-    .collect()
+        // One of both families is one.
+        found.extend(gateway.listeners.iter().map(|listener| (listener.port(), name.clone())));
+    }
+    found.into_iter().map(|(port, name)| (name, port)).collect()
 }
 
 /// What the watcher says once it has looked around.

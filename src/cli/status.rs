@@ -13,6 +13,7 @@ use crate::control::ControlError;
 use crate::control::client::Client;
 use crate::exit;
 use crate::page::Style;
+use crate::status::menu::menu;
 use crate::status::page::{line, page, second};
 use crate::status::{Daemon, Status, absent};
 use crate::sys::paths::Paths;
@@ -31,6 +32,9 @@ pub(super) struct Arguments {
     /// Go on, and show every change
     #[arg(long)]
     watch: bool,
+    /// Answer for a menu bar, as `SwiftBar` and xbar read it
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    swiftbar: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, config: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {
@@ -51,6 +55,10 @@ pub(super) fn run(arguments: &Arguments, config: Option<&Path>, folders: &Folder
     let status = asked.unwrap_or_else(|failed| without(&paths, config, &failed));
     if arguments.json {
         answer_json(&status)?;
+    } else if arguments.swiftbar {
+        // A menu bar takes any other code for a plugin that is broken.
+        answer(&menu(&status, Timestamp::now()))?;
+        return Ok(exit::OK);
     } else {
         answer(&page(&status, Timestamp::now(), style()))?;
     }

@@ -8,4 +8,5 @@ mod install;
 mod place;
 mod rescue;
 mod run;
+mod shell;
 mod status;
