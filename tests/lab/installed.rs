@@ -148,8 +148,8 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     until("the gate asks who is there", || http::call(host, at(LOOPBACK, DOOR)).ok() == Some(401));
     let gate =
         Manager::System.ask(host, &["show", "--property", "MainPID", "--value", "guardian-gate.service"]);
-    let user = host.run(User::Root, &["ps", "-o", "user=", "-p", &gate]);
-    assert!(user.starts_with("_guard"), "{user}");
+    let user = host.run(User::Root, &["stat", "-c", "%U", &format!("/proc/{gate}")]);
+    assert_eq!(user.trim(), "_guardian-gate");
     let (code, token) = root.types(guardian, &["token", "new", "lab"]);
     assert_eq!(code, 0, "{token}");
     let field = format!("Guardian-Token: {}", token.trim());
