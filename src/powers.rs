@@ -1,7 +1,6 @@
 //! What this Guardian can do on this host, and what it lacks.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -9,6 +8,7 @@ use crate::barrier::firewall::Firewall;
 use crate::config::Config;
 use crate::sys::command::Tool;
 use crate::sys::paths::Paths;
+use crate::sys::systemd;
 
 /// One thing that Guardian may or may not be able to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -145,8 +145,7 @@ async fn supervisor(root: bool) -> Power {
     if cfg!(target_os = "macos") {
         return power(SUPERVISOR, "launchd services can be kept from starting");
     }
-    // sd_booted(3). Where there is no systemd there are no services of it to stop.
-    if !Path::new("/run/systemd/system").exists() {
+    if !systemd::booted() {
         return without_supervisor("this host does not run systemd");
     }
     let scope = if root { "--system" } else { "--user" };

@@ -7,5 +7,6 @@ pub(crate) mod durable;
 pub(crate) mod paths;
 #[cfg(test)]
 pub(crate) mod scratch;
+pub(crate) mod systemd;
 pub(crate) mod trusted;
 pub(crate) mod wake;

@@ -77,3 +77,21 @@ impl Answering {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Until then the connection is cut with what lets the answer through, whatever is asked next.
+    #[test]
+    fn an_answer_is_written_when_nothing_is_left_to_write_after_its_end() {
+        let answering = Answering::new();
+        assert!(answering.is_written(), "there was none yet");
+        answering.begin();
+        answering.flushed();
+        answering.end();
+        assert!(!answering.is_written(), "its end is still to be written");
+        answering.flushed();
+        assert!(answering.is_written());
+    }
+}

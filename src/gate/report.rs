@@ -5,7 +5,8 @@ use tokio::time::{Duration, Instant, sleep};
 use guardian_rules::fact::{Intent, Suspicion};
 
 use super::Gate;
-use crate::control::client::{Client, ControlError};
+use crate::cli::chain;
+use crate::control::client::Client;
 use crate::control::protocol::{Ask, Reply};
 use crate::sys::clock;
 
@@ -13,7 +14,7 @@ use crate::sys::clock;
 const LOOK: Duration = Duration::from_secs(1);
 /// A report that has not changed is told again this often, for the watcher forgets it after a minute.
 const AGAIN: Duration = Duration::from_secs(20);
-/// After a watcher that could not be reached.
+/// After a watcher that has not heard.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Reports for ever. A watcher that cannot be reached hears of it later.
@@ -28,24 +29,24 @@ pub(super) async fn report(gate: &Gate) {
             continue;
         }
         match tell(gate, suspicions.clone()).await {
-            Ok(Reply::Done) => (told, since) = (suspicions, Instant::now()),
-            Ok(other) => {
-                sleep(AGAIN).await;
-                tracing::warn!("the watcher does not hear of suspicious requests: {other:?}");
-            }
-            Err(failed) => {
+            Ok(()) => (told, since) = (suspicions, Instant::now()),
+            Err(why) => {
+                tracing::warn!("the watcher does not hear of suspicious requests: {why}");
                 sleep(RETRY).await;
-                tracing::warn!(
-                    "the watcher does not hear of suspicious requests: {}",
-                    crate::cli::chain(&failed)
-                );
             }
         }
     }
 }
 
-async fn tell(gate: &Gate, suspicions: Vec<Suspicion>) -> Result<Reply, ControlError> {
-    Client::connect(&gate.paths).await?.ask(Ask::Report { suspicions }).await
+/// Tells them; a sentence says why the watcher has not heard.
+async fn tell(gate: &Gate, suspicions: Vec<Suspicion>) -> Result<(), String> {
+    let client = Client::connect(&gate.paths).await.map_err(|failed| chain(&failed))?;
+    match client.ask(Ask::Report { suspicions }).await {
+        Ok(Reply::Done) => Ok(()),
+        Ok(Reply::Refused(why)) => Err(why.to_string()),
+        Ok(other) => Err(format!("it answers another question: {other:?}")),
+        Err(failed) => Err(chain(&failed)),
+    }
 }
 
 impl Gate {

@@ -7,6 +7,7 @@ use nix::unistd::Uid;
 
 use super::InstallError;
 use crate::sys::paths::Paths;
+use crate::sys::systemd;
 
 /// Who keeps services running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Site {
         }
         let manager = if cfg!(target_os = "macos") {
             Manager::Launchd
-        } else if Path::new("/run/systemd/system").exists() {
+        } else if systemd::booted() {
             Manager::Systemd
         } else {
             return Err(InstallError::NoManager);

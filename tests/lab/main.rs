@@ -54,6 +54,7 @@ mod sealed;
 mod side_door;
 mod speed;
 mod supervised;
+mod suspected;
 mod timing;
 mod told;
 mod trips;

@@ -49,6 +49,7 @@ pub(super) async fn check(service: &Service, passphrase: &str) -> Result<(), Out
     };
     let waits = gate.books.borrow_mut().wait(remote, clock::moment());
     if let Some(wait) = waits {
+        gate.suspects(Intent::Guessing, remote);
         return Err(locked(wait));
     }
     let tries = gate.books.borrow_mut().tries(remote, clock::moment());
