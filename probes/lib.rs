@@ -6,6 +6,8 @@
 
 pub mod access;
 pub mod ask;
+pub mod command;
+pub mod containers;
 pub mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -19,7 +21,10 @@ pub mod panel;
 pub mod peers;
 pub mod probe;
 pub mod reach;
+pub mod redirects;
+pub mod router;
 pub mod routes;
+pub mod tunnels;
 
 /// What every question says of who asks.
 pub const USER_AGENT: &str = concat!("guardian/", env!("CARGO_PKG_VERSION"));

@@ -66,7 +66,8 @@ fn met(known: &Snapshot) -> BTreeSet<u32> {
     });
     let gateways = known.gateway.known().into_iter().flatten().map(|gateway| gateway.pid);
     let routes = known.routes.known().into_iter().flatten().map(|route| route.pid);
-    peers.copied().chain(gateways).chain(routes).collect()
+    let tunnels = known.tunnels.known().into_iter().flatten().map(|tunnel| tunnel.pid);
+    peers.copied().chain(gateways).chain(routes).chain(tunnels).collect()
 }
 
 #[cfg(test)]

@@ -125,6 +125,40 @@ pub static CATALOG: &[Rule] = &[
         judge: rule::forwarder_attached::judge,
     },
     Rule {
+        id: "tunnel-published",
+        severity: Severity::Critical,
+        title: "A tunnel publishes a gateway.",
+        why: "A tunnel goes out through every firewall and gives the gateway an address on the internet, with a certificate \
+              and no lock. To the gateway everybody who comes by it looks like this machine.",
+        remedy: "Stop the tunnel (`tailscale funnel reset`, or end the program), or allow its path in guardian.toml with a reason and an end.",
+        judge: rule::tunnel_published::judge,
+    },
+    Rule {
+        id: "container-published",
+        severity: Severity::Critical,
+        title: "A container engine publishes a gateway beyond the allowed networks.",
+        why: "Published ports bypass the host's firewall: ufw says no, and the packet passes. There need not be a listening socket.",
+        remedy: "Publish it on loopback (`-p 127.0.0.1:18789:18789`), or allow the path \"container\" in guardian.toml with a reason and an end.",
+        judge: rule::container_published::judge,
+    },
+    Rule {
+        id: "nat-published",
+        severity: Severity::Critical,
+        title: "The packet filter sends connections of others to a gateway.",
+        why: "A redirect needs no listening socket: whoever lists the open ports of this host does not see it.",
+        remedy: "Take the rule away; `nft list ruleset` (Linux) or `pfctl -s nat` (macOS) shows where it stands.",
+        judge: rule::nat_published::judge,
+    },
+    Rule {
+        id: "router-mapped",
+        severity: Severity::Critical,
+        title: "A router carries a port of the internet to a gateway.",
+        why: "Any program of the local network may ask a router with UPnP to open a port; nothing on this host shows it. Forwards that \
+              somebody set by hand, and hosts in the router's DMZ, are not listed: a gateway that the local network reaches may be public.",
+        remedy: "Take the forward away in the router, and switch UPnP off there; bind the gateway to loopback.",
+        judge: rule::router_mapped::judge,
+    },
+    Rule {
         id: "revived-while-open",
         severity: Severity::Critical,
         title: "A gateway was started again while the circuit is open.",

@@ -1,19 +1,24 @@
 //! The vocabulary of facts: what a probe may report, one file a subject.
 
 mod answer;
+mod container;
 mod gateway;
 mod interface;
 mod listener;
 mod peer;
 mod process;
+mod redirect;
 mod route;
+mod router;
 mod stopped;
 mod suspicion;
+mod tunnel;
 
 pub use answer::{
     Access, AccessAnswer, Challenge, HandshakeAnswer, Page, PanelAnswer, ReachAnswer, Reached, Reply,
     SideDoor, Transport,
 };
+pub use container::{ContainerPort, Engine};
 pub use gateway::{
     ConfigFile, ConfigState, GatewayConfig, GatewayProcess, Manager, PrivatePath, Product, Service, Tailscale,
 };
@@ -21,6 +26,9 @@ pub use interface::InterfaceAddress;
 pub use listener::{Attribution, Listener, Witness};
 pub use peer::{Flow, Origin, Peer};
 pub use process::{Process, Role};
+pub use redirect::{Redirect, Redirects};
 pub use route::{Route, RouteSource};
+pub use router::{Mapping, Router};
 pub use stopped::Stopped;
 pub use suspicion::{Intent, Suspicion};
+pub use tunnel::{Audience, Publication, Tunnel, TunnelKind};

@@ -2,17 +2,21 @@
 
 pub(crate) mod bound_beyond_allowed;
 pub(crate) mod config_incomplete;
+pub(crate) mod container_published;
 pub(crate) mod foreign_peer;
 pub(crate) mod forwarder_attached;
 pub(crate) mod gateway_as_root;
+pub(crate) mod nat_published;
 pub(crate) mod open_without_credentials;
 pub(crate) mod panel_republished;
 pub(crate) mod probe_blind;
 pub(crate) mod reachable_beyond_allowed;
 pub(crate) mod revived_while_open;
+pub(crate) mod router_mapped;
 pub(crate) mod secrets_readable;
 pub(crate) mod side_door_open;
 pub(crate) mod suspicious_requests;
+pub(crate) mod tunnel_published;
 pub(crate) mod witnesses_disagree;
 
 use crate::address::Scope;

@@ -15,10 +15,22 @@ pub use gateway::{AccessSummary, Gateway};
 
 use crate::address::Scope;
 use crate::fact::{
-    Flow, GatewayProcess, InterfaceAddress, Listener, Peer, Process, ReachAnswer, Role, Route,
+    Engine, Flow, GatewayProcess, InterfaceAddress, Listener, Peer, Process, ReachAnswer, Redirects, Role,
+    Route, Router, Tunnel,
 };
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
+
+/// What a connection comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// A gateway, or a door that carries one.
+    Gateway,
+    /// What may be one.
+    Perhaps,
+    /// None.
+    Nothing,
+}
 
 /// A snapshot seen with the eyes of a policy. Made once a judgement; every rule reads it.
 ///
@@ -128,6 +140,61 @@ impl<'a> Scene<'a> {
     #[must_use]
     pub fn reach(&self) -> Vec<&'a ReachAnswer> {
         in_order(self.snapshot.reach.known())
+    }
+
+    /// What tunnels and VPN daemons publish.
+    #[must_use]
+    pub fn tunnels(&self) -> Vec<&'a Tunnel> {
+        in_order(self.snapshot.tunnels.known())
+    }
+
+    /// What the packet filter does to arriving connections.
+    #[must_use]
+    pub fn redirects(&self) -> Option<&'a Redirects> {
+        self.snapshot.redirects.known()
+    }
+
+    /// The container engines of this host.
+    #[must_use]
+    pub fn engines(&self) -> Vec<&'a Engine> {
+        in_order(self.snapshot.containers.known())
+    }
+
+    /// The routers that carry ports to this host.
+    #[must_use]
+    pub fn routers(&self) -> Vec<&'a Router> {
+        in_order(self.snapshot.router.known())
+    }
+
+    /// What a connection to this port of this host comes to.
+    #[must_use]
+    pub fn behind(&self, port: u16) -> Behind {
+        if self.leading.contains(&port) {
+            return Behind::Gateway;
+        }
+        let doubtful = self.on_port(port).any(|door| {
+            matches!(door.part, Part::PerhapsGateway(_))
+                || (matches!(door.part, Part::Doubtful(_)) && door.shows_a_panel())
+        });
+        if doubtful { Behind::Perhaps } else { Behind::Nothing }
+    }
+
+    /// Some socket of this host is a gateway's, carries one, or may be one.
+    #[must_use]
+    pub fn may_have_a_gateway(&self) -> bool {
+        self.doors.iter().any(|door| !matches!(door.part, Part::Unrelated | Part::Odd(_)))
+            || !self.marked.is_empty()
+    }
+
+    /// Every socket on a port.
+    pub fn on_port(&self, port: u16) -> impl Iterator<Item = &Door<'a>> {
+        self.by_port.get(&port).into_iter().flatten().filter_map(|place| self.doors.get(*place))
+    }
+
+    /// Where a socket bound to this address would be open beyond the allowed networks.
+    #[must_use]
+    pub fn beyond_at(&self, bound: SocketAddr) -> Beyond {
+        beyond::of_bound(self.policy, self.snapshot, bound)
     }
 
     /// The ports on which gateways take connections here, and those the policy names.

@@ -5,8 +5,8 @@ use std::fmt;
 
 use crate::blindness::Blindness;
 use crate::fact::{
-    AccessAnswer, GatewayProcess, HandshakeAnswer, InterfaceAddress, Listener, PanelAnswer, Peer, Process,
-    ReachAnswer, Route, Stopped, Suspicion, Witness,
+    AccessAnswer, Engine, GatewayProcess, HandshakeAnswer, InterfaceAddress, Listener, PanelAnswer, Peer,
+    Process, ReachAnswer, Redirects, Route, Router, Stopped, Suspicion, Tunnel, Witness,
 };
 use crate::observation::Observation;
 
@@ -36,11 +36,19 @@ pub enum ProbeId {
     Handshake,
     /// Who is connected to a gateway.
     Peers,
+    /// What tunnels and VPN daemons publish.
+    Tunnels,
+    /// Where the packet filter sends connections.
+    Redirects,
+    /// What container engines publish.
+    Containers,
+    /// What a router carries to this host.
+    Router,
 }
 
 impl ProbeId {
     /// Every probe, in the order in which reports list them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Listeners,
         Self::Witness,
         Self::Interfaces,
@@ -52,6 +60,10 @@ impl ProbeId {
         Self::Access,
         Self::Handshake,
         Self::Peers,
+        Self::Tunnels,
+        Self::Redirects,
+        Self::Containers,
+        Self::Router,
     ];
 
     /// The id as configuration, reports and logs spell it.
@@ -69,6 +81,10 @@ impl ProbeId {
             Self::Access => "access",
             Self::Handshake => "handshake",
             Self::Peers => "peers",
+            Self::Tunnels => "tunnels",
+            Self::Redirects => "redirects",
+            Self::Containers => "containers",
+            Self::Router => "router",
         }
     }
 }
@@ -104,6 +120,14 @@ pub struct Snapshot {
     pub handshake: Observation<Vec<HandshakeAnswer>>,
     /// Connections to gateways.
     pub peers: Observation<Vec<Peer>>,
+    /// What tunnels and VPN daemons publish.
+    pub tunnels: Observation<Vec<Tunnel>>,
+    /// Redirects of the packet filter.
+    pub redirects: Observation<Redirects>,
+    /// What container engines publish.
+    pub containers: Observation<Vec<Engine>>,
+    /// Routers that carry ports to this host.
+    pub router: Observation<Vec<Router>>,
     /// What the breaker has put down, while it holds it down. No probe sees this; the watcher adds
     /// it.
     pub stopped: Option<Stopped>,
@@ -126,6 +150,10 @@ impl Default for Snapshot {
             access: Observation::never_ran(),
             handshake: Observation::never_ran(),
             peers: Observation::never_ran(),
+            tunnels: Observation::never_ran(),
+            redirects: Observation::never_ran(),
+            containers: Observation::never_ran(),
+            router: Observation::never_ran(),
             stopped: None,
             suspicions: Vec::new(),
         }
@@ -153,6 +181,10 @@ impl Snapshot {
             ProbeId::Access => self.access.blindness(),
             ProbeId::Handshake => self.handshake.blindness(),
             ProbeId::Peers => self.peers.blindness(),
+            ProbeId::Tunnels => self.tunnels.blindness(),
+            ProbeId::Redirects => self.redirects.blindness(),
+            ProbeId::Containers => self.containers.blindness(),
+            ProbeId::Router => self.router.blindness(),
         }
     }
 }

@@ -15,10 +15,10 @@ pub(crate) mod unit;
 use std::path::PathBuf;
 
 use crate::exit;
-use crate::sys::command::CommandError;
 use crate::sys::durable::WriteError;
 use crate::sys::paths::PathsError;
 use crate::sys::trusted::TrustError;
+use guardian_probes::command::CommandError;
 
 /// Why Guardian is not installed.
 #[derive(Debug, thiserror::Error)]

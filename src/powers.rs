@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::barrier::firewall::Firewall;
 use crate::config::Config;
-use crate::sys::command::Tool;
 use crate::sys::paths::Paths;
 use crate::sys::systemd;
+use guardian_probes::command::Tool;
 
 /// One thing that Guardian may or may not be able to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

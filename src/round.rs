@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use guardian_probes::access::AccessProbe;
+use guardian_probes::containers::Containers;
 use guardian_probes::gateway::Gateway;
 use guardian_probes::handshake::Handshake;
 use guardian_probes::interfaces::Interfaces;
@@ -15,7 +16,10 @@ use guardian_probes::panel::Panel;
 use guardian_probes::peers::Peers;
 use guardian_probes::probe::{Ground, Isolated, Probe};
 use guardian_probes::reach::Reach;
+use guardian_probes::redirects::Redirects;
+use guardian_probes::router::Router;
 use guardian_probes::routes::Routes;
+use guardian_probes::tunnels::Tunnels;
 use guardian_rules::blindness::Blindness;
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
@@ -91,16 +95,24 @@ pub(crate) async fn whole(policy: Arc<Policy>) -> Round {
     let access = once(AccessProbe::default, ground(&known)).await;
     Arc::make_mut(&mut known).access = access.keep(&mut clocks);
 
-    let (handshake, reach, peers) = tokio::join!(
+    let (handshake, reach, peers, tunnels, redirects, containers, router) = tokio::join!(
         once(Handshake::default, ground(&known)),
         once(Reach::default, ground(&known)),
         once(Peers::default, ground(&known)),
+        once(Tunnels::default, ground(&known)),
+        once(Redirects::default, ground(&known)),
+        once(Containers::default, ground(&known)),
+        once(Router::default, ground(&known)),
     );
     {
         let known = Arc::make_mut(&mut known);
         known.handshake = handshake.keep(&mut clocks);
         known.reach = reach.keep(&mut clocks);
         known.peers = peers.keep(&mut clocks);
+        known.tunnels = tunnels.keep(&mut clocks);
+        known.redirects = redirects.keep(&mut clocks);
+        known.containers = containers.keep(&mut clocks);
+        known.router = router.keep(&mut clocks);
     }
 
     // The peers' processes are known only now.

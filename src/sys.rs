@@ -1,7 +1,6 @@
-//! The seams to the system: time, other programs, places, what is on the disk.
+//! The seams to the system: time, places, what is on the disk.
 
 pub(crate) mod clock;
-pub(crate) mod command;
 pub(crate) mod crash;
 pub(crate) mod durable;
 pub(crate) mod paths;

@@ -1,7 +1,9 @@
 //! Where a socket is open to more than the allowed networks.
 
+use std::net::SocketAddr;
+
 use crate::address::{Scope, scope, without_alias};
-use crate::fact::{InterfaceAddress, Listener};
+use crate::fact::{Attribution, InterfaceAddress, Listener};
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
 
@@ -39,6 +41,13 @@ pub(super) fn beyond(policy: &Policy, snapshot: &Snapshot, listener: &Listener) 
     } else {
         of_address(policy, own, listener)
     }
+}
+
+/// Where a socket on this address would be open beyond what the policy allows.
+pub(super) fn of_bound(policy: &Policy, snapshot: &Snapshot, bound: SocketAddr) -> Beyond {
+    let nobody = Attribution::Named(Vec::new());
+    let listener = Listener { bound, dual_stack: false, device: None, uid: None, socket: 0, owner: nobody };
+    beyond(policy, snapshot, &listener)
 }
 
 /// How far a gateway would be open on the wildcard: on every address of the host.

@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use nix::unistd::Uid;
 
 use super::Held;
-use crate::sys::command::CommandError;
+use guardian_probes::command::CommandError;
 #[cfg(target_os = "linux")]
 use linux as platform;
 #[cfg(target_os = "macos")]

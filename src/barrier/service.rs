@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use self::claim::{Line, Own, Told};
 use super::process::kinship;
 use super::{Held, Identity};
-use crate::sys::command::CommandError;
+use guardian_probes::command::CommandError;
 
 /// How a service was before anything was done to it. It goes into the undo journal.
 ///

@@ -23,7 +23,7 @@ use crate::powers::Powers;
 use crate::round;
 use crate::status::Status;
 use crate::status::page::lead;
-use crate::sys::command::Tool;
+use guardian_probes::command::Tool;
 
 /// The watcher has looked around within this time.
 const LOOKED: Duration = Duration::from_secs(30);

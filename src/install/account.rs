@@ -3,7 +3,7 @@
 use super::InstallError;
 use super::site::Manager;
 use crate::config::GATE_USER;
-use crate::sys::command::Tool;
+use guardian_probes::command::Tool;
 
 /// What makes the user. On macOS `taken` is what [`ids`] say.
 pub(crate) fn make(manager: Manager, taken: &str) -> Result<Vec<Tool>, InstallError> {

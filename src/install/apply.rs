@@ -13,9 +13,9 @@ use super::manifest::Manifest;
 use super::plan::{Step, line};
 use super::site::{Scope, Site};
 use crate::config::GATE_USER;
-use crate::sys::command::{CommandError, Tool};
 use crate::sys::durable;
 use crate::sys::trusted::{self, TrustError};
+use guardian_probes::command::{CommandError, Tool};
 
 /// What can be read and passed through by all, for it holds no secret.
 const FILE: u32 = 0o644;

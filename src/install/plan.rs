@@ -7,7 +7,7 @@ use super::account;
 use super::manifest::Manifest;
 use super::site::{Manager, Scope, Site};
 use super::unit::{self, Unit};
-use crate::sys::command::Tool;
+use guardian_probes::command::Tool;
 
 /// One thing to do. All of them can be done again without harm.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::plan::Step;
 use super::site::{Manager, Scope, Site};
-use crate::sys::command::Tool;
+use guardian_probes::command::Tool;
 
 /// A service of Guardian's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 use super::message::{Message, message};
 use super::queue::{Delivery, Schedule};
 use super::{Stamped, courier};
-use crate::sys::command::{CommandError, Tool};
+use guardian_probes::command::{CommandError, Tool};
 
 /// How long a message may take to be shown; then its process is killed.
 const DEADLINE: Duration = Duration::from_secs(5);

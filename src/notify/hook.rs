@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::event::Event;
-use crate::sys::command::{CommandError, Tool};
+use guardian_probes::command::{CommandError, Tool};
 
 /// How long the command may take.
 const DEADLINE: Duration = Duration::from_secs(10);

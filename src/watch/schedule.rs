@@ -14,14 +14,16 @@ use crate::sys::clock::Moment;
 /// What a probe's answer depends on: when this changes, it looks again at once.
 fn builds_on(probe: ProbeId) -> &'static [ProbeId] {
     use ProbeId::{
-        Access, Gateway, Handshake, Interfaces, Listeners, Owner, Panel, Peers, Reach, Routes, Witness,
+        Access, Containers, Gateway, Handshake, Interfaces, Listeners, Owner, Panel, Peers, Reach, Redirects,
+        Router, Routes, Tunnels, Witness,
     };
     match probe {
         // A connection that was taken where nobody is known to listen: the list may be older.
         Listeners => &[Reach],
-        Witness | Interfaces => &[],
-        Owner => &[Listeners, Gateway, Routes, Peers],
-        Gateway | Routes => &[Listeners],
+        // These ask others, and at their own pace.
+        Witness | Interfaces | Redirects | Containers | Router => &[],
+        Owner => &[Listeners, Gateway, Routes, Peers, Tunnels],
+        Gateway | Routes | Tunnels => &[Listeners],
         Panel => &[Listeners, Interfaces],
         Access => &[Listeners, Interfaces, Panel],
         Handshake => &[Listeners, Interfaces, Panel, Access],
@@ -34,7 +36,7 @@ fn builds_on(probe: ProbeId) -> &'static [ProbeId] {
 fn comes_after(probe: ProbeId) -> &'static [ProbeId] {
     match probe {
         // Whom to ask, and what to look for, depends on what a process is.
-        ProbeId::Panel | ProbeId::Routes => &[ProbeId::Owner],
+        ProbeId::Panel | ProbeId::Routes | ProbeId::Tunnels => &[ProbeId::Owner],
         _ => &[],
     }
 }

@@ -210,6 +210,10 @@ fn settled(known: &Snapshot, schedule: &Schedule) -> Snapshot {
         access: keep(&known.access, is(ProbeId::Access)),
         handshake: keep(&known.handshake, is(ProbeId::Handshake)),
         peers: keep(&known.peers, is(ProbeId::Peers)),
+        tunnels: keep(&known.tunnels, is(ProbeId::Tunnels)),
+        redirects: keep(&known.redirects, is(ProbeId::Redirects)),
+        containers: keep(&known.containers, is(ProbeId::Containers)),
+        router: keep(&known.router, is(ProbeId::Router)),
         stopped: known.stopped.clone(),
         suspicions: known.suspicions.clone(),
     }

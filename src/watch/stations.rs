@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use guardian_probes::access::AccessProbe;
+use guardian_probes::containers::Containers;
 use guardian_probes::gateway::Gateway;
 use guardian_probes::handshake::Handshake;
 use guardian_probes::interfaces::Interfaces;
@@ -14,7 +15,10 @@ use guardian_probes::panel::Panel;
 use guardian_probes::peers::Peers;
 use guardian_probes::probe::{Ground, Isolated, Probe};
 use guardian_probes::reach::Reach;
+use guardian_probes::redirects::Redirects;
+use guardian_probes::router::Router;
 use guardian_probes::routes::Routes;
+use guardian_probes::tunnels::Tunnels;
 use guardian_rules::blindness::Blindness;
 use guardian_rules::observation::Observation;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
@@ -55,6 +59,10 @@ impl Stations {
         stations.add(AccessProbe::default, |known| &mut known.access, &report);
         stations.add(Handshake::default, |known| &mut known.handshake, &report);
         stations.add(Peers::default, |known| &mut known.peers, &report);
+        stations.add(Tunnels::default, |known| &mut known.tunnels, &report);
+        stations.add(Redirects::default, |known| &mut known.redirects, &report);
+        stations.add(Containers::default, |known| &mut known.containers, &report);
+        stations.add(Router::default, |known| &mut known.router, &report);
         (stations, reports)
     }
 
@@ -119,6 +127,10 @@ pub(crate) fn cadence(probe: ProbeId) -> Duration {
         ProbeId::Access => AccessProbe::CADENCE,
         ProbeId::Handshake => Handshake::CADENCE,
         ProbeId::Peers => Peers::CADENCE,
+        ProbeId::Tunnels => Tunnels::CADENCE,
+        ProbeId::Redirects => Redirects::CADENCE,
+        ProbeId::Containers => Containers::CADENCE,
+        ProbeId::Router => Router::CADENCE,
     }
 }
 

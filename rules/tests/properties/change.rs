@@ -35,6 +35,10 @@ pub(super) fn blinded(mut snapshot: Snapshot, probe: ProbeId) -> Snapshot {
         ProbeId::Access => blind(&mut snapshot.access),
         ProbeId::Handshake => blind(&mut snapshot.handshake),
         ProbeId::Peers => blind(&mut snapshot.peers),
+        ProbeId::Tunnels => blind(&mut snapshot.tunnels),
+        ProbeId::Redirects => blind(&mut snapshot.redirects),
+        ProbeId::Containers => blind(&mut snapshot.containers),
+        ProbeId::Router => blind(&mut snapshot.router),
     }
     snapshot
 }
@@ -53,6 +57,10 @@ pub(super) fn removed(mut snapshot: Snapshot, probe: ProbeId) -> Snapshot {
         ProbeId::Access => snapshot.access = Observation::never_ran(),
         ProbeId::Handshake => snapshot.handshake = Observation::never_ran(),
         ProbeId::Peers => snapshot.peers = Observation::never_ran(),
+        ProbeId::Tunnels => snapshot.tunnels = Observation::never_ran(),
+        ProbeId::Redirects => snapshot.redirects = Observation::never_ran(),
+        ProbeId::Containers => snapshot.containers = Observation::never_ran(),
+        ProbeId::Router => snapshot.router = Observation::never_ran(),
     }
     snapshot
 }
@@ -84,6 +92,9 @@ fn looked_once(snapshot: &mut Snapshot) {
     once(&mut snapshot.access);
     once(&mut snapshot.handshake);
     once(&mut snapshot.peers);
+    once(&mut snapshot.tunnels);
+    once(&mut snapshot.containers);
+    once(&mut snapshot.router);
 }
 
 /// One more program runs.
@@ -285,6 +296,9 @@ pub(super) fn shuffled(mut snapshot: Snapshot, mut seed: u64) -> Snapshot {
     observed(&mut snapshot.access, seed);
     observed(&mut snapshot.handshake, seed);
     observed(&mut snapshot.peers, seed);
+    observed(&mut snapshot.tunnels, seed);
+    observed(&mut snapshot.containers, seed);
+    observed(&mut snapshot.router, seed);
     if let Observation::Seen(witness) = &mut snapshot.witness {
         shuffle(&mut witness.only_first, seed);
         shuffle(&mut witness.only_second, seed);

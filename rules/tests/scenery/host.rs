@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use guardian_rules::blindness::Blindness;
 use guardian_rules::fact::{
-    AccessAnswer, Attribution, HandshakeAnswer, InterfaceAddress, Listener, Origin, PanelAnswer, Peer,
-    ReachAnswer, Reached, Witness,
+    AccessAnswer, Attribution, Engine, HandshakeAnswer, InterfaceAddress, Listener, Origin, PanelAnswer,
+    Peer, ReachAnswer, Reached, Redirects, Router, Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -23,6 +23,9 @@ pub(crate) struct Host {
     programs: Vec<Program>,
     strangers: Vec<Peer>,
     reach: Vec<ReachAnswer>,
+    redirects: Redirects,
+    engines: Vec<Engine>,
+    routers: Vec<Router>,
     changes: Vec<fn(&mut Snapshot)>,
 }
 
@@ -39,6 +42,9 @@ pub(crate) fn bare_host() -> Host {
         programs: Vec::new(),
         strangers: Vec::new(),
         reach: Vec::new(),
+        redirects: Redirects { rules: Ok(Vec::new()), reaches_loopback: Some(false) },
+        engines: Vec::new(),
+        routers: Vec::new(),
         changes: Vec::new(),
     };
     host.interface("lo", "127.0.0.1").interface("lo", "::1")
@@ -75,6 +81,24 @@ impl Host {
     /// A connection attempt ends otherwise than the sockets suggest.
     pub(crate) fn reaching(mut self, address: &str, reached: Reached) -> Self {
         self.reach.push(ReachAnswer { at: at(address), reached });
+        self
+    }
+
+    /// The packet filter sends connections elsewhere.
+    pub(crate) fn redirecting(mut self, redirects: Redirects) -> Self {
+        self.redirects = redirects;
+        self
+    }
+
+    /// A container engine runs.
+    pub(crate) fn with_engine(mut self, engine: Engine) -> Self {
+        self.engines.push(engine);
+        self
+    }
+
+    /// A router of the local network answers.
+    pub(crate) fn behind(mut self, router: Router) -> Self {
+        self.routers.push(router);
         self
     }
 
@@ -118,6 +142,9 @@ impl Host {
                 answers.push(special.clone());
             }
         }
+        snapshot.redirects = Observation::Seen(self.redirects.clone());
+        snapshot.containers = Observation::Seen(self.engines.clone());
+        snapshot.router = Observation::Seen(self.routers.clone());
         for change in &self.changes {
             change(&mut snapshot);
         }
@@ -174,6 +201,10 @@ pub(crate) fn snapshot_of(
         access: Observation::Seen(access),
         handshake: Observation::Seen(handshake),
         peers: Observation::Seen(peers),
+        tunnels: Observation::Seen(programs.iter().filter_map(|it| it.tunnel.clone()).collect()),
+        redirects: Observation::Seen(Redirects { rules: Ok(Vec::new()), reaches_loopback: Some(false) }),
+        containers: Observation::Seen(Vec::new()),
+        router: Observation::Seen(Vec::new()),
         stopped: None,
         suspicions: Vec::new(),
     };

@@ -2,8 +2,8 @@
 
 use guardian_rules::blindness::Blindness;
 use guardian_rules::fact::{
-    Attribution, ConfigFile, ConfigState, Flow, GatewayConfig, GatewayProcess, Listener, Manager,
-    PrivatePath, Process, Product, Role, Route, RouteSource, Service,
+    Attribution, Audience, ConfigFile, ConfigState, Flow, GatewayConfig, GatewayProcess, Listener, Manager,
+    PrivatePath, Process, Product, Publication, Role, Route, RouteSource, Service, Tunnel, TunnelKind,
 };
 
 use super::{Manner, at};
@@ -18,6 +18,7 @@ pub(crate) struct Program {
     pub(crate) connected_to: Vec<&'static str>,
     pub(crate) flows: Vec<Flow>,
     pub(crate) routes: Vec<Route>,
+    pub(crate) tunnel: Option<Tunnel>,
     pub(crate) unnamed: Option<Blindness>,
     pub(crate) undescribed: bool,
 }
@@ -41,6 +42,7 @@ pub(crate) fn program(name: &str, pid: u32, role: Role) -> Program {
         connected_to: Vec::new(),
         flows: Vec::new(),
         routes: Vec::new(),
+        tunnel: None,
         unnamed: None,
         undescribed: false,
     }
@@ -135,6 +137,9 @@ impl Program {
         for route in &mut self.routes {
             route.pid = pid;
         }
+        if let Some(tunnel) = &mut self.tunnel {
+            tunnel.pid = pid;
+        }
         if let Some(marks) = &mut self.marks {
             marks.pid = pid;
             marks.config.path = Some(format!("/home/ana/.openclaw-{pid}/openclaw.json").into());
@@ -210,5 +215,32 @@ impl Program {
             text: format!("carry to 127.0.0.1:{to_port}"),
         });
         self
+    }
+
+    /// Says that it publishes a port of this host.
+    pub(crate) fn publishing(mut self, path: &str, audience: Audience, to_port: u16) -> Self {
+        let public = "https://x.example".to_owned();
+        let publication = Publication { path: path.to_owned(), audience, public, to_port };
+        match &mut self.tunnel_mut().publishes {
+            Ok(publications) => publications.push(publication),
+            Err(_) => unreachable!("it tells nothing"),
+        }
+        self
+    }
+
+    /// Does not tell what it publishes.
+    pub(crate) fn keeping_silent(mut self) -> Self {
+        self.tunnel_mut().publishes = Err(super::denied());
+        self
+    }
+
+    fn tunnel_mut(&mut self) -> &mut Tunnel {
+        let process = &self.process;
+        self.tunnel.get_or_insert_with(|| Tunnel {
+            pid: process.pid,
+            program: process.name.clone(),
+            kind: if process.role == Role::Vpn { TunnelKind::Vpn } else { TunnelKind::Public },
+            publishes: Ok(Vec::new()),
+        })
     }
 }

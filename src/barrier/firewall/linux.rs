@@ -6,9 +6,9 @@ use super::nft::{self, shown, shown::Shown};
 use super::wall::Wall;
 use super::{FirewallError, own_addresses, sockets};
 use crate::barrier::Held;
-use crate::sys::command::{CommandError, Tool};
+use guardian_probes::command::{CommandError, Tool};
+use guardian_probes::redirects::generation;
 
-mod generation;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,7 @@ use super::pf::{self, said};
 use super::wall::Wall;
 use super::{FirewallError, own_addresses};
 use crate::barrier::Held;
-use crate::sys::command::{CommandError, Printed, Tool};
+use guardian_probes::command::{CommandError, Printed, Tool};
 
 /// What was raised last, as pf showed it, and what keeps pf enabled for us.
 #[derive(Debug, Default)]

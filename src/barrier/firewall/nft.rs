@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::wall::{Stance, Wall};
-use crate::sys::command::Tool;
+use guardian_probes::command::Tool;
 
 mod expression;
 pub(crate) mod shown;

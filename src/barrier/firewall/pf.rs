@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::wall::{Stance, Wall};
-use crate::sys::command::Tool;
+use guardian_probes::command::Tool;
 
 pub(crate) mod concern;
 pub(crate) mod said;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::wall::Wall;
-use crate::sys::command::Tool;
+use guardian_probes::command::Tool;
 
 /// The kernel takes filters of a bounded length, so ports are asked for by so many at a time.
 const PORTS_AT_ONCE: usize = 64;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::claim::{Line, Told};
 use super::{ServiceError, Supervisor};
 use crate::barrier::Held;
-use crate::sys::command::{CommandError, Printed, Tool};
+use guardian_probes::command::{CommandError, Printed, Tool};
 
 /// What has to be put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

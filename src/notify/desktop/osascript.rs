@@ -1,7 +1,7 @@
 //! Notifications by osascript(1), which is on every Mac.
 
 use crate::notify::message::{Message, Urgency};
-use crate::sys::command::Tool;
+use guardian_probes::command::Tool;
 
 /// The script. What it shows comes as arguments and is never part of it.
 const SCRIPT: [&str; 3] =

@@ -7,7 +7,7 @@ use std::time::Duration;
 use guardian_rules::fact::Manager;
 
 use crate::barrier::service::plain;
-use crate::sys::command::Tool;
+use guardian_probes::command::Tool;
 
 /// A job may take this long to end, which gateways set to 30 s, and some more; until then it cannot
 /// be loaded again.

@@ -11,7 +11,7 @@ use nix::unistd::Uid;
 
 use super::unit;
 use crate::barrier::service::ServiceError;
-use crate::sys::command::Tool;
+use guardian_probes::command::Tool;
 
 /// How long a user's manager may take for an answer, and for all of a talk.
 const USERS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));

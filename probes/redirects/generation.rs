@@ -6,8 +6,8 @@
 
 use std::io;
 
-use guardian_probes::listeners::dump::Transport as _;
-use guardian_probes::listeners::netlink::Netlink;
+use crate::listeners::dump::Transport as _;
+use crate::listeners::netlink::Netlink;
 
 const NLM_F_REQUEST: u16 = 1;
 /// `NFNL_SUBSYS_NFTABLES` in the upper byte, the message in the lower one.
@@ -22,7 +22,7 @@ const GENERIC: usize = 4;
 const SEQUENCE: u32 = 1;
 
 /// The generation now, in the network namespace of this thread.
-pub(super) fn now() -> io::Result<u32> {
+pub fn now() -> io::Result<u32> {
     let mut kernel = Netlink::to_packet_filter()?;
     kernel.send(&question())?;
     let mut buffer = [0; 1024];

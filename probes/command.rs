@@ -17,33 +17,33 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A program to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tool {
+pub struct Tool {
     /// The program's name, looked up in the system's folders, or its path.
-    pub(crate) program: OsString,
+    pub program: OsString,
     /// Its arguments.
-    pub(crate) arguments: Vec<OsString>,
+    pub arguments: Vec<OsString>,
     /// Variables it gets beside `PATH` and `LC_ALL=C`; nothing of the caller's environment.
-    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub environment: Vec<(OsString, OsString)>,
     /// What it reads.
-    pub(crate) input: Vec<u8>,
+    pub input: Vec<u8>,
     /// The user and group it runs as, if not the caller's.
-    pub(crate) user: Option<(u32, u32)>,
+    pub user: Option<(u32, u32)>,
     /// How long it may take; then it is killed.
-    pub(crate) deadline: Duration,
+    pub deadline: Duration,
 }
 
 /// What a program printed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Printed {
+pub struct Printed {
     /// On standard output, cut at 4 MiB.
-    pub(crate) stdout: String,
+    pub stdout: String,
     /// On standard error, likewise.
-    pub(crate) stderr: String,
+    pub stderr: String,
 }
 
 /// Why a program did not do what it was run for.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CommandError {
+pub enum CommandError {
     /// There is no such program.
     #[error("{0} is not installed")]
     Missing(String),
@@ -78,12 +78,14 @@ pub(crate) enum CommandError {
 
 impl CommandError {
     /// The program did not end in time.
-    pub(crate) fn timed_out(&self) -> bool {
+    #[must_use]
+    pub fn timed_out(&self) -> bool {
         matches!(self, Self::TimedOut { .. })
     }
 
     /// The exit code of a program that failed.
-    pub(crate) fn code(&self) -> Option<i32> {
+    #[must_use]
+    pub fn code(&self) -> Option<i32> {
         match self {
             Self::Failed { status, .. } => status.code(),
             _ => None,
@@ -93,7 +95,7 @@ impl CommandError {
 
 impl Tool {
     /// A program with its arguments and ten seconds of time.
-    pub(crate) fn new<A: Into<OsString>>(
+    pub fn new<A: Into<OsString>>(
         program: impl Into<OsString>,
         arguments: impl IntoIterator<Item = A>,
     ) -> Self {
@@ -109,31 +111,31 @@ impl Tool {
 
     /// The same with something to read.
     #[must_use]
-    pub(crate) fn with_input(self, input: impl Into<Vec<u8>>) -> Self {
+    pub fn with_input(self, input: impl Into<Vec<u8>>) -> Self {
         Self { input: input.into(), ..self }
     }
 
     /// The same with another deadline.
     #[must_use]
-    pub(crate) fn within(self, deadline: Duration) -> Self {
+    pub fn within(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
     }
 
     /// The same as another user. Takes root.
     #[must_use]
-    pub(crate) fn run_as(self, uid: u32, gid: u32) -> Self {
+    pub fn run_as(self, uid: u32, gid: u32) -> Self {
         Self { user: Some((uid, gid)), ..self }
     }
 
     /// The same with a variable set.
     #[must_use]
-    pub(crate) fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+    pub fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
     }
 
     /// Runs it to its end. A failure to succeed is an error.
-    pub(crate) async fn run(&self) -> Result<Printed, CommandError> {
+    pub async fn run(&self) -> Result<Printed, CommandError> {
         let program = self.program.to_string_lossy().into_owned();
         let unusable = |cause: std::io::Error| match cause.kind() {
             std::io::ErrorKind::NotFound => CommandError::Missing(program.clone()),

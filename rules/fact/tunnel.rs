@@ -1,0 +1,47 @@
+//! What tunnels and VPN daemons say they publish.
+
+use crate::blindness::Blindness;
+
+/// A process that carries connections from a service elsewhere to ports of this host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tunnel {
+    /// The process.
+    pub pid: u32,
+    /// Its program: "ngrok", "tailscaled".
+    pub program: String,
+    /// Whom it serves unless it is told otherwise.
+    pub kind: TunnelKind,
+    /// What it publishes of this host, or why that cannot be told.
+    pub publishes: Result<Vec<Publication>, Blindness>,
+}
+
+/// Whom a tunnel serves by nature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TunnelKind {
+    /// Whoever has the address: ngrok, cloudflared, frp.
+    Public,
+    /// The members of a VPN, and the internet only if told so: tailscaled.
+    Vpn,
+}
+
+/// A port of this host that a tunnel publishes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Publication {
+    /// The name that an allowance has for this way of publishing: "ngrok", "tailscale-funnel".
+    pub path: String,
+    /// Who can come in.
+    pub audience: Audience,
+    /// Where they come in, as the tunnel says: `https://x.ngrok.app`.
+    pub public: String,
+    /// The port of this host that it carries to, by loopback or an own address.
+    pub to_port: u16,
+}
+
+/// Who can come in by a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Audience {
+    /// The members of a VPN.
+    Vpn,
+    /// Everybody.
+    Internet,
+}

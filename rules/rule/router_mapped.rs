@@ -1,0 +1,54 @@
+//! A router carries a port of the internet to a gateway.
+
+use std::net::SocketAddr;
+
+use crate::catalog::Rule;
+use crate::fact::{Mapping, Router};
+use crate::finding::{Answer, Finding, Severity};
+use crate::scene::{Behind, Scene};
+
+pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
+    scene.routers().into_iter().flat_map(|router| of_router(rule, scene, router)).collect()
+}
+
+fn of_router(rule: &Rule, scene: &Scene<'_>, router: &Router) -> Vec<Finding> {
+    match &router.mappings {
+        Ok(mappings) => {
+            mappings.iter().filter_map(|mapping| of_mapping(rule, scene, router, mapping)).collect()
+        }
+        Err(why) => {
+            let evidence = vec![format!("the router at {} does not tell what it carries: {why}", router.at)];
+            vec![Finding { severity: Severity::Warning, ..rule.unknown(&router.at.ip(), evidence) }]
+        }
+    }
+}
+
+fn of_mapping(rule: &Rule, scene: &Scene<'_>, router: &Router, mapping: &Mapping) -> Option<Finding> {
+    let Mapping { external, to, text } = mapping;
+    let public = router.public.map_or_else(
+        || format!("port {external} of the router {}", router.at.ip()),
+        |public| SocketAddr::new(public, *external).to_string(),
+    );
+    let mut evidence = vec![format!(
+        "the router {} carries {public} to {to}, as somebody asked it to ({text}): the whole internet",
+        router.at.ip()
+    )];
+    let answer = match scene.behind(to.port()) {
+        Behind::Nothing => return None,
+        Behind::Gateway => Answer::Yes,
+        Behind::Perhaps => {
+            evidence.push(format!("whether a gateway is at {to} cannot be told"));
+            Answer::Unknown
+        }
+    };
+    let finding = Finding { answer, ..rule.yes(&public, evidence) };
+    Some(if scene.allows_path("router") {
+        finding.allowed()
+    } else if scene.doors_at(*to).is_empty() {
+        let mut finding = finding;
+        finding.evidence.push(format!("nobody listens on {to}, for now"));
+        Finding { severity: Severity::Warning, ..finding }
+    } else {
+        finding
+    })
+}

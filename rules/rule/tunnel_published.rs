@@ -1,0 +1,66 @@
+//! A tunnel says that it publishes a gateway, or does not tell what it publishes.
+
+use crate::catalog::Rule;
+use crate::fact::{Audience, Publication, Tunnel, TunnelKind};
+use crate::finding::{Answer, Finding, Severity};
+use crate::scene::{Behind, Scene};
+
+pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
+    scene.tunnels().into_iter().flat_map(|tunnel| of_tunnel(rule, scene, tunnel)).collect()
+}
+
+fn of_tunnel(rule: &Rule, scene: &Scene<'_>, tunnel: &Tunnel) -> Vec<Finding> {
+    let name = scene.name_of(tunnel.pid);
+    match &tunnel.publishes {
+        Ok(publications) => {
+            publications.iter().filter_map(|it| of_publication(rule, scene, tunnel, &name, it)).collect()
+        }
+        // Without a gateway there is nothing that it could publish.
+        Err(_) if !scene.may_have_a_gateway() => Vec::new(),
+        Err(why) => {
+            let evidence = vec![format!("what {name} publishes cannot be told: {why}")];
+            let finding = rule.unknown(&name, evidence);
+            vec![match tunnel.kind {
+                _ if allows(scene, tunnel, &tunnel.program) => finding.allowed(),
+                TunnelKind::Public => finding,
+                // It serves a VPN, and the internet only if it was told so.
+                TunnelKind::Vpn => Finding { severity: Severity::Warning, ..finding },
+            }]
+        }
+    }
+}
+
+fn of_publication(
+    rule: &Rule,
+    scene: &Scene<'_>,
+    tunnel: &Tunnel,
+    name: &str,
+    publication: &Publication,
+) -> Option<Finding> {
+    let Publication { path, audience, public, to_port } = publication;
+    let who = match audience {
+        Audience::Internet => "the whole internet",
+        Audience::Vpn => "the members of the VPN",
+    };
+    let mut evidence = vec![format!("{name} publishes port {to_port} of this host as {public}: {who}")];
+    let answer = match scene.behind(*to_port) {
+        Behind::Nothing => return None,
+        Behind::Gateway => Answer::Yes,
+        Behind::Perhaps => {
+            evidence.push(format!("whether a gateway is at port {to_port} cannot be told"));
+            Answer::Unknown
+        }
+    };
+    let finding = Finding { answer, ..rule.yes(public, evidence) };
+    Some(if allows(scene, tunnel, path) {
+        finding.allowed()
+    } else if *audience == Audience::Vpn {
+        Finding { severity: Severity::Info, ..finding }
+    } else {
+        finding
+    })
+}
+
+fn allows(scene: &Scene<'_>, tunnel: &Tunnel, path: &str) -> bool {
+    scene.allows_path(path) || scene.allows_process(tunnel.pid)
+}
