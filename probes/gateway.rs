@@ -257,6 +257,12 @@ impl Gateway {
             let others: Vec<PathBuf> = path.iter().cloned().chain(told.included).chain(told.log).collect();
             private::paths(view, places.state.as_deref(), &others)
         };
+        let devices = match &places.state {
+            // The wrapper's child tells.
+            _ if judged.wrapper => Ok(Vec::new()),
+            Some(state) => devices::paired_as_seen(view, state),
+            None => Err(Blindness::malformed("where it keeps its state cannot be told")),
+        };
         let mut marks = judged.marks;
         marks.extend(candidate.network.map(str::to_owned));
         GatewayProcess {
@@ -266,6 +272,7 @@ impl Gateway {
             service: candidate.service.clone(),
             config: ConfigFile { path, state },
             private_paths,
+            devices,
         }
     }
 

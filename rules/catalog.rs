@@ -211,6 +211,14 @@ pub static CATALOG: &[Rule] = &[
         judge: rule::side_door_open::judge,
     },
     Rule {
+        id: "paired-while-exposed",
+        severity: Severity::Warning,
+        title: "Somebody was paired with a gateway while it was exposed.",
+        why: "A paired device has a token of its own. Closing the port does not end it, and neither does a new gateway token.",
+        remedy: "If you do not know it, take it away: `openclaw devices list`, then `openclaw devices remove`. Pair your own again, and this falls silent.",
+        judge: rule::paired_while_exposed::judge,
+    },
+    Rule {
         id: "gateway-as-root",
         severity: Severity::Warning,
         title: "A gateway runs as root.",

@@ -2,6 +2,8 @@
 
 mod answer;
 mod container;
+mod device;
+mod exposure;
 mod gateway;
 mod interface;
 mod listener;
@@ -19,6 +21,8 @@ pub use answer::{
     SideDoor, Transport,
 };
 pub use container::{ContainerPort, Engine};
+pub use device::Device;
+pub use exposure::Exposure;
 pub use gateway::{
     ConfigFile, ConfigState, GatewayConfig, GatewayProcess, Manager, PrivatePath, Product, Service, Tailscale,
 };

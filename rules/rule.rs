@@ -8,6 +8,7 @@ pub(crate) mod forwarder_attached;
 pub(crate) mod gateway_as_root;
 pub(crate) mod nat_published;
 pub(crate) mod open_without_credentials;
+pub(crate) mod paired_while_exposed;
 pub(crate) mod panel_republished;
 pub(crate) mod probe_blind;
 pub(crate) mod reachable_beyond_allowed;

@@ -5,8 +5,8 @@ use std::fmt;
 
 use crate::blindness::Blindness;
 use crate::fact::{
-    AccessAnswer, Engine, GatewayProcess, HandshakeAnswer, InterfaceAddress, Listener, PanelAnswer, Peer,
-    Process, ReachAnswer, Redirects, Route, Router, Stopped, Suspicion, Tunnel, Witness,
+    AccessAnswer, Engine, Exposure, GatewayProcess, HandshakeAnswer, InterfaceAddress, Listener, PanelAnswer,
+    Peer, Process, ReachAnswer, Redirects, Route, Router, Stopped, Suspicion, Tunnel, Witness,
 };
 use crate::observation::Observation;
 
@@ -133,6 +133,8 @@ pub struct Snapshot {
     pub stopped: Option<Stopped>,
     /// What the gate reports; likewise.
     pub suspicions: Vec<Suspicion>,
+    /// When gateways were exposed, as far as the watcher remembers.
+    pub exposures: Vec<Exposure>,
 }
 
 impl Default for Snapshot {
@@ -156,6 +158,7 @@ impl Default for Snapshot {
             router: Observation::never_ran(),
             stopped: None,
             suspicions: Vec::new(),
+            exposures: Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod resume;
 use std::fs;
 use std::io;
 
+use guardian_rules::fact::Exposure;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,9 @@ pub(crate) struct Memory {
     /// The latest time that any clock of this host has shown. A clock that is set back does not
     /// bring back what has ended.
     pub(crate) latest: Timestamp,
+    /// When gateways were exposed, in the last month.
+    #[serde(default)]
+    pub(crate) exposures: Vec<Exposure>,
 }
 
 /// What is remembered at a start.
@@ -75,14 +79,14 @@ pub(crate) enum MemoryError {
 
 impl Memory {
     /// What there is to remember of a state.
-    pub(crate) fn of(state: &State, target: Target, latest: Timestamp) -> Self {
+    pub(crate) fn of(state: &State, target: Target, latest: Timestamp, exposures: Vec<Exposure>) -> Self {
         let level = match state {
             State::Open(open) => Some(open.level),
             State::Closed(_) | State::HalfOpen(_) => None,
         };
         let trip = state.trip().cloned();
         let boot = clock::boot_id();
-        Self { circuit: state.circuit(), since: state.since(), trip, level, target, boot, latest }
+        Self { circuit: state.circuit(), since: state.since(), trip, level, target, boot, latest, exposures }
     }
 }
 

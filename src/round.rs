@@ -24,7 +24,7 @@ use guardian_rules::blindness::Blindness;
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a round brought back.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(crate) struct ProbeReport {
 }
 
 /// Whether a probe saw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Outcome {
     Seen,

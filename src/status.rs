@@ -6,6 +6,7 @@ pub(crate) mod page;
 
 use std::time::Duration;
 
+use guardian_rules::snapshot::ProbeId;
 use guardian_rules::verdict::Verdict;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::breaker::state::{Circuit, Level};
 use crate::config::{Allowance, Mode, Target};
 use crate::exit;
 use crate::lease::Lease;
+use crate::round::Outcome;
 use crate::sys::clock::Moment;
 use crate::trip::{Cause, Evidence, Trip};
 
@@ -63,6 +65,12 @@ pub(crate) struct Status {
     /// The gateways, as `guardian check --json` shows them.
     #[serde(default)]
     pub(crate) gateways: Vec<serde_json::Value>,
+    /// What the last whole round found worth knowing, that does not move the verdict.
+    #[serde(default)]
+    pub(crate) warnings: Vec<Evidence>,
+    /// How each probe fares.
+    #[serde(default)]
+    pub(crate) probes: Vec<ProbeStatus>,
     /// When the last round ended; the age is counted from it whenever somebody asks, so that a loop
     /// that hangs does not look alive.
     #[serde(skip)]
@@ -126,6 +134,19 @@ pub(crate) struct AllowanceStatus {
     pub(crate) until: Timestamp,
 }
 
+/// How a probe fares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProbeStatus {
+    /// Which.
+    pub(crate) probe: ProbeId,
+    /// Whether it saw.
+    pub(crate) outcome: Outcome,
+    /// Why it did not.
+    pub(crate) reason: Option<String>,
+    /// When it began to look last; none if it never did.
+    pub(crate) looked: Option<Timestamp>,
+}
+
 /// A recovery under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Recovery {
@@ -157,6 +178,8 @@ impl Status {
             level: None,
             half_open: None,
             gateways: Vec::new(),
+            warnings: Vec::new(),
+            probes: Vec::new(),
             round: None,
         }
     }
@@ -190,6 +213,7 @@ impl Status {
             round_age_ms: None,
             round: None,
             lease: status.lease.map(|lease| Lease { serial: 0, expires: 0, ..lease }),
+            probes: status.probes.iter().map(|it| ProbeStatus { looked: None, ..it.clone() }).collect(),
             ..status.clone()
         };
         lasting(self) != lasting(other)

@@ -6,6 +6,7 @@
 mod asked;
 mod carry_out;
 mod configurations;
+mod exposures;
 mod holding;
 mod isolation;
 mod picture;
@@ -24,7 +25,7 @@ use std::io;
 use std::time::Duration;
 
 use guardian_probes::probe::Ground;
-use guardian_rules::fact::Stopped;
+use guardian_rules::fact::{Exposure, Stopped};
 use guardian_rules::snapshot::ProbeId;
 use guardian_rules::verdict::Verdict;
 use jiff::Timestamp;
@@ -54,6 +55,7 @@ use crate::status::Status;
 use crate::sys::clock::{self, Moment, Now};
 use crate::sys::paths::Paths;
 use crate::sys::wake::Wake;
+use crate::trip::Evidence;
 use crate::undo::Undo;
 
 /// A lease outlives this many rounds, a round being a look at the listeners.
@@ -110,6 +112,7 @@ pub(crate) struct Beginning {
     pub(crate) state: State,
     pub(crate) target: Target,
     pub(crate) latest: Timestamp,
+    pub(crate) exposures: Vec<Exposure>,
     pub(crate) journal: Option<Journal>,
     pub(crate) undo: Undo,
     /// Why it begins in this state, if there is anything to say.
@@ -139,6 +142,8 @@ pub(crate) struct Watcher {
     saved: (Target, Moment),
     /// The latest wall time ever seen: a clock that was set back revives no allowance.
     latest: Timestamp,
+    /// When gateways were exposed, in the last month.
+    exposures: Vec<Exposure>,
     journal: Option<Journal>,
     enforcer: Enforcer,
     lines: Lines,
@@ -151,6 +156,8 @@ pub(crate) struct Watcher {
     fresh: Moment,
     /// When the last whole round without an exposure was.
     clean: Moment,
+    /// The same on the wall clock; none if there was none since the start.
+    cleared: Option<Timestamp>,
     verdict: Option<Verdict>,
     times: Times,
     /// What is amiss with the watcher itself, a sentence each.
@@ -163,6 +170,8 @@ pub(crate) struct Watcher {
     reader: Reader,
     /// The gateways of the last whole picture.
     gateways: Vec<serde_json::Value>,
+    /// What it warned of.
+    warnings: Vec<Evidence>,
     told: Moment,
     turned: Moment,
     /// How long the system had been awake then.
@@ -189,8 +198,19 @@ struct Times {
 impl Watcher {
     /// Sets the watcher up; [`Watcher::run`] lets it work.
     pub(crate) fn new(beginning: Beginning, lines: Lines) -> io::Result<Self> {
-        let Beginning { config, config_path, paths, powers, state, target, latest, journal, undo, why } =
-            beginning;
+        let Beginning {
+            config,
+            config_path,
+            paths,
+            powers,
+            state,
+            target,
+            latest,
+            exposures,
+            journal,
+            undo,
+            why,
+        } = beginning;
         let now = clock::now();
         let (stations, looks) = Stations::new();
         let schedule = Schedule::new(|probe| config.cadence(probe).unwrap_or_else(|| cadence(probe)));
@@ -217,6 +237,7 @@ impl Watcher {
             sight,
             target,
             latest,
+            exposures,
             journal,
             enforcer,
             lines,
@@ -225,6 +246,7 @@ impl Watcher {
             round: None,
             fresh: now.moment,
             clean: now.moment,
+            cleared: None,
             verdict: None,
             times: Times::default(),
             trouble: BTreeMap::new(),
@@ -232,6 +254,7 @@ impl Watcher {
             waiting: Vec::new(),
             reader: Reader::new(),
             gateways: Vec::new(),
+            warnings: Vec::new(),
             told: now.moment,
             turned: now.moment,
             awake: clock::awake(),
@@ -246,6 +269,8 @@ impl Watcher {
             let lines = "lines of the undo journal cannot be read: they are kept in undo.damaged.jsonl";
             watcher.trouble.insert("undo", lines.to_owned());
         }
+        exposures::forget(&mut watcher.exposures, watcher.latest);
+        watcher.sight.set_exposures(&watcher.exposures);
         watcher.renew_stopped();
         watcher.give_orders();
         Ok(watcher)

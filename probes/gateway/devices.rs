@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use guardian_rules::blindness::{Blindness, Cause};
+use guardian_rules::fact::Device;
 use serde_json::Value;
 
 use crate::file::{Links, Unread, View};
@@ -16,22 +17,14 @@ const MAX_SIZE: u64 = 1024 * 1024;
 /// As many are told.
 const MAX_DEVICES: usize = 1000;
 
-/// A paired device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// What it calls itself: `clawdbot-control-ui`.
-    pub client: String,
-    /// What it runs on, as it says.
-    pub platform: String,
-    /// Where it came from, if the gateway noted it.
-    pub remote: Option<String>,
-    /// When it was paired, in milliseconds since the epoch, if the gateway noted it.
-    pub paired: Option<u64>,
-}
-
 /// The devices of the gateway whose state is in this folder, the latest first.
 pub fn paired(state: &Path) -> Result<Vec<Device>, Blindness> {
     let view = View::own().map_err(|failed| Blindness::denied(failed.to_string()))?;
+    paired_as_seen(&view, state)
+}
+
+/// The same as a process sees its files.
+pub(super) fn paired_as_seen(view: &View, state: &Path) -> Result<Vec<Device>, Blindness> {
     let list = state.join("devices/paired.json");
     match view.read(&list, MAX_SIZE, Links::Follow) {
         Ok(content) => parse(&content.bytes)

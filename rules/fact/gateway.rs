@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::blindness::Blindness;
+use crate::fact::Device;
 
 /// The name under which the product runs. All are one product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,6 +47,8 @@ pub struct GatewayProcess {
     pub config: ConfigFile,
     /// State folder, configuration and credentials, as the file system shows them.
     pub private_paths: Vec<PrivatePath>,
+    /// Who is paired with it, the latest first, or why that cannot be told.
+    pub devices: Result<Vec<Device>, Blindness>,
 }
 
 /// A service by which a supervisor starts a gateway.

@@ -16,6 +16,7 @@ mod forwarder_attached;
 mod gateway_as_root;
 mod handbook;
 mod open_without_credentials;
+mod paired_while_exposed;
 mod panel_republished;
 mod probe_blind;
 mod properties;

@@ -109,6 +109,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
         state: resumed.state,
         target: resumed.target,
         latest: resumed.latest.max(now.wall),
+        exposures: resumed.exposures,
         journal,
         undo,
         why: resumed.why,

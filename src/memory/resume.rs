@@ -1,5 +1,6 @@
 //! What the breaker is in after a start. Never more trusting than before the end.
 
+use guardian_rules::fact::Exposure;
 use jiff::Timestamp;
 
 use super::{Memory, Recall};
@@ -20,6 +21,8 @@ pub(crate) struct Resumed {
     pub(crate) target: Target,
     /// The latest time that any clock of this host has shown.
     pub(crate) latest: Timestamp,
+    /// When gateways were exposed.
+    pub(crate) exposures: Vec<Exposure>,
     /// The circuit is open and no good lock says so: it has to be written.
     pub(crate) relock: bool,
 }
@@ -47,6 +50,7 @@ pub(crate) fn resume(recall: Recall, lock: Lock, now: Now) -> Resumed {
             why: first.then(|| "this is the first start".to_owned()),
             target: rest.target,
             latest,
+            exposures: rest.exposures,
             relock: false,
         };
     }
@@ -71,6 +75,7 @@ pub(crate) fn resume(recall: Recall, lock: Lock, now: Now) -> Resumed {
         why: Some(why),
         target: rest.target,
         latest,
+        exposures: rest.exposures,
         relock,
     }
 }
@@ -82,12 +87,13 @@ struct Rest {
     level: Option<Level>,
     target: Target,
     latest: Option<Timestamp>,
+    exposures: Vec<Exposure>,
 }
 
 impl Rest {
     fn of(memory: Memory) -> Self {
-        let Memory { trip, level, target, latest, .. } = memory;
-        Self { trip, level, target, latest: Some(latest) }
+        let Memory { trip, level, target, latest, exposures, .. } = memory;
+        Self { trip, level, target, latest: Some(latest), exposures }
     }
 }
 

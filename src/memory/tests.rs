@@ -1,6 +1,8 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::time::Duration;
 
+use guardian_rules::fact::Exposure;
+
 use nix::unistd::Uid;
 use proptest::prelude::*;
 
@@ -41,18 +43,18 @@ fn open() -> Memory {
         name: "openclaw-gateway.service".to_owned(),
         manager: guardian_rules::fact::Manager::User(501),
     });
-    Memory::of(&state, target, at("2026-11-25T08:30:00Z"))
+    Memory::of(&state, target, at("2026-11-25T08:30:00Z"), vec![Exposure { from: None, until: Some(1) }])
 }
 
 fn half_open() -> Memory {
     let state =
         HalfOpen { since: now().wall, began: Moment::default(), trip: trip(Cause::Exposed, 8), safe: 3 };
-    Memory::of(&state.into(), Target::default(), now().wall)
+    Memory::of(&state.into(), Target::default(), now().wall, Vec::new())
 }
 
 fn closed() -> Memory {
     let state = Closed::since(at("2026-11-24T00:00:00Z"));
-    Memory::of(&state.into(), Target::default(), now().wall)
+    Memory::of(&state.into(), Target::default(), now().wall, Vec::new())
 }
 
 fn known(memory: Memory) -> Recall {

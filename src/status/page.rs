@@ -32,6 +32,11 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
         list(&mut page, "What holds", barriers(trip), style);
     }
     recovery(&mut page, status, now, style);
+    let warnings = status.warnings.iter().map(|it| {
+        let evidence = it.evidence.first().map_or_else(String::new, |first| format!(": {first}"));
+        format!("{} [{}]{evidence}", it.subject, it.rule)
+    });
+    list(&mut page, "Worth knowing", warnings, style);
     list(&mut page, "What is missing", status.degraded.iter().cloned(), style);
     let allowed = status
         .allowances

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::isolation::Isolation;
-use super::{LEASE_ROUNDS, SHORTEST_LEASE, Watcher};
+use super::{LEASE_ROUNDS, SHORTEST_LEASE, Watcher, exposures};
 use crate::breaker::effect::{Effect, Notice, Reach};
 use crate::breaker::event::Event;
 use crate::breaker::state::State;
@@ -14,7 +14,7 @@ use crate::lock;
 use crate::memory::{self, Memory};
 use crate::sys::clock::{self, Now};
 use crate::sys::crash;
-use crate::trip::Trip;
+use crate::trip::{Cause, Trip};
 
 impl Watcher {
     pub(super) fn step(&mut self, event: Event, now: Now) {
@@ -97,6 +97,10 @@ impl Watcher {
         crash::point("lock-after");
         self.note("lock", locked);
         self.lasting = self.target.clone();
+        if trip.cause == Cause::Exposed {
+            exposures::begin(&mut self.exposures, self.cleared);
+            self.sight.set_exposures(&self.exposures);
+        }
         self.times = super::Times {
             began: Some(now.moment),
             detect: Some(clock::moment().since(self.clean)),
@@ -105,7 +109,7 @@ impl Watcher {
     }
 
     pub(super) fn save(&mut self) {
-        let memory = Memory::of(&self.state, self.target.clone(), self.latest);
+        let memory = Memory::of(&self.state, self.target.clone(), self.latest, self.exposures.clone());
         let circuit = self.state.circuit().as_str();
         crash::point(&format!("save-{circuit}-before"));
         let saved = memory::save(&self.paths, &memory).map_err(|failed| crate::cli::chain(&failed));

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use guardian_probes::gateway::configuration;
-use guardian_probes::gateway::devices::{self, Device};
+use guardian_probes::gateway::devices;
 use guardian_rules::blindness::Blindness;
-use guardian_rules::fact::ConfigState;
+use guardian_rules::fact::{ConfigState, Device};
 use tokio::sync::mpsc;
 
 use crate::sys::clock::Moment;

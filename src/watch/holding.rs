@@ -2,7 +2,7 @@
 
 use guardian_rules::snapshot::ProbeId;
 
-use super::Watcher;
+use super::{Watcher, exposures};
 use crate::barrier::Held;
 use crate::breaker::event::Event;
 use crate::breaker::state::{Level, State};
@@ -11,10 +11,14 @@ use crate::sys::clock::{self, Moment, Now};
 
 impl Watcher {
     pub(super) fn reported(&mut self, report: &Report) {
-        if let (State::Open(_), Some(began), None) = (&self.state, self.times.began, self.times.block)
-            && let Some(at) = report.blocked_at(&self.enforcer.orders.borrow())
+        let blocked = report.blocked_at(&self.enforcer.orders.borrow());
+        if let (State::Open(_), Some(began), None, Some(at)) =
+            (&self.state, self.times.began, self.times.block, blocked)
         {
             self.times.block = Some(at.since(began));
+            exposures::end(&mut self.exposures, self.latest.max(clock::now().wall));
+            self.sight.set_exposures(&self.exposures);
+            self.save();
         }
         if self.isolation.wall(self.wall_stands(report), clock::moment()) {
             match self.state {

@@ -7,7 +7,7 @@ use guardian_rules::snapshot::ProbeId;
 use guardian_rules::verdict::Verdict;
 
 use super::stations::Looked;
-use super::{Watcher, sight, supervisor};
+use super::{Watcher, exposures, sight, supervisor};
 use crate::barrier::Target;
 use crate::breaker::event::{Event, Round};
 use crate::breaker::state::{Level, State};
@@ -96,9 +96,19 @@ impl Watcher {
         self.verdict = Some(round.verdict);
         let findings = round.findings.clone();
         let clean = round.verdict != Verdict::Exposed;
+        if self.rules.observes {
+            // Nobody blocks it: it is over when it is seen no more.
+            if clean {
+                exposures::end(&mut self.exposures, self.latest);
+            } else {
+                exposures::begin(&mut self.exposures, self.cleared);
+            }
+            self.sight.set_exposures(&self.exposures);
+        }
         self.step(Event::Round(round), now);
         if clean {
             self.clean = now.moment;
+            self.cleared = Some(self.latest);
         }
         if news {
             let about = serde_json::json!({ "verdict": self.verdict, "findings": findings });

@@ -6,10 +6,9 @@
 
 use std::path::Path;
 
-use guardian_probes::gateway::devices::Device;
 use guardian_rules::blindness::Blindness;
 use guardian_rules::catalog::configuration_at_next_start;
-use guardian_rules::fact::{ConfigState, Product};
+use guardian_rules::fact::{ConfigState, Device, Product};
 use guardian_rules::finding::{Answer, Finding, Severity};
 use guardian_rules::scene::Scene;
 use guardian_rules::verdict::judge;

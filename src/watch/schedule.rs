@@ -60,6 +60,8 @@ struct Slot {
     /// It must look again, whatever its inputs.
     forced: bool,
     began: Option<Moment>,
+    /// When the look began that was finished last.
+    looked: Option<Moment>,
     /// The versions of its inputs at the start of the look under way or last finished.
     basis: Vec<u64>,
     /// It has finished a look with this basis.
@@ -84,6 +86,7 @@ impl Schedule {
             look: Look::None,
             forced: true,
             began: None,
+            looked: None,
             basis: Vec::new(),
             finished: false,
         };
@@ -139,6 +142,7 @@ impl Schedule {
         if let Some(slot) = self.slots.get_mut(&probe) {
             slot.finished = slot.look != Look::Doubted;
             slot.look = Look::None;
+            slot.looked = slot.began;
             slot.version += u64::from(changed);
         }
     }
@@ -172,6 +176,11 @@ impl Schedule {
         self.slots
             .get(&probe)
             .is_some_and(|slot| slot.finished && slot.basis.iter().copied().eq(self.versions(probe)))
+    }
+
+    /// When a probe began the look that it finished last.
+    pub(crate) fn looked(&self, probe: ProbeId) -> Option<Moment> {
+        self.slots.get(&probe)?.looked
     }
 
     /// All have seen one picture.
@@ -327,7 +336,7 @@ mod tests {
     proptest::proptest! {
         /// Whatever changes when, the picture is whole again once changes end.
         #[test]
-        fn it_settles_when_changes_end(changes in proptest::collection::vec((0_usize..11, 0_u64..500), 0..40)) {
+        fn it_settles_when_changes_end(changes in proptest::collection::vec((0..ProbeId::ALL.len(), 0_u64..500), 0..40)) {
             let mut schedule = settled();
             let mut now = 0;
             for (probe, pause) in changes {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guardian_rules::blindness::Blindness;
-use guardian_rules::fact::{InterfaceAddress, Listener, Stopped, Suspicion};
+use guardian_rules::fact::{Exposure, InterfaceAddress, Listener, Stopped, Suspicion};
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
@@ -146,6 +146,14 @@ impl Sight {
         }
     }
 
+    /// Gateways were exposed, or are blocked now.
+    pub(crate) fn set_exposures(&mut self, exposures: &[Exposure]) {
+        if self.known.exposures != exposures {
+            Arc::make_mut(&mut self.known).exposures = exposures.to_vec();
+            self.doubt();
+        }
+    }
+
     /// What was concluded does not hold any more.
     pub(crate) fn doubt(&mut self) {
         (self.judged, self.target, self.accused) = (None, None, false);
@@ -216,6 +224,7 @@ fn settled(known: &Snapshot, schedule: &Schedule) -> Snapshot {
         router: keep(&known.router, is(ProbeId::Router)),
         stopped: known.stopped.clone(),
         suspicions: known.suspicions.clone(),
+        exposures: known.exposures.clone(),
     }
 }
 
@@ -272,6 +281,7 @@ mod tests {
             service: None,
             config: ConfigFile { path: None, state: ConfigState::Absent },
             private_paths: Vec::new(),
+            devices: Ok(Vec::new()),
         }]);
         known.owner = Observation::Seen(vec![Process {
             pid: 812,

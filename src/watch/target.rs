@@ -197,6 +197,7 @@ mod tests {
                 state: ConfigState::Absent,
             },
             private_paths: Vec::new(),
+            devices: Ok(Vec::new()),
         };
         let own = |interface: &str, address: &str| InterfaceAddress {
             interface: interface.to_owned(),

@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use guardian_rules::finding::Severity;
+use guardian_rules::snapshot::ProbeId;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Watcher, supervisor};
 use crate::barrier::{Barrier, Held};
 use crate::breaker::state::State;
 use crate::lock;
-use crate::status::{AllowanceStatus, BarrierStatus, Daemon, Recovery, Status, TripStatus};
+use crate::round::Outcome;
+use crate::status::{AllowanceStatus, BarrierStatus, Daemon, ProbeStatus, Recovery, Status, TripStatus};
 use crate::sys::clock;
+use crate::trip::Evidence;
+
+/// As many warnings are told.
+const WARNINGS: usize = 16;
 
 impl Watcher {
     /// Renews the status for whoever asks.
@@ -35,15 +42,16 @@ impl Watcher {
         status.round = self.round;
         status.verdict = self.verdict;
         status.lease = *self.lines.lease.borrow();
-        status.gateways = match self.sight.whole(&self.schedule) {
-            Some(judgement) => {
-                self.gateways =
-                    judgement.gateways.iter().filter_map(|it| serde_json::to_value(it).ok()).collect();
-                self.gateways.clone()
-            }
-            // The last ones that were seen: between two pictures nobody wants to see none.
-            None => self.gateways.clone(),
-        };
+        if let Some(judgement) = self.sight.whole(&self.schedule) {
+            self.gateways =
+                judgement.gateways.iter().filter_map(|it| serde_json::to_value(it).ok()).collect();
+            let worth_knowing = judgement.findings.iter().filter(|it| it.severity == Severity::Warning);
+            self.warnings = worth_knowing.take(WARNINGS).map(Evidence::from).collect();
+        }
+        // The last ones that were seen: between two pictures nobody wants to see none.
+        status.gateways.clone_from(&self.gateways);
+        status.warnings.clone_from(&self.warnings);
+        status.probes = self.probes();
         status.allowances = self
             .config
             .settings
@@ -77,6 +85,21 @@ impl Watcher {
         status
     }
 
+    fn probes(&self) -> Vec<ProbeStatus> {
+        let now = clock::now();
+        let of = |probe| {
+            let blindness = self.sight.known.blindness_of(probe);
+            let age = self.schedule.looked(probe).map(|looked| now.moment.since(looked));
+            ProbeStatus {
+                probe,
+                outcome: if blindness.is_some() { Outcome::Blind } else { Outcome::Seen },
+                reason: blindness.map(ToString::to_string),
+                looked: age.and_then(|age| now.wall.checked_sub(SignedDuration::try_from(age).ok()?).ok()),
+            }
+        };
+        ProbeId::ALL.into_iter().map(of).collect()
+    }
+
     fn barriers(&self, report: &crate::enforce::Report) -> Vec<BarrierStatus> {
         let State::Open(_) = &self.state else { return Vec::new() };
         let lock = if lock::is_locked(&self.paths) { Held::Yes } else { Held::No };
@@ -88,7 +111,7 @@ impl Watcher {
 }
 
 fn later(than: Timestamp, by: Duration) -> Timestamp {
-    than.checked_add(jiff::SignedDuration::try_from(by).unwrap_or_default()).unwrap_or(than)
+    than.checked_add(SignedDuration::try_from(by).unwrap_or_default()).unwrap_or(than)
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -46,6 +46,7 @@ mod noise;
 mod notified;
 mod open;
 mod ordinary;
+mod paired;
 mod precise;
 mod republished;
 mod revived;

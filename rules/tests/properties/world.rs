@@ -2,9 +2,9 @@
 
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{
-    Access, AccessAnswer, Attribution, Flow, HandshakeAnswer, Intent, InterfaceAddress, Listener, Origin,
-    PanelAnswer, Peer, ReachAnswer, Reached, Role, SideDoor, Stopped, Suspicion, Tailscale, Transport,
-    Witness,
+    Access, AccessAnswer, Attribution, Device, Exposure, Flow, HandshakeAnswer, Intent, InterfaceAddress,
+    Listener, Origin, PanelAnswer, Peer, ReachAnswer, Reached, Role, SideDoor, Stopped, Suspicion, Tailscale,
+    Transport, Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -41,16 +41,23 @@ pub(super) fn world() -> impl Strategy<Value = World> {
         1 => (select(&Intent::ALL[..]), 0_u32..150)
             .prop_map(|(intent, count)| vec![Suspicion { intent, count, last: ip("100.100.1.9") }]),
     ];
-    let beside = (stopped, suspicions);
-    (whole, lost, any::<bool>(), beside).prop_map(|(world, lost, with_memory, (stopped, suspicions))| World {
-        policy: world.policy,
-        snapshot: lost.into_iter().fold(
-            Snapshot { stopped, suspicions, ..world.snapshot },
-            |snapshot, probe| {
-                if with_memory { blinded(snapshot, probe) } else { removed(snapshot, probe) }
-            },
-        ),
-    })
+    // Sometimes a gateway was exposed, and somebody is paired with it.
+    let exposures = prop_oneof![
+        9 => Just(Vec::new()),
+        1 => option::of(0_u64..9).prop_map(|from| vec![Exposure { from, until: Some(9) }]),
+    ];
+    let beside = (stopped, suspicions, exposures);
+    (whole, lost, any::<bool>(), beside).prop_map(
+        |(world, lost, with_memory, (stopped, suspicions, exposures))| World {
+            policy: world.policy,
+            snapshot: lost.into_iter().fold(
+                Snapshot { stopped, suspicions, exposures, ..world.snapshot },
+                |snapshot, probe| {
+                    if with_memory { blinded(snapshot, probe) } else { removed(snapshot, probe) }
+                },
+            ),
+        },
+    )
 }
 
 pub(super) fn network() -> impl Strategy<Value = AllowedNetwork> {
@@ -244,6 +251,12 @@ fn any_program() -> impl Strategy<Value = Program> {
                 Some(config) => gateway(1).configured(|it| *it = config).marked(|it| {
                     if root {
                         it.private_paths = vec![private("/var/openclaw", 0o755)];
+                        it.devices = Ok(vec![Device {
+                            client: "cli".to_owned(),
+                            platform: String::new(),
+                            remote: None,
+                            paired: Some(5),
+                        }]);
                     }
                 }),
                 None => program(name, 1, role),

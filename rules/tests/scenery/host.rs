@@ -207,6 +207,7 @@ pub(crate) fn snapshot_of(
         router: Observation::Seen(Vec::new()),
         stopped: None,
         suspicions: Vec::new(),
+        exposures: Vec::new(),
     };
     let reach = gateway_ports(policy, &snapshot)
         .into_iter()

@@ -63,6 +63,7 @@ pub(crate) fn gateway(pid: u32) -> Program {
             state: ConfigState::Read(sound_config()),
         },
         private_paths: vec![private(&format!("/home/ana/.openclaw-{pid}"), 0o700)],
+        devices: Ok(Vec::new()),
     });
     gateway
 }
