@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{ConfigFile, ConfigState, GatewayProcess, Manager, Process, Role, Service};
+use guardian_rules::fact::{
+    ConfigFile, ConfigState, GatewayProcess, Manager, Process, Role, Secret, Service,
+};
 use guardian_rules::snapshot::{ProbeId, Snapshot};
 use nix::unistd::{Uid, User};
 
@@ -19,6 +21,7 @@ use crate::gateway::environment::Environment;
 use crate::gateway::lock::{Lock, Writer, locks};
 use crate::gateway::marks::{Judged, Marks, gateways};
 use crate::gateway::place::{Known, Places};
+use crate::gateway::secrets::Person;
 use crate::owner::role::{Shown, is_runtime, may_wrap, product_of_service, script, title};
 use crate::owner::table::{Entry, Table};
 use crate::probe::{Ground, Probe, blocking};
@@ -32,12 +35,16 @@ pub mod marks;
 pub mod place;
 mod private;
 pub mod procfs;
+pub mod secrets;
 
 /// Processes with marks; more is blind.
 const MAX_CANDIDATES: usize = 128;
 
 /// So many programs may be between a supervisor and its gateway: `sh`, `npm`, `sh` again.
 const MAX_WRAPPERS: usize = 8;
+
+/// As long as what a process reaches is not looked for again.
+const SECRETS: Duration = Duration::from_mins(1);
 
 /// Names looked at in a home.
 const MAX_SIBLINGS: usize = 4096;
@@ -48,6 +55,15 @@ pub struct Gateway {
     table: Table,
     configs: Configs,
     homes: HashMap<u32, Option<PathBuf>>,
+    /// By process and birth.
+    secrets: HashMap<(u32, u64), Secrets>,
+}
+
+/// The secrets that were found within a process's reach.
+#[derive(Debug)]
+struct Secrets {
+    at: Instant,
+    found: Result<Vec<Secret>, Blindness>,
 }
 
 impl Probe for Gateway {
@@ -265,6 +281,11 @@ impl Gateway {
         };
         let mut marks = judged.marks;
         marks.extend(candidate.network.map(str::to_owned));
+        let within_reach = match process.uid {
+            _ if judged.wrapper => Ok(Vec::new()),
+            Some(uid) => self.within_reach(process, uid, view),
+            None => Err(Blindness::denied("its user cannot be told")),
+        };
         GatewayProcess {
             pid: judged.pid,
             product: judged.product.or(candidate.lock.as_ref().and_then(|lock| lock.product)),
@@ -272,8 +293,25 @@ impl Gateway {
             service: candidate.service.clone(),
             config: ConfigFile { path, state },
             private_paths,
+            state: places.state.clone(),
+            within_reach,
             devices,
         }
+    }
+
+    /// The secrets of people that a process reaches: looked for now and then, for they seldom move.
+    fn within_reach(&mut self, process: &Process, uid: u32, view: &View) -> Result<Vec<Secret>, Blindness> {
+        let key = (process.pid, process.started);
+        self.secrets.retain(|_, known| known.at.elapsed() < SECRETS);
+        if let Some(known) = self.secrets.get(&key) {
+            return known.found.clone();
+        }
+        let person = Person { uid, groups: platform::groups(process.pid) };
+        let mut homes = platform::homes();
+        homes.extend(self.home(uid).filter(|home| home != Path::new("/") && !homes.contains(home)));
+        let found = secrets::of(view, &person, &homes);
+        self.secrets.insert(key, Secrets { at: Instant::now(), found: found.clone() });
+        found
     }
 
     /// A user's home by the user database.
@@ -357,10 +395,22 @@ fn service(
 mod platform {
     use guardian_rules::fact::Service;
 
-    use crate::gateway::procfs;
+    use std::collections::BTreeSet;
+    use std::path::PathBuf;
+
+    use crate::gateway::{procfs, secrets};
+    use crate::listeners::passwd;
 
     pub(super) fn same_network(pid: u32) -> Option<bool> {
         procfs::same_network(pid)
+    }
+
+    pub(super) fn groups(pid: u32) -> BTreeSet<u32> {
+        procfs::read(pid, "status").map(|status| procfs::groups(&status)).unwrap_or_default()
+    }
+
+    pub(super) fn homes() -> Vec<PathBuf> {
+        secrets::homes(&passwd::read())
     }
 
     pub(super) fn service(pid: u32) -> Option<Service> {
@@ -381,11 +431,30 @@ mod platform {
 
 #[cfg(not(target_os = "linux"))]
 mod platform {
+    use std::collections::BTreeSet;
+    use std::path::PathBuf;
+
     use guardian_rules::fact::Service;
+
+    use crate::gateway::secrets::MAX_HOMES;
 
     #[expect(clippy::unnecessary_wraps, reason = "on Linux it may not be told")]
     pub(super) fn same_network(_: u32) -> Option<bool> {
         Some(true)
+    }
+
+    /// Every person of a Mac is in `staff`; which other groups a process is in, launchd decides.
+    pub(super) fn groups(_: u32) -> BTreeSet<u32> {
+        BTreeSet::from([20])
+    }
+
+    /// A Mac keeps its people out of passwd(5), and their homes in one place.
+    pub(super) fn homes() -> Vec<PathBuf> {
+        let entries = std::fs::read_dir("/Users").into_iter().flatten().take(MAX_HOMES).flatten();
+        let homes = entries.map(|entry| entry.path());
+        homes
+            .filter(|home| home.file_name().is_some_and(|name| name != "Shared" && name != "Guest"))
+            .collect()
     }
 
     pub(super) fn service(_: u32) -> Option<Service> {

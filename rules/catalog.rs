@@ -223,8 +223,17 @@ pub static CATALOG: &[Rule] = &[
         severity: Severity::Warning,
         title: "A gateway runs as root.",
         why: "Whoever gets through it owns the whole machine, this guard included.",
-        remedy: "Run the gateway as a user of its own.",
+        remedy: "Run the gateway as a user of its own: `sudo guardian bulkhead plan` says what that takes.",
         judge: rule::gateway_as_root::judge,
+    },
+    Rule {
+        id: "home-shared",
+        severity: Severity::Warning,
+        title: "A gateway reaches a person's secrets.",
+        why: "Whoever gets through it, or talks the agent into it, reads what the gateway's user reads: keys, browser sessions, \
+              the keychain. Behind a bulkhead there is nothing to read.",
+        remedy: "Give the gateway a user of its own: `sudo guardian bulkhead plan` says what that takes.",
+        judge: rule::home_shared::judge,
     },
     Rule {
         id: "secrets-readable",

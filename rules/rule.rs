@@ -6,6 +6,7 @@ pub(crate) mod container_published;
 pub(crate) mod foreign_peer;
 pub(crate) mod forwarder_attached;
 pub(crate) mod gateway_as_root;
+pub(crate) mod home_shared;
 pub(crate) mod nat_published;
 pub(crate) mod open_without_credentials;
 pub(crate) mod paired_while_exposed;

@@ -1,6 +1,7 @@
 //! What Linux tells of a process beside what sysinfo reads: identity across namespaces, and the
 //! unit it belongs to.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use guardian_rules::fact::{Manager, Service};
@@ -47,6 +48,19 @@ pub fn real_user(status: &[u8]) -> Option<u32> {
     let text = String::from_utf8_lossy(status);
     let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The groups of a process, `Gid` (the effective one) and `Groups` in `/proc/PID/status`.
+#[must_use]
+pub fn groups(status: &[u8]) -> BTreeSet<u32> {
+    let text = String::from_utf8_lossy(status);
+    let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    let effective = line("Gid:").split_ascii_whitespace().nth(1);
+    effective
+        .into_iter()
+        .chain(line("Groups:").split_ascii_whitespace())
+        .filter_map(|it| it.parse().ok())
+        .collect()
 }
 
 /// The paths of a process in the trees that systemd may use, by `/proc/PID/cgroup` (cgroups(7)). A

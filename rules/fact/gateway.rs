@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::blindness::Blindness;
-use crate::fact::Device;
+use crate::fact::{Device, Secret};
 
 /// The name under which the product runs. All are one product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,6 +47,10 @@ pub struct GatewayProcess {
     pub config: ConfigFile,
     /// State folder, configuration and credentials, as the file system shows them.
     pub private_paths: Vec<PrivatePath>,
+    /// The folder in which it keeps its state, if that could be found out.
+    pub state: Option<PathBuf>,
+    /// What it can read of people's secrets, its own state aside, or why that cannot be told.
+    pub within_reach: Result<Vec<Secret>, Blindness>,
     /// Who is paired with it, the latest first, or why that cannot be told.
     pub devices: Result<Vec<Device>, Blindness>,
 }

@@ -15,6 +15,7 @@ mod foreign_peer;
 mod forwarder_attached;
 mod gateway_as_root;
 mod handbook;
+mod home_shared;
 mod open_without_credentials;
 mod paired_while_exposed;
 mod panel_republished;

@@ -281,6 +281,8 @@ mod tests {
             service: None,
             config: ConfigFile { path: None, state: ConfigState::Absent },
             private_paths: Vec::new(),
+            state: None,
+            within_reach: Ok(Vec::new()),
             devices: Ok(Vec::new()),
         }]);
         known.owner = Observation::Seen(vec![Process {

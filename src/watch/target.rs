@@ -197,6 +197,8 @@ mod tests {
                 state: ConfigState::Absent,
             },
             private_paths: Vec::new(),
+            state: None,
+            within_reach: Ok(Vec::new()),
             devices: Ok(Vec::new()),
         };
         let own = |interface: &str, address: &str| InterfaceAddress {

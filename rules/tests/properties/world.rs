@@ -3,8 +3,8 @@
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{
     Access, AccessAnswer, Attribution, Device, Exposure, Flow, HandshakeAnswer, Intent, InterfaceAddress,
-    Listener, Origin, PanelAnswer, Peer, ReachAnswer, Reached, Role, SideDoor, Stopped, Suspicion, Tailscale,
-    Transport, Witness,
+    Listener, Origin, PanelAnswer, Peer, ReachAnswer, Reached, Role, Secret, SideDoor, Stopped, Suspicion,
+    Tailscale, Transport, Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -251,6 +251,8 @@ fn any_program() -> impl Strategy<Value = Program> {
                 Some(config) => gateway(1).configured(|it| *it = config).marked(|it| {
                     if root {
                         it.private_paths = vec![private("/var/openclaw", 0o755)];
+                        it.within_reach =
+                            Ok(vec![Secret { path: "/root/.ssh".into(), what: "keys".to_owned() }]);
                         it.devices = Ok(vec![Device {
                             client: "cli".to_owned(),
                             platform: String::new(),

@@ -63,6 +63,8 @@ pub(crate) fn gateway(pid: u32) -> Program {
             state: ConfigState::Read(sound_config()),
         },
         private_paths: vec![private(&format!("/home/ana/.openclaw-{pid}"), 0o700)],
+        state: None,
+        within_reach: Ok(Vec::new()),
         devices: Ok(Vec::new()),
     });
     gateway
