@@ -95,6 +95,12 @@ pub fn configuration(path: &Path) -> ConfigState {
     }
 }
 
+/// The homes of this host's people, a few dozen at most.
+#[must_use]
+pub fn homes() -> Vec<PathBuf> {
+    platform::homes()
+}
+
 /// The ports that each process listens on.
 fn listening_ports(known: &Snapshot) -> Result<BTreeMap<u32, BTreeSet<u16>>, Blindness> {
     let mut ports: BTreeMap<u32, BTreeSet<u16>> =

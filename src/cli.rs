@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and what it answers with.
 
 mod allow;
+mod bulkhead;
 mod check;
 mod close;
 mod completions;
@@ -120,6 +121,8 @@ enum Command {
     Install(install::Arguments),
     /// Take guardian off this machine, barriers first
     Uninstall(uninstall::Arguments),
+    /// Give the gateway a user of its own, without its owner's home
+    Bulkhead(bulkhead::Arguments),
     /// List the rules
     Rules(rules::Arguments),
     /// Explain a rule
@@ -172,6 +175,7 @@ pub(crate) fn run() -> u8 {
         Command::Doctor(doctor) => config().and_then(|config| doctor::run(&doctor, &config, folders)),
         Command::Install(install) => install::run(&install, named, folders),
         Command::Uninstall(uninstall) => uninstall::run(&uninstall, named, folders),
+        Command::Bulkhead(bulkhead) => bulkhead::run(&bulkhead, named, folders),
         Command::Rules(rules) => rules::run(&rules),
         Command::Explain(explain) => explain::run(&explain),
         Command::Config(config) => config::run(&config, named),

@@ -3,6 +3,7 @@
 mod age;
 mod barrier;
 mod breaker;
+mod bulkhead;
 mod cli;
 mod config;
 mod control;

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use super::allow::AllowError;
+use crate::bulkhead::BulkheadError;
 use crate::config::ConfigError;
 use crate::control::ControlError;
 use crate::drill::DrillError;
@@ -77,6 +78,8 @@ pub(super) enum Failure {
     Tls(TlsError),
     #[error(transparent)]
     Install(#[from] InstallError),
+    #[error(transparent)]
+    Bulkhead(#[from] BulkheadError),
     #[error("it is not on the disk")]
     Unwritten(#[source] WriteError),
     #[error("the answer cannot be written")]
@@ -98,6 +101,7 @@ impl Failure {
             Self::Gate(error) => error.code(),
             Self::Token(error) => error.code(),
             Self::Install(error) => error.code(),
+            Self::Bulkhead(error) => error.code(),
             Self::Passphrase(_) => exit::USAGE,
             Self::Tls(_) => exit::CONFIG,
             Self::Journal(_) => exit::BLIND,

@@ -15,10 +15,11 @@ use crate::breaker::state::Circuit;
 use crate::config::{Config, GATE_USER};
 use crate::control::client::Client;
 use crate::exit;
+use crate::install::account::{self, Account};
 use crate::install::apply::{Became, Installer, trust};
 use crate::install::plan::{self, Step};
 use crate::install::site::{Manager, Scope, Site};
-use crate::install::{InstallError, account, policy};
+use crate::install::{InstallError, policy};
 use crate::powers::Powers;
 use crate::round;
 use crate::status::Status;
@@ -110,18 +111,7 @@ async fn account(site: &Site) -> Result<Vec<Tool>, Failure> {
     if site.scope == Scope::User || User::from_name(GATE_USER).ok().flatten().is_some() {
         return Ok(Vec::new());
     }
-    let taken = match site.manager {
-        Manager::Systemd => String::new(),
-        Manager::Launchd => {
-            let mut taken = String::new();
-            for tool in account::ids() {
-                let failed = |cause| InstallError::Command { line: plan::line(&tool), cause };
-                taken.push_str(&tool.run().await.map_err(failed)?.stdout);
-            }
-            taken
-        }
-    };
-    Ok(account::make(site.manager, &taken)?)
+    Ok(account::commands(site.manager, Account::gates(site.manager)).await?)
 }
 
 /// The gateways of this machine, by name and port. Where there is a policy already nobody asks.

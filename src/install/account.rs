@@ -1,12 +1,43 @@
-//! The gate's own user: what makes it, and what takes it away.
+//! Users of services: what makes one, and what takes it away.
 
 use super::InstallError;
+use super::plan::line;
 use super::site::Manager;
 use crate::config::GATE_USER;
 use guardian_probes::command::Tool;
 
-/// What makes the user. On macOS `taken` is what [`ids`] say.
-pub(crate) fn make(manager: Manager, taken: &str) -> Result<Vec<Tool>, InstallError> {
+/// A user that signs in nowhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Account<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) home: &'a str,
+    /// For people, on macOS.
+    pub(crate) title: &'a str,
+}
+
+impl Account<'_> {
+    /// The gate's.
+    pub(crate) fn gates(manager: Manager) -> Self {
+        let home = if manager == Manager::Launchd { "/var/empty" } else { "/nonexistent" };
+        Self { name: GATE_USER, home, title: "Guardian's gate" }
+    }
+}
+
+/// What makes a user, asked of this machine where that has to be known.
+pub(crate) async fn commands(manager: Manager, account: Account<'_>) -> Result<Vec<Tool>, InstallError> {
+    let mut taken = String::new();
+    if manager == Manager::Launchd {
+        for tool in ids() {
+            let failed = |cause| InstallError::Command { line: line(&tool), cause };
+            taken.push_str(&tool.run().await.map_err(failed)?.stdout);
+        }
+    }
+    make(manager, account, &taken)
+}
+
+/// What makes a user. On macOS `taken` is what [`ids`] say.
+pub(super) fn make(manager: Manager, account: Account<'_>, taken: &str) -> Result<Vec<Tool>, InstallError> {
+    let Account { name, home, title } = account;
     match manager {
         Manager::Systemd => Ok(vec![Tool::new(
             "useradd",
@@ -15,15 +46,15 @@ pub(crate) fn make(manager: Manager, taken: &str) -> Result<Vec<Tool>, InstallEr
                 "--user-group",
                 "--no-create-home",
                 "--home-dir",
-                "/nonexistent",
+                home,
                 "--shell",
                 "/usr/sbin/nologin",
-                GATE_USER,
+                name,
             ],
         )]),
         Manager::Launchd => {
             let id = free_id(taken).ok_or(InstallError::NoId)?.to_string();
-            let (user, group) = (format!("/Users/{GATE_USER}"), format!("/Groups/{GATE_USER}"));
+            let (user, group) = (format!("/Users/{name}"), format!("/Groups/{name}"));
             let create = |record: &str, more: &[&str]| {
                 Tool::new("dscl", [".", "-create", record].into_iter().chain(more.iter().copied()))
             };
@@ -33,8 +64,8 @@ pub(crate) fn make(manager: Manager, taken: &str) -> Result<Vec<Tool>, InstallEr
                 create(&user, &[]),
                 create(&user, &["UniqueID", &id]),
                 create(&user, &["PrimaryGroupID", &id]),
-                create(&user, &["RealName", "Guardian's gate"]),
-                create(&user, &["NFSHomeDirectory", "/var/empty"]),
+                create(&user, &["RealName", title]),
+                create(&user, &["NFSHomeDirectory", home]),
                 create(&user, &["UserShell", "/usr/bin/false"]),
                 create(&user, &["IsHidden", "1"]),
             ])
@@ -43,17 +74,17 @@ pub(crate) fn make(manager: Manager, taken: &str) -> Result<Vec<Tool>, InstallEr
 }
 
 /// What takes the user away.
-pub(crate) fn unmake(manager: Manager) -> Vec<Tool> {
+pub(crate) fn unmake(manager: Manager, name: &str) -> Vec<Tool> {
     match manager {
-        Manager::Systemd => vec![Tool::new("userdel", [GATE_USER])],
+        Manager::Systemd => vec![Tool::new("userdel", [name])],
         Manager::Launchd => ["Users", "Groups"]
-            .map(|kind| Tool::new("dscl", [".", "-delete", &format!("/{kind}/{GATE_USER}")]))
+            .map(|kind| Tool::new("dscl", [".", "-delete", &format!("/{kind}/{name}")]))
             .to_vec(),
     }
 }
 
 /// Asks for the ids that are taken, of users and of groups: the same number is to be both.
-pub(crate) fn ids() -> [Tool; 2] {
+fn ids() -> [Tool; 2] {
     [["/Users", "UniqueID"], ["/Groups", "PrimaryGroupID"]]
         .map(|[record, key]| Tool::new("dscl", [".", "-list", record, key]))
 }
@@ -69,7 +100,6 @@ fn free_id(ids: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::install::plan::line;
 
     #[test]
     fn on_a_mac_the_user_gets_a_number_that_nobody_has() {
@@ -81,12 +111,17 @@ mod tests {
         assert_eq!(free_id("garbage\n\u{0} x y\n"), Some(400));
         let all = (200..=400).map(|id| format!("_u{id} {id}")).collect::<Vec<_>>().join("\n");
         assert_eq!(free_id(&all), None);
-        assert!(matches!(make(Manager::Launchd, &all), Err(InstallError::NoId)));
+        assert!(matches!(
+            make(Manager::Launchd, Account::gates(Manager::Launchd), &all),
+            Err(InstallError::NoId)
+        ));
     }
 
     #[test]
     fn the_user_can_sign_in_nowhere() {
-        let lines = |manager| make(manager, "").unwrap().iter().map(line).collect::<Vec<_>>();
+        let lines = |manager| {
+            make(manager, Account::gates(manager), "").unwrap().iter().map(line).collect::<Vec<_>>()
+        };
         assert_eq!(
             lines(Manager::Systemd),
             [

@@ -7,6 +7,7 @@ use super::account;
 use super::manifest::Manifest;
 use super::site::{Manager, Scope, Site};
 use super::unit::{self, Unit};
+use crate::config::GATE_USER;
 use guardian_probes::command::Tool;
 
 /// One thing to do. All of them can be done again without harm.
@@ -139,7 +140,7 @@ pub(crate) fn remove(site: &Site, manifest: &Manifest, purge: bool) -> Vec<Step>
             steps.push(Step::RemoveAll { path: site.logs() });
         }
         if manifest.account {
-            steps.push(Step::RemoveAccount { commands: account::unmake(site.manager) });
+            steps.push(Step::RemoveAccount { commands: account::unmake(site.manager, GATE_USER) });
         }
         // Last, for it knows what else there is.
         steps.push(Step::RemoveAll { path: site.paths.state.clone() });

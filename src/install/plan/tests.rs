@@ -2,6 +2,7 @@
 
 use super::super::account;
 use super::*;
+use crate::install::account::Account;
 use crate::sys::paths::Paths;
 
 fn site(manager: Manager, scope: Scope) -> Site {
@@ -41,7 +42,7 @@ fn everything_is_in_place_before_anything_is_started() {
         (Manager::Launchd, Scope::User),
     ] {
         let site = site(manager, scope);
-        let account = account::make(manager, "").unwrap();
+        let account = account::make(manager, Account::gates(manager), "").unwrap();
         let steps = install(&site, account, "policy".to_owned());
         let first = at(&steps, |step| matches!(step, Step::Command { .. }));
         assert!(steps[first..].iter().all(|step| matches!(step, Step::Command { .. })), "{steps:#?}");
@@ -97,8 +98,11 @@ fn with_launchd_a_job_is_taken_out_and_put_in_again_for_it_may_have_changed() {
 #[test]
 fn what_would_be_done_is_told_to_the_last_line() {
     let site = site(Manager::Systemd, Scope::Machine);
-    let steps =
-        install(&site, account::make(Manager::Systemd, "").unwrap(), "mode = \"enforce\"\n".to_owned());
+    let steps = install(
+        &site,
+        account::make(Manager::Systemd, Account::gates(Manager::Systemd), "").unwrap(),
+        "mode = \"enforce\"\n".to_owned(),
+    );
     let told: String = steps.iter().map(Step::told).collect();
     for needed in [
         "$ useradd --system",
