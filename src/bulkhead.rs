@@ -11,6 +11,7 @@ pub(crate) mod ledger;
 pub(crate) mod ownership;
 pub(crate) mod plan;
 pub(crate) mod present;
+pub(crate) mod relocate;
 pub(crate) mod unit;
 
 use std::path::PathBuf;

@@ -14,6 +14,7 @@ use super::ledger::{Change, Ledger, text};
 use super::ownership::{self, Owner};
 use super::plan::{Step, system, systemctl};
 use super::present::session;
+use super::relocate::{clear, leaving, partial, relocate};
 use super::{BulkheadError, HOME, USER, agent};
 use crate::install::account;
 use crate::install::plan::line;
@@ -46,11 +47,11 @@ impl Builder<'_> {
                 }
                 Ok(())
             }
-            Step::Folder { path } => {
+            Step::Folder { path, heir } => {
                 if path.is_dir() {
                     return own(path);
                 }
-                self.ledger.note(Change::Folder { path: path.clone() })?;
+                self.ledger.note(Change::Folder { path: path.clone(), heir: *heir })?;
                 DirBuilder::new().mode(FOLDER).create(path).map_err(unchanged(path))?;
                 own(path)
             }
@@ -59,7 +60,7 @@ impl Builder<'_> {
                 fs::set_permissions(path, Permissions::from_mode(*after)).map_err(unchanged(path))
             }
             Step::Stop { service, owner } => self.stop(service, *owner).await,
-            Step::Move { from, to, owner } => self.moves(from, to, *owner),
+            Step::Move { from, to, owner } => self.moves(from, to, *owner).await,
             Step::Write { path, text } => {
                 if path.symlink_metadata().is_ok() {
                     return Err(BulkheadError::Unfit(format!("{} is there already", path.display())));
@@ -122,7 +123,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn moves(&mut self, from: &Path, to: &Path, owner: Owner) -> Result<(), BulkheadError> {
+    async fn moves(&mut self, from: &Path, to: &Path, owner: Owner) -> Result<(), BulkheadError> {
         if to.symlink_metadata().is_ok() {
             return Err(BulkheadError::Unfit(format!("{} is there already", to.display())));
         }
@@ -132,9 +133,11 @@ impl Builder<'_> {
             to: to.to_owned(),
             before: owner,
             others,
+            done: false,
         })?;
-        fs::rename(from, to).map_err(across(from, to))?;
-        ownership::give(to, its_owner()?, &[]).map_err(unchanged(to))
+        relocate(from, to).await?;
+        ownership::give(to, its_owner()?, &[]).map_err(unchanged(to))?;
+        self.ledger.moved()
     }
 }
 
@@ -157,10 +160,12 @@ async fn take_back(manager: Manager, change: &Change) -> Result<Option<String>, 
                 }
             }
         }
-        Change::Folder { path } => match fs::remove_dir(path) {
+        Change::Folder { path, heir } => match fs::remove_dir(path) {
+            // Its user's number may be somebody else's one day.
             Err(kept) if kept.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                ownership::give(path, *heir, &[]).map_err(unchanged(path))?;
                 return Ok(Some(format!(
-                    "{} holds something that was not there before; it stays",
+                    "what the gateway has made in {} stays there, and is its owner's now",
                     path.display()
                 )));
             }
@@ -198,18 +203,27 @@ async fn take_back(manager: Manager, change: &Change) -> Result<Option<String>, 
             }
             (Manager::Launchd, None) => {}
         },
-        Change::Moved { from, to, before, others } => {
-            if to.symlink_metadata().is_ok() {
-                if from.symlink_metadata().is_ok() {
+        Change::Moved { from, to, before, others, done } => {
+            let (is_back, is_there) = (from.symlink_metadata().is_ok(), to.symlink_metadata().is_ok());
+            clear(&partial(to))?;
+            match (is_back, is_there) {
+                // The whole folder has not left its place.
+                (true, true) if !done => clear(to)?,
+                (true, true) => {
                     let both = format!(
-                        "{} and {} are both there: move one of them away, then type it again",
+                        "{} and {} are both there: move the first away, then type it again",
                         from.display(),
                         to.display()
                     );
                     return Err(BulkheadError::Unfit(both));
                 }
-                ownership::give(to, *before, others).map_err(unchanged(to))?;
-                fs::rename(to, from).map_err(across(to, from))?;
+                (false, true) => {
+                    clear(&leaving(from))?;
+                    ownership::give(to, *before, others).map_err(unchanged(to))?;
+                    relocate(to, from).await?;
+                }
+                (true, false) => clear(&leaving(to))?,
+                (false, false) => return Ok(Some(format!("{} is nowhere", from.display()))),
             }
         }
         Change::Written { path } => durable::remove(path)?,
@@ -265,16 +279,4 @@ async fn run(tool: &Tool) -> Result<(), BulkheadError> {
 
 fn unchanged(path: &Path) -> impl FnOnce(io::Error) -> BulkheadError + '_ {
     move |cause| BulkheadError::Unchanged { path: path.to_owned(), cause }
-}
-
-/// Whole folders are moved by their names: that is one step, and nothing is ever there twice.
-fn across<'p>(from: &'p Path, to: &'p Path) -> impl FnOnce(io::Error) -> BulkheadError + 'p {
-    move |cause| match cause.kind() {
-        io::ErrorKind::CrossesDevices => BulkheadError::Unfit(format!(
-            "{} and {} lie on different disks: put a folder or a mount for the gateway where its state is",
-            from.display(),
-            to.display()
-        )),
-        _ => BulkheadError::Unchanged { path: from.to_owned(), cause },
-    }
 }

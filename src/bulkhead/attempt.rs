@@ -50,7 +50,7 @@ impl Attempt {
             Deed::Make => make_and_remove(&self.path),
             Deed::Connect => UnixStream::connect(&self.path).map(drop),
         };
-        Outcome { refused: done.err().map(|error| error.to_string()), attempt: self }
+        Outcome { refused: done.err().map(|error| error.kind().to_string()), attempt: self }
     }
 
     /// As one would say it.

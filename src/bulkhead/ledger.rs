@@ -23,14 +23,15 @@ const LIMIT: u64 = 4 * 1024 * 1024;
 pub(crate) enum Change {
     /// The user was made.
     Account,
-    /// A folder was made.
-    Folder { path: PathBuf },
+    /// A folder was made. What is in it in the end is `heir`'s.
+    Folder { path: PathBuf, heir: Owner },
     /// A folder got other permissions.
     Mode { path: PathBuf, before: u32, after: u32 },
     /// A service was stopped, and does not start by itself any more.
     Stopped { service: Service, owner: Owner, enabled: bool, file: Option<PathBuf> },
-    /// A folder was moved and given to the gateway's user.
-    Moved { from: PathBuf, to: PathBuf, before: Owner, others: Vec<Other> },
+    /// A folder was moved and given to the gateway's user. Until it is done, what is at its new place
+    /// is but a copy.
+    Moved { from: PathBuf, to: PathBuf, before: Owner, others: Vec<Other>, done: bool },
     /// A file was written: the service, the sandbox's profile.
     Written { path: PathBuf },
     /// The service runs.
@@ -85,6 +86,14 @@ impl Ledger {
     /// Notes a change that is about to be made.
     pub(crate) fn note(&mut self, change: Change) -> Result<(), BulkheadError> {
         self.changes.push(change);
+        self.write()
+    }
+
+    /// The latest change, a move, is done.
+    pub(crate) fn moved(&mut self) -> Result<(), BulkheadError> {
+        if let Some(Change::Moved { done, .. }) = self.changes.last_mut() {
+            *done = true;
+        }
         self.write()
     }
 

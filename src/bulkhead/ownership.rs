@@ -100,11 +100,11 @@ fn walk(folder: &Path, visit: &mut dyn FnMut(&Entry<'_>) -> io::Result<()>) -> i
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let opened = nix::fcntl::open(folder, flags, Mode::empty())?;
     let device = fstat(&opened)?.st_dev;
-    descend(opened, Path::new(""), device, 0, visit)
+    descend(&opened, Path::new(""), device, 0, visit)
 }
 
 fn descend(
-    folder: OwnedFd,
+    folder: &OwnedFd,
     path: &Path,
     device: nix::libc::dev_t,
     depth: usize,
@@ -123,20 +123,20 @@ fn descend(
     }
     for name in names {
         let inside = path.join(&name);
-        let stat = fstatat(&folder, &name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let stat = fstatat(folder, &name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         if stat.st_dev != device {
             return Err(io::Error::other(format!("{} is another file system", inside.display())));
         }
         if is(&stat, SFlag::S_IFDIR) {
             let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            let opened = nix::fcntl::openat(&folder, &name, flags, Mode::empty())?;
-            descend(opened, &inside, device, depth + 1, visit)?;
+            let opened = nix::fcntl::openat(folder, &name, flags, Mode::empty())?;
+            descend(&opened, &inside, device, depth + 1, visit)?;
         } else {
-            visit(&Entry { path: &inside, stat, at: At::In(&folder, &name) })?;
+            visit(&Entry { path: &inside, stat, at: At::In(folder, &name) })?;
         }
     }
-    let stat = fstat(&folder)?;
-    visit(&Entry { path, stat, at: At::Folder(&folder) })
+    let stat = fstat(folder)?;
+    visit(&Entry { path, stat, at: At::Folder(folder) })
 }
 
 fn is(stat: &FileStat, kind: SFlag) -> bool {

@@ -21,8 +21,8 @@ const OTHERS: u32 = 0o007;
 pub(crate) enum Step {
     /// The gateway's user is there.
     Account(Vec<Tool>),
-    /// The folder is there, root's.
-    Folder { path: PathBuf },
+    /// The folder is there, and the gateway's user's; what is in it in the end is `heir`'s.
+    Folder { path: PathBuf, heir: Owner },
     /// The folder has these permissions.
     Mode { path: PathBuf, before: u32, after: u32 },
     /// The service does not run, and does not start by itself.
@@ -83,7 +83,7 @@ pub(crate) fn steps(present: &Present, ground: Ground) -> Vec<Step> {
         steps.push(Step::Mode { path: present.home.clone(), before, after });
     }
     steps.push(Step::Stop { service: present.service.clone(), owner: present.owner });
-    steps.push(Step::Folder { path: HOME.into() });
+    steps.push(Step::Folder { path: HOME.into(), heir: present.owner });
     steps.push(Step::Move { from: present.state.clone(), to: new_state(present), owner: present.owner });
     steps.extend(files.into_iter().map(|(path, text)| Step::Write { path, text }));
     if let Some((path, before)) = policy
@@ -173,7 +173,7 @@ impl Step {
     pub(crate) fn headline(&self) -> String {
         match self {
             Self::Account(_) => format!("make the user {USER}\n"),
-            Self::Folder { path } => format!("make {}\n", path.display()),
+            Self::Folder { path, .. } => format!("make {}\n", path.display()),
             Self::Mode { path, before, after } => {
                 format!("close {} to other users: mode {before:04o} becomes {after:04o}\n", path.display())
             }

@@ -66,15 +66,12 @@ fn logical_lines(text: &str) -> Vec<String> {
         if line.trim_start().starts_with(['#', ';']) {
             continue;
         }
-        match line.strip_suffix('\\') {
-            Some(part) => {
-                begun.push_str(part);
-                begun.push(' ');
-            }
-            None => {
-                begun.push_str(line);
-                lines.push(std::mem::take(&mut begun));
-            }
+        if let Some(part) = line.strip_suffix('\\') {
+            begun.push_str(part);
+            begun.push(' ');
+        } else {
+            begun.push_str(line);
+            lines.push(std::mem::take(&mut begun));
         }
     }
     lines.push(begun);

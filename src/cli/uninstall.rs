@@ -7,6 +7,8 @@ use clap::Args;
 use super::confirm::confirm;
 use super::install::site;
 use super::{Failure, Folders, answer, rescue, runtime};
+use crate::bulkhead::BulkheadError;
+use crate::bulkhead::ledger::Ledger;
 use crate::exit;
 use crate::install::apply::Installer;
 use crate::install::plan;
@@ -45,6 +47,9 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
             "This is what `guardian uninstall` would do:\n\n{stop}take back all barriers, as `guardian rescue` does\n{remove}"
         ))?;
         return Ok(exit::OK);
+    }
+    if arguments.purge && Ledger::is_there(&site.paths) {
+        return Err(BulkheadError::Stands.into());
     }
     let question = "The circuit is open: nothing will protect the gateway any more, and one that was stopped is started again. \
                     Take guardian off all the same?";

@@ -72,8 +72,7 @@ impl Host {
         Self::furnished(&mut unshare).expect("host.sh furnishes a host")
     }
 
-    /// A host whose first process is a real systemd; or why there can be none here. It has no
-    /// gateways of the cache.
+    /// A host whose first process is a real systemd; or why there can be none here.
     pub(crate) fn with_systemd() -> Result<Self, String> {
         let mut script = Command::new("bash");
         let host = Self::furnished(script.arg(ready::scripts().join("systemd.sh")))?;

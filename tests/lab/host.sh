@@ -20,7 +20,7 @@ mkdir -p /mnt/{cache,scripts,bin,etc,lab}
 chmod 1777 /mnt/lab
 mkdir -p "$LAB_CACHE/warm"
 chmod 1777 "$LAB_CACHE/warm"
-mount --bind "$LAB_CACHE" /mnt/cache
+mount --rbind "$LAB_CACHE" /mnt/cache
 mount --bind "$LAB_SCRIPTS" /mnt/scripts
 touch /mnt/bin/guardian
 mount --bind "$LAB_GUARDIAN" /mnt/bin/guardian

@@ -17,14 +17,14 @@ use crate::supervised::{ANAS, Manager, PORT, UNIT, place, until};
 const DOOR: u16 = 18700;
 
 /// Somebody on the host who types commands.
-struct Person<'a> {
-    host: &'a Host,
-    user: User,
+pub(crate) struct Person<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) user: User,
 }
 
 impl Person<'_> {
     /// A command of Guardian's: its exit code, and what it says.
-    fn types(&self, program: &str, arguments: &[&str]) -> (i32, String) {
+    pub(crate) fn types(&self, program: &str, arguments: &[&str]) -> (i32, String) {
         let mut command = Host::command(program);
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         if self.user != User::Root {
@@ -36,13 +36,13 @@ impl Person<'_> {
         (output.status.code().unwrap_or(-1), said)
     }
 
-    fn status(&self, program: &str) -> Value {
+    pub(crate) fn status(&self, program: &str) -> Value {
         let (_, said) = self.types(program, &["status", "--json"]);
         serde_json::from_str(&said).unwrap_or(Value::Null)
     }
 
     #[track_caller]
-    fn until(&self, program: &str, circuit: &str) -> Value {
+    pub(crate) fn until(&self, program: &str, circuit: &str) -> Value {
         until(circuit, || {
             let status = self.status(program);
             status["breaker"] == circuit && (circuit != "open" || status["trip"]["barriers"].is_array())
@@ -51,14 +51,14 @@ impl Person<'_> {
     }
 
     #[track_caller]
-    fn recovers(&self, program: &str) {
+    pub(crate) fn recovers(&self, program: &str) {
         self.insists(program, &["recover", "--yes"], 1);
         self.insists(program, &["close", "--yes"], 0);
     }
 
     /// Types it again until it is done: what was mended a moment ago has to be seen first.
     #[track_caller]
-    fn insists(&self, program: &str, arguments: &[&str], at_most: i32) {
+    pub(crate) fn insists(&self, program: &str, arguments: &[&str], at_most: i32) {
         let begun = Instant::now();
         loop {
             let (code, said) = self.types(program, arguments);
@@ -73,7 +73,7 @@ impl Person<'_> {
 
 /// Everything that an installation could leave: names, kinds, permissions, owners and what is in them.
 /// `useradd` keeps the last version of its files.
-fn everything(host: &Host) -> String {
+pub(crate) fn everything(host: &Host) -> String {
     let look = "find /etc /usr/local /var/lib /home /root ! -name 'passwd-' ! -name 'group-' ! -name 'shadow-' \
                 ! -name 'gshadow-' ! -name 'subuid-' ! -name 'subgid-' ! -name '.pwd.lock' -printf '%p %y %m %U %G %l\n' | sort; \
                 find /etc /usr/local /var/lib /home /root -type f ! -name '*-' ! -name .pwd.lock -print0 | sort -z | xargs -0 -r sha256sum; \
@@ -82,7 +82,7 @@ fn everything(host: &Host) -> String {
 }
 
 #[track_caller]
-fn same(now: &str, before: &str) {
+pub(crate) fn same(now: &str, before: &str) {
     let only = |these: &str, those: &str| {
         these
             .lines()
@@ -94,7 +94,7 @@ fn same(now: &str, before: &str) {
 }
 
 /// A machine on which nobody has heard of Guardian, and whose users can be changed.
-fn untouched(host: &Host) {
+pub(crate) fn untouched(host: &Host) {
     host.run(User::Root, &["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/usr/local"]);
     let own = "mkdir /usr/local/bin && cd /etc && for file in passwd group; do grep -v _guardian-gate $file > /tmp/$file; \
                umount /etc/$file; cat /tmp/$file > /etc/$file; rm /tmp/$file; done; rm -rf /home/_guardian-gate /etc/guardian";

@@ -31,6 +31,7 @@ mod seccomp;
 mod addresses;
 mod blind;
 mod browser;
+mod bulkhead;
 mod crashed;
 mod cut_off;
 mod decoys;

@@ -60,9 +60,10 @@ own_root() {
   mount --bind "$LAB_SCRIPTS" "$root/lab/scripts"
   touch "$root/lab/guardian"
   mount --bind "$LAB_GUARDIAN" "$root/lab/guardian"
-  for name in usr lab/scripts lab/guardian; do mount -o remount,bind,ro "$root/$name"; done
+  mkdir "$root"/lab/cache/{bin,node,npm}
+  for name in bin node npm; do mount --bind "$LAB_CACHE/$name" "$root/lab/cache/$name"; done
+  for name in usr lab/scripts lab/guardian lab/cache/{bin,node,npm}; do mount -o remount,bind,ro "$root/$name"; done
   outside=("$LAB_CACHE" "$LAB_SCRIPTS" "$LAB_GUARDIAN")
-  # No gateway of the cache runs there.
   LAB_CACHE=/lab/cache LAB_SCRIPTS=/lab/scripts LAB_GUARDIAN=/lab/guardian
 
   cp -a /etc/. "$root/etc/"
@@ -87,7 +88,7 @@ own_root() {
   pivot_root . old
   cd /
   umount -l /old
-  for name in /usr /lab/scripts /lab/guardian; do
+  for name in /usr /lab/scripts /lab/guardian /lab/cache/{bin,node,npm}; do
     [ ! -w "$name" ] || { echo "systemd.sh: $name could be written" >&2; exit 1; }
   done
   # Only what lies in the new root by design may be there.
