@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::barrier::Target;
 use crate::breaker::state::{Circuit, Level, State};
 use crate::journal;
+use crate::status::timeline::Turn;
 use crate::sys::clock;
 use crate::sys::durable::{self, WriteError};
 use crate::sys::paths::{Paths, PathsError};
@@ -47,9 +48,20 @@ pub(crate) struct Memory {
     /// The latest time that any clock of this host has shown. A clock that is set back does not
     /// bring back what has ended.
     pub(crate) latest: Timestamp,
+    /// What lasts whatever the state is.
+    #[serde(flatten)]
+    pub(crate) past: Past,
+}
+
+/// What lasts whatever the state is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Past {
     /// When gateways were exposed, in the last month.
     #[serde(default)]
     pub(crate) exposures: Vec<Exposure>,
+    /// How the circuit was in the last days.
+    #[serde(default)]
+    pub(crate) timeline: Vec<Turn>,
 }
 
 /// What is remembered at a start.
@@ -79,14 +91,14 @@ pub(crate) enum MemoryError {
 
 impl Memory {
     /// What there is to remember of a state.
-    pub(crate) fn of(state: &State, target: Target, latest: Timestamp, exposures: Vec<Exposure>) -> Self {
+    pub(crate) fn of(state: &State, target: Target, latest: Timestamp, past: Past) -> Self {
         let level = match state {
             State::Open(open) => Some(open.level),
             State::Closed(_) | State::HalfOpen(_) => None,
         };
         let trip = state.trip().cloned();
         let boot = clock::boot_id();
-        Self { circuit: state.circuit(), since: state.since(), trip, level, target, boot, latest, exposures }
+        Self { circuit: state.circuit(), since: state.since(), trip, level, target, boot, latest, past }
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod absent;
 pub(crate) mod menu;
 pub(crate) mod page;
+pub(crate) mod timeline;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::lease::Lease;
 use crate::round::Outcome;
 use crate::sys::clock::Moment;
 use crate::trip::{Cause, Evidence, Trip};
+use timeline::Turn;
 
 /// The version of the JSON.
 const SCHEMA: u8 = 1;
@@ -71,6 +73,9 @@ pub(crate) struct Status {
     /// How each probe fares.
     #[serde(default)]
     pub(crate) probes: Vec<ProbeStatus>,
+    /// How the circuit was in the last days, the oldest first.
+    #[serde(default)]
+    pub(crate) timeline: Vec<Turn>,
     /// When the last round ended; the age is counted from it whenever somebody asks, so that a loop
     /// that hangs does not look alive.
     #[serde(skip)]
@@ -180,6 +185,7 @@ impl Status {
             gateways: Vec::new(),
             warnings: Vec::new(),
             probes: Vec::new(),
+            timeline: Vec::new(),
             round: None,
         }
     }

@@ -25,7 +25,7 @@ use std::io;
 use std::time::Duration;
 
 use guardian_probes::probe::Ground;
-use guardian_rules::fact::{Exposure, Stopped};
+use guardian_rules::fact::Stopped;
 use guardian_rules::snapshot::ProbeId;
 use guardian_rules::verdict::Verdict;
 use jiff::Timestamp;
@@ -49,9 +49,11 @@ use crate::control::protocol::{NoticeLine, Request};
 use crate::enforce::Enforcer;
 use crate::journal::Journal;
 use crate::lease::Lease;
+use crate::memory::Past;
 use crate::notify::Stamped;
 use crate::powers::Powers;
 use crate::status::Status;
+use crate::status::timeline;
 use crate::sys::clock::{self, Moment, Now};
 use crate::sys::paths::Paths;
 use crate::sys::wake::Wake;
@@ -75,6 +77,8 @@ const GAP: Duration = Duration::from_secs(2);
 const SLEEP: Duration = Duration::from_secs(1);
 /// What belongs to gateways is written down at most this often.
 const SAVES: Duration = Duration::from_secs(1);
+/// That it lives is written down this often, so that it can be told later since when nobody watched.
+const LIVES: Duration = Duration::from_mins(10);
 /// The status is renewed this often though nothing happens.
 const STATUS: Duration = Duration::from_secs(1);
 
@@ -112,7 +116,7 @@ pub(crate) struct Beginning {
     pub(crate) state: State,
     pub(crate) target: Target,
     pub(crate) latest: Timestamp,
-    pub(crate) exposures: Vec<Exposure>,
+    pub(crate) past: Past,
     pub(crate) journal: Option<Journal>,
     pub(crate) undo: Undo,
     /// Why it begins in this state, if there is anything to say.
@@ -142,8 +146,8 @@ pub(crate) struct Watcher {
     saved: (Target, Moment),
     /// The latest wall time ever seen: a clock that was set back revives no allowance.
     latest: Timestamp,
-    /// When gateways were exposed, in the last month.
-    exposures: Vec<Exposure>,
+    /// What lasts whatever the state is.
+    past: Past,
     journal: Option<Journal>,
     enforcer: Enforcer,
     lines: Lines,
@@ -198,19 +202,8 @@ struct Times {
 impl Watcher {
     /// Sets the watcher up; [`Watcher::run`] lets it work.
     pub(crate) fn new(beginning: Beginning, lines: Lines) -> io::Result<Self> {
-        let Beginning {
-            config,
-            config_path,
-            paths,
-            powers,
-            state,
-            target,
-            latest,
-            exposures,
-            journal,
-            undo,
-            why,
-        } = beginning;
+        let Beginning { config, config_path, paths, powers, state, target, latest, past, journal, undo, why } =
+            beginning;
         let now = clock::now();
         let (stations, looks) = Stations::new();
         let schedule = Schedule::new(|probe| config.cadence(probe).unwrap_or_else(|| cadence(probe)));
@@ -237,7 +230,7 @@ impl Watcher {
             sight,
             target,
             latest,
-            exposures,
+            past,
             journal,
             enforcer,
             lines,
@@ -262,6 +255,7 @@ impl Watcher {
             rested: true,
             reported: None,
         };
+        watcher.note_turn(now.wall);
         // Before the journal: a journal without a memory is a memory that was lost.
         watcher.save();
         watcher.record("started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "why": why }));
@@ -269,8 +263,8 @@ impl Watcher {
             let lines = "lines of the undo journal cannot be read: they are kept in undo.damaged.jsonl";
             watcher.trouble.insert("undo", lines.to_owned());
         }
-        exposures::forget(&mut watcher.exposures, watcher.latest);
-        watcher.sight.set_exposures(&watcher.exposures);
+        exposures::forget(&mut watcher.past.exposures, watcher.latest);
+        watcher.sight.set_exposures(&watcher.past.exposures);
         watcher.renew_stopped();
         watcher.give_orders();
         Ok(watcher)
@@ -312,6 +306,7 @@ impl Watcher {
             }
         }
         self.lines.lease.send_replace(None);
+        self.save();
         self.record("stopped", serde_json::Value::Null);
         self.enforcer.end().await;
         Ok(())
@@ -336,7 +331,8 @@ impl Watcher {
             self.verdict = Some(Verdict::Blind);
             self.step(Event::Round(overdue), now);
         }
-        if !self.target.lasts_as(&self.saved.0) && now.moment.since(self.saved.1) >= SAVES {
+        let unsaved = now.moment.since(self.saved.1);
+        if (!self.target.lasts_as(&self.saved.0) && unsaved >= SAVES) || unsaved >= LIVES {
             self.save();
         }
         if now.moment.since(self.told) >= STATUS {
@@ -360,6 +356,11 @@ impl Watcher {
             (self.fresh, self.clean) = (now.moment, now.moment);
             self.step(Event::Slept, now);
         }
+    }
+
+    /// Notes how the circuit is from now on.
+    fn note_turn(&mut self, at: Timestamp) {
+        timeline::note(&mut self.past.timeline, at, self.state.circuit().into());
     }
 
     /// What was seen so far says nothing of now.

@@ -109,7 +109,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
         state: resumed.state,
         target: resumed.target,
         latest: resumed.latest.max(now.wall),
-        exposures: resumed.exposures,
+        past: resumed.past,
         journal,
         undo,
         why: resumed.why,

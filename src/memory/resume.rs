@@ -1,14 +1,18 @@
 //! What the breaker is in after a start. Never more trusting than before the end.
 
-use guardian_rules::fact::Exposure;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::{Memory, Recall};
+use super::{Memory, Past, Recall};
 use crate::barrier::Target;
 use crate::breaker::state::{Circuit, Closed, Level, Open, State};
 use crate::lock::Lock;
+use crate::status::timeline::{self, Was};
 use crate::sys::clock::Now;
 use crate::trip::{Cause, Trip};
+
+/// Whoever was away for longer than this has watched nothing meanwhile: a daemon writes down at least
+/// this often that it lives.
+const UNWATCHED: SignedDuration = SignedDuration::from_mins(12);
 
 /// Where the breaker goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +25,8 @@ pub(crate) struct Resumed {
     pub(crate) target: Target,
     /// The latest time that any clock of this host has shown.
     pub(crate) latest: Timestamp,
-    /// When gateways were exposed.
-    pub(crate) exposures: Vec<Exposure>,
+    /// What lasts whatever the state is.
+    pub(crate) past: Past,
     /// The circuit is open and no good lock says so: it has to be written.
     pub(crate) relock: bool,
 }
@@ -41,8 +45,13 @@ pub(crate) fn resume(recall: Recall, lock: Lock, now: Now) -> Resumed {
     let first = memory.is_none() && damage.is_none();
     let circuit = memory.as_ref().map_or(Circuit::Closed, |memory| memory.circuit);
     let since = memory.as_ref().map(|memory| memory.since);
-    let rest = memory.map(Rest::of).unwrap_or_default();
+    let mut rest = memory.map(Rest::of).unwrap_or_default();
     let latest = rest.latest.map_or(now.wall, |latest| latest.max(now.wall));
+    if let Some(seen) = rest.latest
+        && now.wall.duration_since(seen) > UNWATCHED
+    {
+        timeline::note(&mut rest.past.timeline, seen, Was::Unwatched);
+    }
     let relock = !matches!(lock, Lock::Held(_));
     if circuit == Circuit::Closed && damage.is_none() && lock == Lock::Absent {
         return Resumed {
@@ -50,7 +59,7 @@ pub(crate) fn resume(recall: Recall, lock: Lock, now: Now) -> Resumed {
             why: first.then(|| "this is the first start".to_owned()),
             target: rest.target,
             latest,
-            exposures: rest.exposures,
+            past: rest.past,
             relock: false,
         };
     }
@@ -75,7 +84,7 @@ pub(crate) fn resume(recall: Recall, lock: Lock, now: Now) -> Resumed {
         why: Some(why),
         target: rest.target,
         latest,
-        exposures: rest.exposures,
+        past: rest.past,
         relock,
     }
 }
@@ -87,13 +96,13 @@ struct Rest {
     level: Option<Level>,
     target: Target,
     latest: Option<Timestamp>,
-    exposures: Vec<Exposure>,
+    past: Past,
 }
 
 impl Rest {
     fn of(memory: Memory) -> Self {
-        let Memory { trip, level, target, latest, exposures, .. } = memory;
-        Self { trip, level, target, latest: Some(latest), exposures }
+        let Memory { trip, level, target, latest, past, .. } = memory;
+        Self { trip, level, target, latest: Some(latest), past }
     }
 }
 

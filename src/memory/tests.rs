@@ -10,6 +10,7 @@ use super::resume::Resumed;
 use super::*;
 use crate::breaker::state::{Closed, HalfOpen, Open};
 use crate::lock::Lock;
+use crate::status::timeline::{Turn, Was};
 use crate::sys::clock::{Moment, Now};
 use crate::sys::scratch::{Scratch, leave_out, on_a_full_disk, on_a_read_only_disk};
 use crate::trip::Cause;
@@ -24,6 +25,13 @@ fn now() -> Now {
 
 fn trip(cause: Cause, hour: i64) -> Trip {
     Trip::new(at("2026-11-25T00:00:00Z") + Duration::from_secs(3600 * hour.unsigned_abs()), cause, "why", &[])
+}
+
+fn past() -> Past {
+    Past {
+        exposures: vec![Exposure { from: None, until: Some(1) }],
+        timeline: vec![Turn { at: at("2026-11-24T00:00:00Z"), was: Was::Closed }],
+    }
 }
 
 fn open() -> Memory {
@@ -43,18 +51,18 @@ fn open() -> Memory {
         name: "openclaw-gateway.service".to_owned(),
         manager: guardian_rules::fact::Manager::User(501),
     });
-    Memory::of(&state, target, at("2026-11-25T08:30:00Z"), vec![Exposure { from: None, until: Some(1) }])
+    Memory::of(&state, target, at("2026-11-25T08:30:00Z"), past())
 }
 
 fn half_open() -> Memory {
     let state =
         HalfOpen { since: now().wall, began: Moment::default(), trip: trip(Cause::Exposed, 8), safe: 3 };
-    Memory::of(&state.into(), Target::default(), now().wall, Vec::new())
+    Memory::of(&state.into(), Target::default(), now().wall, Past::default())
 }
 
 fn closed() -> Memory {
     let state = Closed::since(at("2026-11-24T00:00:00Z"));
-    Memory::of(&state.into(), Target::default(), now().wall, Vec::new())
+    Memory::of(&state.into(), Target::default(), now().wall, Past::default())
 }
 
 fn known(memory: Memory) -> Recall {

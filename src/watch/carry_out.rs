@@ -39,6 +39,8 @@ impl Watcher {
             }
         }
         if self.state.circuit() != before {
+            self.note_turn(now.wall.max(self.latest));
+            self.save();
             self.isolation = Isolation::begun(now.moment);
             if matches!(self.state, State::HalfOpen(_)) {
                 self.doubt_all();
@@ -98,8 +100,8 @@ impl Watcher {
         self.note("lock", locked);
         self.lasting = self.target.clone();
         if trip.cause == Cause::Exposed {
-            exposures::begin(&mut self.exposures, self.cleared);
-            self.sight.set_exposures(&self.exposures);
+            exposures::begin(&mut self.past.exposures, self.cleared);
+            self.sight.set_exposures(&self.past.exposures);
         }
         self.times = super::Times {
             began: Some(now.moment),
@@ -109,7 +111,7 @@ impl Watcher {
     }
 
     pub(super) fn save(&mut self) {
-        let memory = Memory::of(&self.state, self.target.clone(), self.latest, self.exposures.clone());
+        let memory = Memory::of(&self.state, self.target.clone(), self.latest, self.past.clone());
         let circuit = self.state.circuit().as_str();
         crash::point(&format!("save-{circuit}-before"));
         let saved = memory::save(&self.paths, &memory).map_err(|failed| crate::cli::chain(&failed));

@@ -16,8 +16,8 @@ impl Watcher {
             (&self.state, self.times.began, self.times.block, blocked)
         {
             self.times.block = Some(at.since(began));
-            exposures::end(&mut self.exposures, self.latest.max(clock::now().wall));
-            self.sight.set_exposures(&self.exposures);
+            exposures::end(&mut self.past.exposures, self.latest.max(clock::now().wall));
+            self.sight.set_exposures(&self.past.exposures);
             self.save();
         }
         if self.isolation.wall(self.wall_stands(report), clock::moment()) {

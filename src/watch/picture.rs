@@ -99,11 +99,11 @@ impl Watcher {
         if self.rules.observes {
             // Nobody blocks it: it is over when it is seen no more.
             if clean {
-                exposures::end(&mut self.exposures, self.latest);
+                exposures::end(&mut self.past.exposures, self.latest);
             } else {
-                exposures::begin(&mut self.exposures, self.cleared);
+                exposures::begin(&mut self.past.exposures, self.cleared);
             }
-            self.sight.set_exposures(&self.exposures);
+            self.sight.set_exposures(&self.past.exposures);
         }
         self.step(Event::Round(round), now);
         if clean {

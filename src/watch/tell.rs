@@ -52,6 +52,7 @@ impl Watcher {
         status.gateways.clone_from(&self.gateways);
         status.warnings.clone_from(&self.warnings);
         status.probes = self.probes();
+        status.timeline.clone_from(&self.past.timeline);
         status.allowances = self
             .config
             .settings

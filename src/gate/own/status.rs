@@ -10,7 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use tokio::sync::mpsc;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, sleep, timeout};
 
 use super::{CLOSE, RECOVER, SIGN_OUT};
 use crate::barrier::Held;
@@ -24,6 +24,7 @@ use crate::gate::body::Answer;
 use crate::gate::page::{Page, Wants};
 use crate::gate::service::{Outcome, Service};
 use crate::status::page::{ago, lead, next_steps, second};
+use crate::status::timeline::{self, Was};
 use crate::status::{Daemon, Status, TripStatus};
 use crate::sys::clock;
 
@@ -31,6 +32,8 @@ use crate::sys::clock;
 const LIVE: usize = 4;
 /// Between two attempts to reach the watcher.
 const AGAIN: Duration = Duration::from_secs(1);
+/// What is shown has ages in it.
+const REDRAWN: Duration = Duration::from_secs(10);
 static LIVE_NOW: AtomicUsize = AtomicUsize::new(0);
 
 /// Puts every message in place of what is shown. What is typed into a form meanwhile stays.
@@ -43,7 +46,7 @@ source.onopen=()=>{document.getElementById('lost').hidden=true};";
 
 /// The page, or the JSON of `guardian status`.
 pub(super) async fn page(service: &Service, wants: Wants) -> Outcome {
-    let status = ask(service).await;
+    let status = ask(&service.gate).await;
     match (wants, status) {
         (Wants::Json, Ok(status)) => match serde_json::to_value(&status) {
             Ok(value) => Outcome::page(Page::json(200, &value)),
@@ -68,8 +71,8 @@ pub(super) async fn page(service: &Service, wants: Wants) -> Outcome {
     }
 }
 
-async fn ask(service: &Service) -> Result<Status, ControlError> {
-    Client::connect(&service.gate.paths).await?.status().await
+async fn ask(gate: &Gate) -> Result<Status, ControlError> {
+    Client::connect(&gate.paths).await?.status().await
 }
 
 /// The part of the page that changes.
@@ -100,6 +103,15 @@ fn shown_state(status: &Status, now: Timestamp) -> Markup {
         }
         @if let Some(trip) = &status.trip { (why(trip)) }
         (way_back(status))
+        @if !status.warnings.is_empty() {
+            h2 { "Worth knowing" }
+            @for warning in &status.warnings {
+                p { strong { (warning.subject) } " " code { (warning.rule) } }
+                ul { @for line in &warning.evidence { li { (line) } } }
+                p class="quiet" { "To do: " (warning.remedy) }
+            }
+        }
+        (days(status, now))
         @if !status.degraded.is_empty() {
             h2 { "What is missing" }
             ul { @for line in &status.degraded { li { (line) } } }
@@ -122,6 +134,65 @@ fn shown_state(status: &Status, now: Timestamp) -> Markup {
                         (text(gateway, "product")) " "
                         @for listener in gateway.get("listeners").and_then(|it| it.as_array()).into_iter().flatten() {
                             code { (listener.as_str().unwrap_or_default()) } " "
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The last days as a picture, and in words for whoever does not see it.
+fn days(status: &Status, now: Timestamp) -> Markup {
+    let parts = timeline::parts(&status.timeline, now);
+    let word = |was| match was {
+        Was::Closed => ("bar-go", "closed"),
+        Was::HalfOpen => ("bar-wait", "half-open"),
+        Was::Open => ("bar-stop", "open"),
+        Was::Unwatched => ("bar-none", "not watched"),
+    };
+    let per_mille = |part: f64| format!("{:.2}", part * 1000.0);
+    html! {
+        @if !parts.is_empty() {
+            h2 { "The last seven days" }
+            svg viewBox="0 0 1000 40" role="img" aria-label="How the circuit was in the last seven days; the list below says the same" {
+                rect class="bar-none" x="0" y="0" width="1000" height="22" rx="3" {}
+                @for part in &parts {
+                    // Whatever was short is seen too.
+                    rect class=(word(part.was).0) x=(per_mille(part.from)) y="0"
+                        width=(per_mille((part.to - part.from).max(0.003))) height="22" {
+                        title { (word(part.was).1) }
+                    }
+                }
+                text x="0" y="37" { "7 days ago" }
+                text x="1000" y="37" text-anchor="end" { "now" }
+            }
+            details {
+                summary { "As a list" }
+                ul {
+                    @for turn in status.timeline.iter().rev() {
+                        li { (second(turn.at)) ": " (word(turn.was).1) }
+                    }
+                }
+            }
+        }
+        @if !status.probes.is_empty() {
+            h2 { "What is looked at" }
+            table {
+                @for probe in &status.probes {
+                    tr {
+                        th scope="row" { (probe.probe) }
+                        td {
+                            @match &probe.reason {
+                                Some(why) => { span class="stop" { "blind" } " " (why) }
+                                None => { span class="go" { "seen" } }
+                            }
+                        }
+                        td class="quiet" {
+                            @match probe.looked {
+                                Some(looked) => { (ago(looked, now)) }
+                                None => { "never" }
+                            }
                         }
                     }
                 }
@@ -253,8 +324,13 @@ async fn tell(gate: &Gate, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
             Ok(client) => match client.watch().await {
                 Err(failed) => failed,
                 Ok(mut stream) => loop {
-                    match stream.next().await {
-                        Ok(_) if !lives() => return,
+                    let next = match timeout(REDRAWN, stream.next()).await {
+                        Ok(next) => next,
+                        // Nothing is otherwise than before, but for what has been looked at since.
+                        Err(_) => ask(gate).await,
+                    };
+                    match next {
+                        _ if !lives() => return,
                         Ok(status) => {
                             if lines.send(event(&Ok(status))).await.is_err() {
                                 return;
@@ -280,9 +356,16 @@ fn event(status: &Result<Status, ControlError>) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use guardian_rules::finding::{Answer, Severity};
+    use guardian_rules::snapshot::ProbeId;
+
     use super::*;
     use crate::config::Mode;
     use crate::gate::own::EVENTS;
+    use crate::round::Outcome;
+    use crate::status::ProbeStatus;
+    use crate::status::timeline::Turn;
+    use crate::trip::Evidence;
 
     #[test]
     fn what_a_process_calls_itself_is_text_on_the_page_and_one_line_in_the_stream() {
@@ -292,6 +375,44 @@ mod tests {
         let text = std::str::from_utf8(&event).unwrap();
         assert!(text.contains("&lt;script&gt;") && !text.contains("<script>"));
         assert_eq!(text.matches('\n').count(), 2);
+    }
+
+    #[test]
+    fn the_last_days_the_warnings_and_the_age_of_every_look_are_on_the_page() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let ago = |hours: i64| now - jiff::SignedDuration::from_hours(hours);
+        let mut status = Status::new(Circuit::Closed, None, Mode::Enforce, Daemon::Running);
+        status.timeline = vec![
+            Turn { at: ago(84), was: Was::Closed },
+            Turn { at: ago(42), was: Was::Open },
+            Turn { at: ago(21), was: Was::Unwatched },
+        ];
+        status.probes = vec![ProbeStatus {
+            probe: ProbeId::Peers,
+            outcome: Outcome::Blind,
+            reason: Some("denied: <no>".to_owned()),
+            looked: Some(ago(2)),
+        }];
+        status.warnings = vec![Evidence {
+            rule: "home-shared".to_owned(),
+            severity: Severity::Warning,
+            answer: Answer::Yes,
+            subject: "<node>".to_owned(),
+            evidence: Vec::new(),
+            remedy: "Type this.".to_owned(),
+        }];
+        let page = shown_state(&status, now).into_string();
+        for part in [
+            r#"<rect class="bar-go" x="500.00" y="0" width="250.00" height="22">"#,
+            r#"<rect class="bar-stop" x="750.00" y="0" width="125.00" height="22">"#,
+            r#"<rect class="bar-none" x="875.00" y="0" width="125.00" height="22">"#,
+            "denied: &lt;no&gt;",
+            "2 hours ago",
+            "&lt;node&gt;",
+            "home-shared",
+        ] {
+            assert!(page.contains(part), "{part}:\n{page}");
+        }
     }
 
     #[test]
