@@ -289,7 +289,7 @@ impl Tunnel {
 }
 
 /// The values of an option: `--url X`, `--url=X`, `-pX`.
-pub(super) fn values<'a>(arguments: &'a [String], options: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+pub(crate) fn values<'a>(arguments: &'a [String], options: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     arguments.iter().enumerate().filter_map(move |(at, argument)| {
         options.iter().find_map(|option| {
             let rest = argument.strip_prefix(option)?;
