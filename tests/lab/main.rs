@@ -58,3 +58,4 @@ mod suspected;
 mod timing;
 mod told;
 mod trips;
+mod tunnels;
