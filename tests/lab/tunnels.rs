@@ -1,6 +1,7 @@
 //! Tunnels that nobody uses: there is no connection and no listener to give them away.
 //!
-//! Their programs are played by a copy of Python that is called as they are and gives recorded
+//! ngrok's agent is there as itself, but without a network it has no tunnel to tell of. So most of
+//! the programs are played by a copy of Python that is called as they are and gives recorded
 //! answers; `tunnel/sitecustomize.py` says how.
 
 use std::process::Command;
@@ -96,6 +97,9 @@ fn tailscaled(to: u16, funnel: bool) -> Tunnel<'static> {
     }
 }
 
+/// Makes a tunnel that leads to a port.
+type Make = fn(u16) -> Tunnel<'static>;
+
 /// The same tunnel without an API.
 fn mute(tunnel: Tunnel<'_>) -> Tunnel<'_> {
     Tunnel { listens: "nowhere", ..tunnel }
@@ -106,7 +110,6 @@ fn an_idle_public_tunnel_is_exposed_protected_or_unknown_by_its_own_word() {
     let Some(lab) = Lab::open() else { return };
     let scene = SOUND_9_6.hold(&lab);
     let host = scene.host();
-    type Make = fn(u16) -> Tunnel<'static>;
     let tunnels: [(Make, &str); 2] =
         [(ngrok, "https://panel.ngrok.example"), (cloudflared, "https://panel.example")];
     for (make, public) in tunnels {
@@ -124,6 +127,33 @@ fn an_idle_public_tunnel_is_exposed_protected_or_unknown_by_its_own_word() {
         drop(tunnel);
     }
     check(host).is("safe");
+}
+
+/// The real agent.
+fn real_ngrok(host: &Host, arguments: &[&str]) -> Running {
+    let mut command = Host::command("/mnt/cache/npm/ngrok/ngrok");
+    command.args(arguments).args(["--log", "stdout"]);
+    let mut agent = host.start(User::Ana, &mut command);
+    agent.wait_until("its web interface", SOON, || host.listens(4040));
+    agent
+}
+
+#[test]
+fn the_real_agent_of_ngrok_is_understood() {
+    let Some(lab) = Lab::open() else { return };
+    let scene = SOUND_9_6.hold(&lab);
+    let host = scene.host();
+    for (arguments, verdict) in
+        [(["start", "--none"], "safe"), (["http", "3000"], "safe"), (["http", "18789"], "exposed")]
+    {
+        let agent = real_ngrok(host, &arguments);
+        let report = check(host);
+        report.is(verdict).is_silent_about("tunnel-published");
+        if verdict == "exposed" {
+            report.accuses("forwarder-attached", agent.pid());
+        }
+        drop(agent);
+    }
 }
 
 #[test]
