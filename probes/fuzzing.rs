@@ -11,7 +11,9 @@ use crate::gateway::lock;
 use crate::handshake::frame;
 use crate::listeners::{pcblist, sock_diag, socket_fdinfo};
 use crate::panel::{page, side_door};
-use crate::routes::{argument, caddy, haproxy, nginx};
+use crate::routes::{argument, caddy, frp, haproxy, nginx, rathole, torrc};
+use crate::tunnels::upstream::Host;
+use crate::tunnels::{cloudflared, ngrok, tailscale};
 use crate::{access, routes};
 
 /// A batch of netlink messages, as Linux answers a dump.
@@ -69,7 +71,7 @@ pub fn lock(bytes: &[u8]) {
     let _ = Environment::parse(bytes);
 }
 
-/// The configuration of a proxy.
+/// The configuration of a proxy or of a tunnel.
 pub fn proxy(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(tree) = nginx::syntax::parse(text) {
@@ -77,6 +79,18 @@ pub fn proxy(bytes: &[u8]) {
     }
     let _ = caddy::interpret(text);
     let _ = haproxy::interpret(text);
+    let _ = frp::interpret(text);
+    let _ = rathole::interpret(text);
+    let _ = torrc::interpret(text);
+}
+
+/// What a tunnel says of itself.
+pub fn tunnel(bytes: &[u8]) {
+    let host = Host::default();
+    let _ = tailscale::serve_config(bytes, &host);
+    let _ = ngrok::tunnels(bytes, &host);
+    let _ = ngrok::endpoints(bytes, &host);
+    let _ = cloudflared::config(bytes, cloudflared::quick(bytes).as_deref(), &host);
 }
 
 /// The arguments of a forwarder: the program, then its arguments, each ended by a zero byte.

@@ -5,6 +5,7 @@
 //! by their arguments and configuration. What cannot be read is not known here, and the rest is
 //! told: every listener is judged by its own answers besides.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{Route, RouteSource};
 use guardian_rules::snapshot::{ProbeId, Snapshot};
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
 use crate::file::{Links, View};
 use crate::owner::role::{Relay, Shown, may_relay, relay};
@@ -22,13 +24,16 @@ use crate::routes::argument::{Instruction, instructions};
 
 pub mod argument;
 pub mod caddy;
+pub mod frp;
 mod glob;
 pub mod haproxy;
 pub mod nginx;
+pub mod rathole;
 pub mod target;
+pub mod torrc;
 
 /// Processes that may relay; more is blind.
-const MAX_RELAYS: usize = 4096;
+pub(crate) const MAX_RELAYS: usize = 4096;
 
 /// Routes in all; more is blind.
 const MAX_ROUTES: usize = 16 * 1024;
@@ -65,13 +70,13 @@ impl Probe for Routes {
     }
 }
 
-fn own_addresses(known: &Snapshot) -> BTreeSet<IpAddr> {
+pub(crate) fn own_addresses(known: &Snapshot) -> BTreeSet<IpAddr> {
     let addresses = known.interfaces.known().into_iter().flatten();
     addresses.map(|own| own.address.to_canonical()).collect()
 }
 
 /// Relays that the owner probe has named: their short names need not tell.
-fn relays_met(known: &Snapshot) -> BTreeSet<u32> {
+pub(crate) fn relays_met(known: &Snapshot) -> BTreeSet<u32> {
     let processes = known.owner.known().into_iter().flatten();
     processes.filter(|process| process.role.relays()).map(|process| process.pid).collect()
 }
@@ -97,8 +102,8 @@ fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Resul
         }
         let told = instructions(&relay.name, relay.arguments);
         let of_arguments = told.into_iter().map(|told| (told, RouteSource::Arguments));
-        let of_file = configured(process.pid, &relay, &entry.argv).into_iter().flat_map(|(file, told)| {
-            told.into_iter().map(move |told| (told, RouteSource::File(file.clone())))
+        let of_file = configured(process.pid, &relay, &entry.argv).into_iter().flat_map(|found| {
+            found.told.instructions.into_iter().map(move |told| (told, RouteSource::File(found.file.clone())))
         });
         for (told, source) in of_arguments.chain(of_file) {
             if told.target.is_here(own) {
@@ -113,7 +118,7 @@ fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Resul
     Ok(routes)
 }
 
-fn shown(entry: &Entry) -> Shown<'_> {
+pub(crate) fn shown(entry: &Entry) -> Shown<'_> {
     let process = &entry.process;
     Shown { name: &process.name, exe: process.exe.as_deref(), argv: &entry.argv, listens: false }
 }
@@ -126,38 +131,102 @@ fn route(pid: u32, program: &str, told: Instruction, source: RouteSource) -> Rou
     Route { pid, program: program.to_owned(), listens: told.listens, to_port: told.target.port, source, text }
 }
 
-/// The instructions in a proxy's configuration, and the file in which it begins.
-fn configured(pid: u32, relay: &Relay<'_>, argv: &[String]) -> Option<(PathBuf, Vec<Instruction>)> {
+/// What a configuration says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Understood {
+    /// The instructions in it.
+    pub instructions: Vec<Instruction>,
+    /// There are no others: nothing was left out, and it names no other file.
+    pub whole: bool,
+}
+
+/// What a program's configuration says, and the file in which it begins.
+#[derive(Debug)]
+pub(crate) struct Configured {
+    file: PathBuf,
+    pub(crate) told: Understood,
+}
+
+/// Where a program's configuration is, and who understands it.
+struct Format {
+    /// Options that name it.
+    options: &'static [&'static str],
+    /// Otherwise the first argument that is no option names it.
+    positional: bool,
+    /// Otherwise it is the first of these that there is.
+    usual: &'static [&'static str],
+    interpret: fn(&str) -> Understood,
+}
+
+impl Format {
+    fn of(program: &str) -> Option<Self> {
+        // What these leave out does no harm: each of their listeners is judged by its answers.
+        fn caddy(text: &str) -> Understood {
+            Understood { instructions: caddy::interpret(text), whole: false }
+        }
+        fn haproxy(text: &str) -> Understood {
+            Understood { instructions: haproxy::interpret(text), whole: false }
+        }
+        let format = |options, positional, usual, interpret| Self { options, positional, usual, interpret };
+        Some(match program {
+            "caddy" => format(&["--config", "-c"], false, &caddy::USUAL, caddy),
+            "haproxy" => format(&["-f"], false, &haproxy::USUAL, haproxy),
+            "frpc" => format(&["--config", "-c"], false, &frp::USUAL, frp::interpret),
+            "rathole" => format(&["--client", "-c"], true, &[], rathole::interpret),
+            "tor" => format(&["-f"], false, &torrc::USUAL, torrc::interpret),
+            _ => return None,
+        })
+    }
+
+    /// The file, as the program would name it.
+    fn file(&self, arguments: &[String], exists: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+        let told = argument::values(arguments, self.options).next();
+        let first = || arguments.iter().map(String::as_str).find(|argument| !argument.starts_with('-'));
+        let named = told.or_else(|| self.positional.then(first).flatten()).map(PathBuf::from);
+        named.or_else(|| self.usual.iter().map(PathBuf::from).find(|usual| exists(usual)))
+    }
+}
+
+/// What a proxy's or tunnel's configuration says; none if there is none that could be read.
+pub(crate) fn configured(pid: u32, relay: &Relay<'_>, argv: &[String]) -> Option<Configured> {
     if platform::has_hidden_files(pid) {
         tracing::info!(pid, program = relay.name, "lives in a container that cannot be looked into");
         return None;
     }
     if nginx::PROGRAMS.contains(&relay.name.as_str()) {
-        return nginx::instructions(&View::of(pid).ok()?, argv);
+        let (file, instructions) = nginx::instructions(&View::of(pid).ok()?, argv)?;
+        return Some(Configured { file, told: Understood { instructions, whole: false } });
     }
-    let (options, usual, interpret): (_, _, fn(&str) -> Vec<Instruction>) = match relay.name.as_str() {
-        "caddy" => (["--config", "-c"], caddy::USUAL, caddy::interpret),
-        "haproxy" => (["-f", "-f"], haproxy::USUAL, haproxy::interpret),
-        _ => return None,
-    };
+    let format = Format::of(&relay.name)?;
     let view = View::of(pid).ok()?;
-    let mut told = argument::values(relay.arguments, &options).map(PathBuf::from);
-    let file = told
-        .next()
-        .or_else(|| usual.iter().map(Path::new).find(|usual| view.stamp(usual).is_some()).map(Into::into))?;
+    let folder = LazyCell::new(|| working_folder(pid));
+    let absolute = |file: &Path| match &*folder {
+        Some(folder) if file.is_relative() => folder.join(file),
+        _ => file.to_owned(),
+    };
+    let file = absolute(&format.file(relay.arguments, |usual| view.stamp(&absolute(usual)).is_some())?);
     let content = view
         .read(&file, MAX_FILE, Links::Follow)
         .inspect_err(|why| tracing::info!(path = %file.display(), %why, "not read"))
         .ok()?;
-    let found = interpret(&String::from_utf8_lossy(&content.bytes));
-    Some((file, found))
+    let told = (format.interpret)(&String::from_utf8_lossy(&content.bytes));
+    Some(Configured { file, told })
+}
+
+/// The folder in which a process works; the system tells its own user and root.
+fn working_folder(pid: u32) -> Option<PathBuf> {
+    let pid = sysinfo::Pid::from_u32(pid);
+    let mut system = System::new().ok()?;
+    let kind = ProcessRefreshKind::nothing().without_tasks().with_cwd(UpdateKind::Always);
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
+    system.process(pid)?.cwd().map(Path::to_owned)
 }
 
 #[cfg(target_os = "linux")]
-mod platform {
+pub(crate) mod platform {
     use crate::gateway::procfs;
 
-    pub(super) fn in_another_network(pid: u32) -> bool {
+    pub(crate) fn in_another_network(pid: u32) -> bool {
         procfs::same_network(pid) == Some(false)
     }
 
@@ -168,8 +237,8 @@ mod platform {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod platform {
-    pub(super) fn in_another_network(_: u32) -> bool {
+pub(crate) mod platform {
+    pub(crate) fn in_another_network(_: u32) -> bool {
         false
     }
 

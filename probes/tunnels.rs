@@ -1,16 +1,61 @@
 //! Asks tunnels and VPN daemons what they publish.
+//!
+//! A tunnel goes out, so nothing on this host listens for those who come in by it, and while nobody
+//! does there is no connection either. Its own word is all there is: an API on loopback, its
+//! arguments, its configuration. What arguments and configurations tell is read by
+//! [`routes`](crate::routes) and judged there; here they only decide whether more is to be known.
+//!
+//! An API's word clears only if the socket on which it was given is the tunnel's own; else it may
+//! accuse.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
-use guardian_rules::blindness::Blindness;
-use guardian_rules::fact::Tunnel;
-use guardian_rules::snapshot::ProbeId;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use guardian_rules::blindness::{Blindness, Cause};
+use guardian_rules::fact::{Listener, Tunnel};
+use guardian_rules::observation::Observation;
+use guardian_rules::snapshot::{ProbeId, Snapshot};
+use sysinfo::System;
+use tokio::time::timeout;
 
-use crate::probe::{Ground, Probe};
+use self::doors::doors;
+use self::manner::{Manner, Voice, manner};
+use self::told::Told;
+use self::upstream::Host;
+use crate::owner::role::{may_relay, relay};
+use crate::owner::table::Table;
+use crate::probe::{Ground, Probe, blocking};
+use crate::routes::{self, MAX_RELAYS, configured, own_addresses, relays_met, shown};
+
+mod api;
+pub mod cloudflared;
+mod doors;
+pub mod manner;
+pub mod ngrok;
+mod object;
+pub mod tailscale;
+pub mod told;
+pub mod upstream;
+
+/// Tunnels that are asked; more are blind.
+const MAX_TUNNELS: usize = 256;
+
+/// So many are asked at a time.
+const AT_A_TIME: usize = 32;
+
+/// How long all questions to one tunnel may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks tunnels and VPN daemons what they publish.
 #[derive(Debug, Default)]
-pub struct Tunnels;
+pub struct Tunnels {
+    table: Table,
+}
 
 impl Probe for Tunnels {
     type Facts = Vec<Tunnel>;
@@ -18,7 +63,197 @@ impl Probe for Tunnels {
     const CADENCE: Duration = Duration::from_secs(5);
     const DEADLINE: Duration = Duration::from_secs(10);
 
-    async fn observe(&mut self, _ground: Ground) -> Result<Self::Facts, Blindness> {
-        Ok(Vec::new())
+    async fn observe(&mut self, ground: Ground) -> Result<Self::Facts, Blindness> {
+        let known = ground.known;
+        let mut table = std::mem::take(&mut self.table);
+        let seen = known.clone();
+        let (table, groups, name) = blocking(move || {
+            let groups = find(&mut table, &seen)?;
+            Ok((table, groups, System::host_name().ok()))
+        })
+        .await?;
+        self.table = table;
+        let host = Arc::new(Host { addresses: own_addresses(&known), name });
+        let asked = groups.into_iter().map(|group| {
+            let (known, host) = (known.clone(), host.clone());
+            async move { group.facts(&known.listeners, &host).await }
+        });
+        let mut facts: Vec<Tunnel> = stream::iter(asked).buffer_unordered(AT_A_TIME).concat().await;
+        facts.sort();
+        Ok(facts)
     }
 }
+
+/// Processes of one program that started each other: a wrapper and what it wraps, or a daemon and
+/// its helpers. One of them has the socket, another the arguments.
+#[derive(Debug)]
+struct Group {
+    /// The one that none of the others has started.
+    pid: u32,
+    program: String,
+    manner: Manner,
+    arguments: Vec<String>,
+    members: BTreeSet<u32>,
+}
+
+/// The tunnels of this host.
+fn find(table: &mut Table, known: &Snapshot) -> Result<Vec<Group>, Blindness> {
+    let mut pids = table.find(may_relay)?;
+    pids.extend(relays_met(known));
+    if pids.len() > MAX_RELAYS {
+        return Err(Blindness::new(Cause::TooMuch, format!("more than {MAX_RELAYS} processes may relay")));
+    }
+    let mut entries = table.read(&pids, &BTreeSet::new())?;
+    entries.retain(|entry| !routes::platform::in_another_network(entry.process.pid));
+    let relays: BTreeMap<u32, _> = entries
+        .iter()
+        .filter_map(|entry| Some((entry.process.pid, (entry, relay(&shown(entry))?))))
+        .collect();
+    let parent = |pid: &u32| {
+        let (entry, own) = relays.get(pid)?;
+        let parent = entry.process.parent.filter(|parent| parent != pid)?;
+        relays.get(&parent).is_some_and(|(_, other)| other.name == own.name).then_some(parent)
+    };
+    let mut groups: BTreeMap<u32, Group> = BTreeMap::new();
+    for (pid, (entry, relay)) in &relays {
+        let Some(mut manner) = manner(relay.role, &relay.name, relay.arguments) else { continue };
+        // Processes change while they are read: a circle of parents has an end here.
+        let mut leader = *pid;
+        for _ in 0..relays.len() {
+            let Some(parent) = parent(&leader) else { break };
+            leader = parent;
+        }
+        if manner.voice == Voice::Mute && !manner.told {
+            manner.told = configured(*pid, relay, &entry.argv).is_some_and(|found| found.told.whole);
+        }
+        groups
+            .entry(leader)
+            .and_modify(|group| {
+                group.members.insert(*pid);
+                group.manner.told &= manner.told;
+            })
+            .or_insert_with(|| Group {
+                pid: leader,
+                program: relay.name.to_ascii_lowercase(),
+                manner,
+                arguments: relay.arguments.to_vec(),
+                members: BTreeSet::from([*pid]),
+            });
+    }
+    if groups.len() > MAX_TUNNELS {
+        return Err(Blindness::new(Cause::TooMuch, format!("more than {MAX_TUNNELS} tunnels")));
+    }
+    Ok(groups.into_values().collect())
+}
+
+impl Group {
+    async fn facts(&self, listeners: &Observation<Vec<Listener>>, host: &Host) -> Vec<Tunnel> {
+        let asked = timeout(PATIENCE, self.ask(listeners, host)).await;
+        let mut told = asked.unwrap_or_else(|_| {
+            Told::unknown(Blindness::timed_out(format!(
+                "{} did not answer within {PATIENCE:?}",
+                self.program
+            )))
+        });
+        if self.manner.told {
+            told.unclear = None;
+        }
+        told.facts(self.pid, &self.program, self.manner.kind)
+    }
+
+    async fn ask(&self, listeners: &Observation<Vec<Listener>>, host: &Host) -> Told {
+        match self.manner.voice {
+            Voice::Mute => Told::unknown(Blindness::denied(
+                "neither its arguments nor a configuration that could be read tell all that it carries",
+            )),
+            Voice::Tailscale => self.tailscale(listeners, host).await,
+            Voice::Ngrok => self.on_loopback(listeners, ngrok::USUAL, host).await,
+            Voice::Cloudflared => self.on_loopback(listeners, cloudflared::USUAL, host).await,
+        }
+    }
+
+    async fn tailscale(&self, listeners: &Observation<Vec<Listener>>, host: &Host) -> Told {
+        let path = tailscale::SERVE_CONFIG;
+        let heard = tailscale::local_api::ask(
+            &self.program,
+            self.pid,
+            &self.arguments,
+            &self.members,
+            listeners,
+            path,
+        );
+        let heard = match heard.await {
+            Ok(heard) => heard,
+            Err(why) => return Told::unknown(why),
+        };
+        let mut told = tailscale::serve_config(&heard.body, host).unwrap_or_else(Told::unknown);
+        if !heard.proven {
+            told.doubt(unproven(&self.program));
+        }
+        told
+    }
+
+    /// Asks at the sockets that the tunnel holds, or may hold. Those that are the tunnel's own and
+    /// answer tell everything.
+    async fn on_loopback(
+        &self,
+        listeners: &Observation<Vec<Listener>>,
+        usual: RangeInclusive<u16>,
+        host: &Host,
+    ) -> Told {
+        let doors = doors(listeners, &self.members, usual);
+        let (mut told, mut answered, mut why) = (Told::default(), false, None);
+        for at in &doors.proven {
+            match self.ask_at(*at, host).await {
+                Ok(more) => (told, answered) = (told.and(more), true),
+                Err(failure) => drop(why.get_or_insert(failure)),
+            }
+        }
+        if answered {
+            return told;
+        }
+        for at in &doors.doubtful {
+            if let Ok(more) = self.ask_at(*at, host).await {
+                (told, why) = (told.and(more), Some(unproven(&self.program)));
+            }
+        }
+        told.doubt(why.unwrap_or_else(|| {
+            Blindness::denied(format!("{} holds no socket on which it could be asked", self.program))
+        }));
+        told
+    }
+}
+
+impl Group {
+    async fn ask_at(&self, at: SocketAddr, host: &Host) -> Result<Told, Blindness> {
+        if self.manner.voice == Voice::Ngrok {
+            ngrok_at(at, host).await
+        } else {
+            cloudflared_at(at, host).await
+        }
+    }
+}
+
+fn unproven(program: &str) -> Blindness {
+    Blindness::denied(format!("whether it was {program} that answered cannot be told"))
+}
+
+async fn ngrok_at(at: SocketAddr, host: &Host) -> Result<Told, Blindness> {
+    let tunnels = api::ask(at, ngrok::TUNNELS).await.and_then(|body| ngrok::tunnels(&body, host));
+    let endpoints = api::ask(at, ngrok::ENDPOINTS).await.and_then(|body| ngrok::endpoints(&body, host));
+    match (tunnels, endpoints) {
+        (Ok(tunnels), Ok(endpoints)) => Ok(tunnels.and(endpoints)),
+        // Agents before version 3 know no endpoints, and later ones may give up tunnels.
+        (Ok(told), Err(_)) | (Err(_), Ok(told)) => Ok(told),
+        (Err(why), Err(_)) => Err(why),
+    }
+}
+
+async fn cloudflared_at(at: SocketAddr, host: &Host) -> Result<Told, Blindness> {
+    let config = api::ask(at, cloudflared::CONFIG).await?;
+    let quick = api::ask(at, cloudflared::QUICK).await.ok().and_then(|body| cloudflared::quick(&body));
+    cloudflared::config(&config, quick.as_deref(), host)
+}
+
+#[cfg(test)]
+mod tests;

@@ -148,6 +148,12 @@ impl<'a> Scene<'a> {
         in_order(self.snapshot.tunnels.known())
     }
 
+    /// What tunnels publish is seen now, and not only remembered.
+    #[must_use]
+    pub fn sees_tunnels(&self) -> bool {
+        self.snapshot.tunnels.seen().is_some()
+    }
+
     /// What the packet filter does to arriving connections.
     #[must_use]
     pub fn redirects(&self) -> Option<&'a Redirects> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{Process, Role};
 use nix::unistd::{Uid, User};
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
 
 use crate::owner::argument::shortened;
 use crate::owner::role::{Shown, role, stands_without_executable};
@@ -92,7 +92,8 @@ impl Table {
         Ok(())
     }
 
-    /// The processes whose short name `fits`, in no order and without ancestors.
+    /// The processes whose short name `fits`, in no order and without ancestors. One that has ended,
+    /// and whose parent has not taken notice yet, is none.
     pub fn find(&mut self, fits: impl Fn(&str) -> bool) -> Result<BTreeSet<u32>, Blindness> {
         let (mut system, _) = self.system()?;
         let kind = ProcessRefreshKind::nothing().without_tasks();
@@ -102,6 +103,7 @@ impl Table {
         Ok(system
             .processes()
             .values()
+            .filter(|process| process.status() != ProcessStatus::Zombie)
             .filter(|process| fits(&process.name().to_string_lossy()))
             .map(|process| process.pid().as_u32())
             .collect())

@@ -39,6 +39,7 @@ pub fn instructions(program: &str, arguments: &[String]) -> Vec<Instruction> {
         "socat" => socat(arguments).into_iter().collect(),
         "chisel" => chisel(arguments),
         "caddy" => caddy(arguments),
+        "frpc" => frpc(arguments),
         _ => TUNNELS
             .iter()
             .filter(|tunnel| tunnel.programs.contains(&program))
@@ -217,6 +218,21 @@ fn caddy(arguments: &[String]) -> Vec<Instruction> {
         .collect()
 }
 
+/// `frpc tcp --local-port 18789`; without such a word it has a configuration file.
+fn frpc(arguments: &[String]) -> Vec<Instruction> {
+    const KINDS: [&str; 6] = ["tcp", "http", "https", "stcp", "xtcp", "tcpmux"];
+    if arguments.first().is_none_or(|first| !KINDS.contains(&first.as_str())) {
+        return Vec::new();
+    }
+    let ip = values(arguments, &["-i", "--local-ip", "--local_ip"]).next().unwrap_or("127.0.0.1");
+    values(arguments, &["-l", "--local-port", "--local_port"])
+        .filter_map(|port| {
+            let target = Target { host: ip.to_owned(), port: port.parse().ok().filter(|port| *port > 0)? };
+            Some(Instruction::elsewhere(target, format!("frpc --local-port {port}")))
+        })
+        .collect()
+}
+
 /// How a tunnel is told what to carry.
 struct Tunnel {
     programs: &'static [&'static str],
@@ -238,6 +254,9 @@ const TUNNELS: &[Tunnel] = &[
     Tunnel { programs: &["loophole"], after: &["http"], unless: &[], options: &[] },
     Tunnel { programs: &["devtunnel"], after: &["host"], unless: &[], options: &["-p", "--port-numbers"] },
     Tunnel { programs: &["inlets"], after: &[], unless: &["server"], options: &["--upstream"] },
+    Tunnel { programs: &["tunnelto"], after: &[], unless: &[], options: &["-p", "--port"] },
+    Tunnel { programs: &["jprq", "portr"], after: &["http", "tcp"], unless: &[], options: &[] },
+    Tunnel { programs: &["holesail"], after: &[], unless: &[], options: &["--live"] },
     Tunnel { programs: &["localxpose", "loclx"], after: &["tunnel"], unless: &[], options: &["--to"] },
 ];
 
@@ -270,7 +289,7 @@ impl Tunnel {
 }
 
 /// The values of an option: `--url X`, `--url=X`, `-pX`.
-pub(super) fn values<'a>(arguments: &'a [String], options: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+pub(crate) fn values<'a>(arguments: &'a [String], options: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     arguments.iter().enumerate().filter_map(move |(at, argument)| {
         options.iter().find_map(|option| {
             let rest = argument.strip_prefix(option)?;

@@ -2,7 +2,8 @@
 
 use crate::blindness::Blindness;
 
-/// A process that carries connections from a service elsewhere to ports of this host.
+/// A process that carries connections from a service elsewhere to ports of this host. There may be
+/// several facts of one process: what it is known to publish, and that there may be more.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tunnel {
     /// The process.
@@ -22,6 +23,8 @@ pub enum TunnelKind {
     Public,
     /// The members of a VPN, and the internet only if told so: tailscaled.
     Vpn,
+    /// Who signs in to its owner's account, and everybody only if told so: VS Code's tunnels.
+    Account,
 }
 
 /// A port of this host that a tunnel publishes.

@@ -4,9 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Rule;
-use crate::fact::{Attribution, ConfigState, Flow, Origin, Peer, Role, Route, RouteSource, Tailscale};
+use crate::fact::{
+    Attribution, Audience, ConfigState, Flow, Origin, Peer, Publication, Role, Route, RouteSource, Tailscale,
+    Tunnel,
+};
 use crate::finding::{Answer, Finding, Severity};
-use crate::scene::{Part, Scene};
+use crate::scene::{Behind, Part, Scene};
 
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     // One finding a process, the gravest: a proxy keeps many connections.
@@ -90,17 +93,13 @@ impl<'s, 'a> Attached<'s, 'a> {
             role @ (Role::Proxy | Role::Forwarder | Role::Tunnel | Role::ContainerEngine) => {
                 Some(yes(&format!("its program is {}", role.as_a())))
             }
-            Role::Vpn => Some(match self.tailscale() {
-                Some(Tailscale::Funnel) => {
-                    let funnel = yes("the gateway's configuration asks for a funnel: the whole internet");
+            Role::Vpn => Some(match self.audience() {
+                Some(Audience::Internet) => {
+                    let funnel = yes("the gateway is published by a funnel: the whole internet");
                     if scene.allows_path("tailscale-funnel") { funnel.allowed() } else { funnel }
                 }
-                Some(Tailscale::Serve) => {
-                    info(yes("the gateway's configuration asks to be served within the VPN"))
-                }
-                Some(Tailscale::Off) | None => {
-                    unknown("whether it serves the VPN alone or the internet is not known")
-                }
+                Some(Audience::Vpn) => info(yes("it serves the members of the VPN alone")),
+                None => self.by_configuration(&evidence, rule, &name),
             }),
             Role::Session => Some(info(yes("an authenticated user's SSH session forwards it (`ssh -L`)"))),
             Role::Guardian => None,
@@ -146,6 +145,47 @@ impl<'s, 'a> Attached<'s, 'a> {
             .doors_of(self.pid)
             .any(|door| matches!(door.part, Part::Carries(_)) && !door.listener.is_loopback_only());
         carries_elsewhere && doors.all(|door| door.beyond.is_none())
+    }
+
+    /// Whom a VPN's daemon carries to the gateway, as itself says; none if it does not tell. Seen
+    /// now, its word clears; seen earlier, it only accuses.
+    fn audience(&self) -> Option<Audience> {
+        let told: Vec<&Tunnel> =
+            self.scene.tunnels().into_iter().filter(|tunnel| tunnel.pid == self.pid).collect();
+        let port = self.peer.gateway.port();
+        let funnels = told.iter().filter_map(|tunnel| tunnel.publishes.as_ref().ok()).flatten().any(|it| {
+            let leads = it.to_port == port || self.scene.behind(it.to_port) == Behind::Gateway;
+            it.audience == Audience::Internet && leads
+        });
+        if funnels {
+            return Some(Audience::Internet);
+        }
+        let perhaps = |it: &Publication| {
+            it.audience == Audience::Internet && self.scene.behind(it.to_port) == Behind::Perhaps
+        };
+        let clears = |tunnel: &&Tunnel| {
+            tunnel.publishes.as_ref().is_ok_and(|publications| !publications.iter().any(perhaps))
+        };
+        let is_told = self.scene.sees_tunnels() && !told.is_empty() && told.iter().all(clears);
+        is_told.then_some(Audience::Vpn)
+    }
+
+    /// What a VPN's daemon does that does not tell: as the gateway's own configuration asks.
+    fn by_configuration(&self, evidence: &[String], rule: &Rule, name: &String) -> Finding {
+        let yes = |why: &str| rule.yes(name, with(evidence, why));
+        match self.tailscale() {
+            Some(Tailscale::Funnel) => {
+                let funnel = yes("the gateway's configuration asks for a funnel: the whole internet");
+                if self.scene.allows_path("tailscale-funnel") { funnel.allowed() } else { funnel }
+            }
+            Some(Tailscale::Serve) => {
+                info(yes("the gateway's configuration asks to be served within the VPN"))
+            }
+            Some(Tailscale::Off) | None => rule.unknown(
+                name,
+                with(evidence, "whether it serves the VPN alone or the internet is not known"),
+            ),
+        }
     }
 
     /// What the gateway at the other end is told to do with Tailscale; of all gateways, where it

@@ -23,8 +23,8 @@ fn of_tunnel(rule: &Rule, scene: &Scene<'_>, tunnel: &Tunnel) -> Vec<Finding> {
             vec![match tunnel.kind {
                 _ if allows(scene, tunnel, &tunnel.program) => finding.allowed(),
                 TunnelKind::Public => finding,
-                // It serves a VPN, and the internet only if it was told so.
-                TunnelKind::Vpn => Finding { severity: Severity::Warning, ..finding },
+                // It serves a VPN or an account, and everybody only if it was told so.
+                TunnelKind::Vpn | TunnelKind::Account => Finding { severity: Severity::Warning, ..finding },
             }]
         }
     }

@@ -1,4 +1,5 @@
-use guardian_rules::fact::{Reply, Role, Tailscale};
+use guardian_rules::fact::{Audience, Reply, Role, Tailscale};
+use guardian_rules::observation::Observation;
 
 use crate::scenery::*;
 
@@ -218,6 +219,82 @@ fn a_funnel_is_the_whole_internet() {
 fn a_vpn_daemon_that_nothing_told_to_serve_is_unknown() {
     laptop()
         .runs(program("tailscaled", 600, Role::Vpn).connected_to(GATEWAY))
+        .judged()
+        .doubts(RULE, "tailscaled")
+        .is_blind();
+}
+
+fn tailscaled() -> Program {
+    program("tailscaled", 600, Role::Vpn).connected_to(GATEWAY)
+}
+
+#[test]
+fn a_vpn_daemon_that_says_it_serves_the_vpn_alone_is_info() {
+    for told in [
+        tailscaled().publishing("tailscale-serve", Audience::Vpn, 18789),
+        tailscaled().publishing("tailscale-serve", Audience::Vpn, 3000),
+        tailscaled().publishing("tailscale-funnel", Audience::Internet, 3000),
+        tailscaled().publishing_nothing(),
+    ] {
+        laptop().runs(told).judged().notes(RULE, "tailscaled").is_safe();
+    }
+}
+
+#[test]
+fn a_vpn_daemon_that_says_it_funnels_the_gateway_is_the_whole_internet() {
+    // Whatever the gateway's own configuration asks for.
+    let host = host()
+        .runs(
+            gateway(812)
+                .on(GATEWAY, asking_for_credentials())
+                .configured(|it| it.tailscale = Tailscale::Serve),
+        )
+        .runs(tailscaled().publishing("tailscale-funnel", Audience::Internet, 18789));
+    host.judged().exposes(RULE, "tailscaled").because(RULE, "the whole internet");
+    host.allowing_path("tailscale-funnel").judged().notes(RULE, "tailscaled").is_safe();
+}
+
+#[test]
+fn a_vpn_daemon_that_funnels_a_proxy_of_the_gateway_is_the_whole_internet() {
+    laptop()
+        .runs(nginx(900).on("127.0.0.1:8080", carrying_the_gateway()))
+        .runs(tailscaled().publishing("tailscale-funnel", Audience::Internet, 8080))
+        .judged()
+        .exposes(RULE, "tailscaled");
+}
+
+#[test]
+fn a_vpn_daemon_that_does_not_tell_is_judged_by_the_gateways_configuration() {
+    laptop().runs(tailscaled().keeping_silent()).judged().doubts(RULE, "tailscaled").is_blind();
+    host()
+        .runs(
+            gateway(812)
+                .on(GATEWAY, asking_for_credentials())
+                .configured(|it| it.tailscale = Tailscale::Serve),
+        )
+        .runs(tailscaled().keeping_silent())
+        .judged()
+        .notes(RULE, "tailscaled")
+        .is_safe();
+}
+
+#[test]
+fn what_a_vpn_daemon_said_earlier_accuses_and_does_not_clear() {
+    let forgotten = |it: &mut guardian_rules::snapshot::Snapshot| {
+        let before = std::mem::replace(&mut it.tunnels, Observation::never_ran());
+        it.tunnels = before.followed_by(Err(timed_out()));
+    };
+    let told = tailscaled().publishing("tailscale-serve", Audience::Vpn, 18789);
+    laptop().runs(told).but(forgotten).judged().doubts(RULE, "tailscaled");
+    let told = tailscaled().publishing("tailscale-funnel", Audience::Internet, 18789);
+    laptop().runs(told).but(forgotten).judged().exposes(RULE, "tailscaled");
+}
+
+#[test]
+fn another_tunnels_word_does_not_excuse_a_vpn_daemon() {
+    laptop()
+        .runs(tailscaled())
+        .runs(program("ngrok", 601, Role::Tunnel).publishing_nothing())
         .judged()
         .doubts(RULE, "tailscaled")
         .is_blind();

@@ -26,5 +26,6 @@ mod revived_while_open;
 mod secrets_readable;
 mod side_door_open;
 mod suspicious_requests;
+mod tunnel_published;
 mod verdict;
 mod witnesses_disagree;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the lab needs: Debian packages, Node 24 and three real gateways.
+# Installs what the lab needs: Debian packages, Node 24, a tunnel's agent and three real gateways.
 #
 #   tests/lab/install.sh            install what is missing; quick when nothing is
 #   tests/lab/install.sh --check    change nothing; fail if something is missing, and say what
@@ -97,6 +97,23 @@ install_driver() {
 gateway_dir() { echo "$cache/npm/${1/@/-}"; }
 gateway_present() { [ -e "$(gateway_dir "$1")/node_modules/${1%%@*}/package.json" ]; }
 
+# A real tunnel's agent, which asks nobody's leave to run without a network.
+case $(uname -m) in aarch64) ngrok=@expo/ngrok-bin-linux-arm64@2.3.41 ;; *) ngrok=@expo/ngrok-bin-linux-x64@2.3.42 ;; esac
+ngrok_dir=$cache/npm/ngrok
+ngrok_present() { [ -x "$ngrok_dir/ngrok" ] && [ "$(cat "$ngrok_dir/version")" = "$ngrok" ]; }
+
+install_ngrok() {
+  if ngrok_present; then return 0; fi
+  say "installing $ngrok from npm"
+  rm -rf "$ngrok_dir" "$ngrok_dir.part"
+  mkdir -p "$ngrok_dir.part"
+  (cd "$ngrok_dir.part" && PATH=$cache/bin:$PATH node "$(node_dir)/lib/node_modules/npm/bin/npm-cli.js" install \
+    --ignore-scripts --no-audit --no-fund --loglevel=error "$ngrok") >&2
+  ln -s "node_modules/${ngrok%@*}/ngrok" "$ngrok_dir.part/ngrok"
+  echo "$ngrok" >"$ngrok_dir.part/version"
+  mv "$ngrok_dir.part" "$ngrok_dir"
+}
+
 install_gateway() {
   local spec=$1 dir
   dir=$(gateway_dir "$spec")
@@ -141,6 +158,7 @@ check() {
   missing=$(missing_packages | sort -u | tr '\n' ' ')
   node_present || missing+="Node "
   driver_present || missing+="$driver "
+  ngrok_present || missing+="$ngrok "
   for spec in "${gateways[@]}"; do
     gateway_present "$spec" || missing+="$spec "
   done
@@ -156,6 +174,7 @@ case ${1:-} in
     install_packages
     install_node
     install_driver
+    install_ngrok
     install_gateways
     check
     say "everything is there: $cache"

@@ -60,3 +60,4 @@ mod suspected;
 mod timing;
 mod told;
 mod trips;
+mod tunnels;

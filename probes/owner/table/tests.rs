@@ -99,6 +99,21 @@ fn processes_are_found_by_their_short_names() {
 }
 
 #[test]
+fn a_process_that_has_ended_is_not_found_before_it_is_waited_for() {
+    let mut child = Running::sleeping_as("sleep");
+    let found = |pid| Table::default().find(|name| name == "sleep").unwrap().contains(&pid);
+    let pid = child.0.id();
+    let started = Instant::now();
+    while !found(pid) {
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+    child.0.kill().unwrap();
+    while found(pid) {
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+}
+
+#[test]
 fn too_many_processes_are_blind_not_cut_short() {
     let pids: BTreeSet<u32> = (1..=9000).collect();
     assert_eq!(Table::default().read(&pids, &BTreeSet::new()).unwrap_err().cause, Cause::TooMuch);

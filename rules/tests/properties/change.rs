@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use guardian_rules::fact::{
-    Access, AccessAnswer, HandshakeAnswer, InterfaceAddress, PanelAnswer, Peer, ReachAnswer, Reached, Reply,
-    Role, SideDoor,
+    Access, AccessAnswer, Audience, HandshakeAnswer, InterfaceAddress, PanelAnswer, Peer, ReachAnswer,
+    Reached, Reply, Role, SideDoor,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
@@ -108,6 +108,7 @@ pub(super) fn also_running(mut snapshot: Snapshot, program: &Program) -> Snapsho
     add(&mut snapshot.access, alone.access.known().cloned().unwrap_or_default());
     add(&mut snapshot.handshake, alone.handshake.known().cloned().unwrap_or_default());
     add(&mut snapshot.peers, alone.peers.known().cloned().unwrap_or_default());
+    add(&mut snapshot.tunnels, alone.tunnels.known().cloned().unwrap_or_default());
     snapshot
 }
 
@@ -127,10 +128,11 @@ pub(super) enum Exposing {
     ListensOnEveryAddressSoon,
     NoAuthentication,
     SideDoorBeyond,
+    TunnelPublished,
 }
 
 impl Exposing {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::BoundBeyond,
         Self::UnnamedBeyond,
         Self::Reached,
@@ -144,6 +146,7 @@ impl Exposing {
         Self::ListensOnEveryAddressSoon,
         Self::NoAuthentication,
         Self::SideDoorBeyond,
+        Self::TunnelPublished,
     ];
 }
 
@@ -209,6 +212,12 @@ pub(super) fn expose(world: &World, fact: Exposing, after_a_look: bool) -> World
         }
         Exposing::SideDoorBeyond => {
             snapshot = also(snapshot, unknown_program(pid).on(&there, side_door(SideDoor::BrowserControl)));
+        }
+        Exposing::TunnelPublished => {
+            snapshot = also(snapshot, sound());
+            // No allowance of a world names this path.
+            let tunnel = program("frpc", pid + 1, Role::Tunnel).publishing("frpc", Audience::Internet, 50001);
+            snapshot = also(snapshot, tunnel);
         }
     }
     World { policy: world.policy.clone(), snapshot }

@@ -2,9 +2,9 @@
 
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{
-    Access, AccessAnswer, Attribution, Device, Exposure, Flow, HandshakeAnswer, Intent, InterfaceAddress,
-    Listener, Origin, PanelAnswer, Peer, ReachAnswer, Reached, Role, Secret, SideDoor, Stopped, Suspicion,
-    Tailscale, Transport, Witness,
+    Access, AccessAnswer, Attribution, Audience, Device, Exposure, Flow, HandshakeAnswer, Intent,
+    InterfaceAddress, Listener, Origin, PanelAnswer, Peer, ReachAnswer, Reached, Role, Secret, SideDoor,
+    Stopped, Suspicion, Tailscale, Transport, Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -243,10 +243,11 @@ fn any_program() -> impl Strategy<Value = Program> {
     let connected =
         prop_oneof![3 => Just(None), 1 => Just(Some("127.0.0.1:18789")), 1 => Just(Some("127.0.0.1:4000"))];
     let route = option::weighted(0.15, (vec(address(ANYWHERE, PORTS), 0..2), select(PORTS)));
+    let told = (route, option::weighted(0.15, tunnel()));
     let kind = (name, role(), option::weighted(0.4, config()));
     let hidden = (prop::bool::weighted(0.15), prop::bool::weighted(0.1), prop::bool::weighted(0.15));
-    (kind, sockets, connected, vec(flow(), 0..3), route, hidden).prop_map(
-        |((name, role, config), sockets, connected, flows, route, (unnamed, undescribed, root))| {
+    (kind, sockets, connected, vec(flow(), 0..3), told, hidden).prop_map(
+        |((name, role, config), sockets, connected, flows, (route, tunnel), (unnamed, undescribed, root))| {
             let mut it = match config {
                 Some(config) => gateway(1).configured(|it| *it = config).marked(|it| {
                     if root {
@@ -272,6 +273,9 @@ fn any_program() -> impl Strategy<Value = Program> {
                 let listens: Vec<&str> = listens.iter().map(String::as_str).collect();
                 it = it.told_to_carry(&listens, port);
             }
+            if let Some(tunnel) = tunnel {
+                it = tunnel.on(it);
+            }
             if root {
                 it = it.of_user(0, "root");
             }
@@ -282,6 +286,39 @@ fn any_program() -> impl Strategy<Value = Program> {
             }
         },
     )
+}
+
+/// What a tunnel says.
+#[derive(Debug, Clone)]
+enum Told {
+    Publishes(Vec<(&'static str, Audience, u16)>),
+    KeepsSilent,
+}
+
+impl Told {
+    fn on(self, program: Program) -> Program {
+        match self {
+            Self::Publishes(all) => all
+                .into_iter()
+                .fold(program.publishing_nothing(), |it, (path, who, port)| it.publishing(path, who, port)),
+            Self::KeepsSilent => program.keeping_silent(),
+        }
+    }
+}
+
+fn tunnel() -> impl Strategy<Value = Told> {
+    let way = select(
+        &[
+            ("ngrok", Audience::Internet),
+            ("tailscale-funnel", Audience::Internet),
+            ("tailscale-serve", Audience::Vpn),
+        ][..],
+    );
+    let publication = (way, select(PORTS)).prop_map(|((path, audience), port)| (path, audience, port));
+    prop_oneof![
+        3 => vec(publication, 0..3).prop_map(Told::Publishes),
+        1 => Just(Told::KeepsSilent),
+    ]
 }
 
 #[derive(Debug, Clone, Copy)]

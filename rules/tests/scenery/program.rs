@@ -231,6 +231,18 @@ impl Program {
         self
     }
 
+    /// Says that it publishes nothing.
+    pub(crate) fn publishing_nothing(mut self) -> Self {
+        self.tunnel_mut();
+        self
+    }
+
+    /// Serves its owner's account unless told otherwise.
+    pub(crate) fn for_its_account(mut self) -> Self {
+        self.tunnel_mut().kind = TunnelKind::Account;
+        self
+    }
+
     /// Does not tell what it publishes.
     pub(crate) fn keeping_silent(mut self) -> Self {
         self.tunnel_mut().publishes = Err(super::denied());

@@ -1,0 +1,133 @@
+//! What comes of answers that were recorded, and of those that do not come.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use guardian_rules::fact::{Attribution, Publication, TunnelKind};
+
+use super::*;
+
+/// A server of this process that gives these answers, by their path, as often as it is asked.
+fn server(answers: &'static [(&'static str, &'static [u8])]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = [0; 1024];
+            let length = stream.read(&mut asked).unwrap();
+            let asked = String::from_utf8_lossy(&asked[..length]);
+            let found = answers.iter().find(|(path, _)| asked.starts_with(&format!("GET {path} ")));
+            let (status, body) = found.map_or((404, &b"404 page not found"[..]), |(_, body)| (200, *body));
+            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).unwrap();
+        }
+    });
+    at
+}
+
+const NGROK: &[(&str, &[u8])] = &[(
+    "/api/tunnels",
+    br#"{"tunnels":[{"public_url":"https://x.example","config":{"addr":"http://localhost:18789"}}]}"#,
+)];
+const CLOUDFLARED: &[(&str, &[u8])] = &[
+    ("/config", include_bytes!("../../fixtures/cloudflared/config-quick.json")),
+    ("/quicktunnel", br#"{"hostname":"four-words.example"}"#),
+];
+
+fn group(line: &str) -> Group {
+    let mut words = line.split(' ').map(str::to_owned);
+    let program = words.next().unwrap();
+    let arguments: Vec<String> = words.collect();
+    let manner = manner(guardian_rules::fact::Role::Tunnel, &program, &arguments).unwrap();
+    Group { pid: 7, program, manner, arguments, members: BTreeSet::from([7]) }
+}
+
+fn held(at: SocketAddr, owner: Attribution) -> Observation<Vec<Listener>> {
+    Observation::Seen(vec![Listener {
+        bound: at,
+        dual_stack: false,
+        device: None,
+        uid: None,
+        socket: 0,
+        owner,
+    }])
+}
+
+fn own() -> Attribution {
+    Attribution::Named(vec![7])
+}
+
+async fn published(
+    line: &str,
+    listeners: &Observation<Vec<Listener>>,
+) -> Vec<Result<Vec<Publication>, Cause>> {
+    let facts = group(line).facts(listeners, &Host::default()).await;
+    assert!(facts.iter().all(|fact| fact.pid == 7 && fact.kind == TunnelKind::Public), "{facts:?}");
+    facts.into_iter().map(|fact| fact.publishes.map_err(|why| why.cause)).collect()
+}
+
+fn ports(found: &[Result<Vec<Publication>, Cause>]) -> Vec<Result<Vec<(String, u16)>, Cause>> {
+    let line = |it: &Publication| (it.public.clone(), it.to_port);
+    found
+        .iter()
+        .map(|it| it.as_ref().map(|it| it.iter().map(line).collect()).map_err(|cause| *cause))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_tunnel_is_asked_at_its_own_socket() {
+    let ngrok = held(server(NGROK), own());
+    let expected = Ok(vec![("https://x.example".to_owned(), 18789)]);
+    assert_eq!(ports(&published("ngrok start --all", &ngrok).await), [expected]);
+    let cloudflared = held(server(CLOUDFLARED), own());
+    let expected = Ok(vec![("https://four-words.example".to_owned(), 18789)]);
+    assert_eq!(ports(&published("cloudflared tunnel run", &cloudflared).await), [expected]);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_has_no_socket_is_unknown_unless_its_arguments_tell() {
+    let none = Observation::Seen(Vec::new());
+    assert_eq!(published("ngrok start --all", &none).await, [Err(Cause::Denied)]);
+    assert_eq!(published("ngrok http 18789", &none).await, [Ok(Vec::new())]);
+    assert_eq!(published("newt --id x", &none).await, [Err(Cause::Denied)]);
+    assert_eq!(published("lt --port 18789", &none).await, [Ok(Vec::new())]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_understood_is_unknown() {
+    let other = held(server(&[("/config", b"{}")]), own());
+    assert_eq!(published("cloudflared tunnel run", &other).await, [Err(Cause::Malformed)]);
+    let old = held(server(&[]), own());
+    assert_eq!(published("cloudflared tunnel run", &old).await, [Err(Cause::Malformed)]);
+}
+
+#[tokio::test]
+async fn a_socket_of_another_process_is_not_asked() {
+    let other = held(server(NGROK), Attribution::Named(vec![8]));
+    assert_eq!(published("ngrok start --all", &other).await, [Err(Cause::Denied)]);
+}
+
+#[tokio::test]
+async fn an_answer_that_may_be_anothers_accuses_and_does_not_clear() {
+    let shared = held(server(NGROK), Attribution::Named(vec![7, 8]));
+    let expected = [Ok(vec![("https://x.example".to_owned(), 18789)]), Err(Cause::Denied)];
+    assert_eq!(ports(&published("ngrok start --all", &shared).await), expected);
+    let empty = held(server(&[("/api/tunnels", br#"{"tunnels":[]}"#)]), Attribution::Named(vec![7, 8]));
+    assert_eq!(published("ngrok start --all", &empty).await, [Err(Cause::Denied)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_that_keeps_silent_is_unknown_in_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listeners = held(silent.local_addr().unwrap(), own());
+    assert_eq!(published("ngrok start --all", &listeners).await, [Err(Cause::TimedOut)]);
+}
+
+#[tokio::test]
+async fn a_host_without_tunnels_has_none() {
+    let ground = Ground { policy: std::sync::Arc::default(), known: std::sync::Arc::default() };
+    let facts = Tunnels::default().observe(ground).await.unwrap();
+    // Whatever runs on the machine of this test, none of it is a tunnel of its own.
+    assert!(facts.iter().all(|fact| fact.pid != std::process::id()));
+}
