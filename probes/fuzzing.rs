@@ -11,6 +11,7 @@ use crate::gateway::lock;
 use crate::handshake::frame;
 use crate::listeners::{pcblist, sock_diag, socket_fdinfo};
 use crate::panel::{page, side_door};
+use crate::router::{description, network, search, soap, xml};
 use crate::routes::{argument, caddy, haproxy, nginx};
 use crate::{access, routes};
 
@@ -87,4 +88,17 @@ pub fn arguments(bytes: &[u8]) {
     let arguments: Vec<String> = words.collect();
     let _ = argument::instructions(&program, &arguments);
     let _ = routes::target::Target::parse(text);
+}
+
+/// What devices of the local network say: a datagram, a description, an answer in SOAP; and the
+/// kernel's table of routes.
+pub fn router(bytes: &[u8]) {
+    let _ = search::location(bytes);
+    let _ = xml::elements(bytes, |_, _| {});
+    let _ = description::read(bytes);
+    let _ = soap::entry(0, 200, bytes);
+    let _ = soap::external_address(200, bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = network::default_routers(text);
+    }
 }

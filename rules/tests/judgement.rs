@@ -21,6 +21,7 @@ mod probe_blind;
 mod properties;
 mod reachable_beyond_allowed;
 mod revived_while_open;
+mod router_mapped;
 mod secrets_readable;
 mod side_door_open;
 mod suspicious_requests;

@@ -13,11 +13,13 @@ mod conclusion;
 mod host;
 mod manner;
 mod program;
+mod router;
 
 pub(crate) use conclusion::Conclusion;
 pub(crate) use host::{Host, bare_host, host, snapshot_of, unseen};
 pub(crate) use manner::*;
 pub(crate) use program::*;
+pub(crate) use router::*;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -37,6 +37,18 @@ fn comes_after(probe: ProbeId) -> &'static [ProbeId] {
     match probe {
         // Whom to ask, and what to look for, depends on what a process is.
         ProbeId::Panel | ProbeId::Routes | ProbeId::Tunnels => &[ProbeId::Owner],
+        // Whether there is anything to ask for: which sockets lead to a gateway.
+        ProbeId::Router => &[ProbeId::Access],
+        _ => &[],
+    }
+}
+
+/// Who looks at once when this has changed, though the picture is whole without: a router takes
+/// seconds to answer, and is asked over the whole local network.
+fn wakes(probe: ProbeId) -> &'static [ProbeId] {
+    match probe {
+        // A gateway's port has come within the network's reach.
+        ProbeId::Reach => &[ProbeId::Router],
         _ => &[],
     }
 }
@@ -140,6 +152,11 @@ impl Schedule {
             slot.finished = slot.look != Look::Doubted;
             slot.look = Look::None;
             slot.version += u64::from(changed);
+        }
+        if changed {
+            for woken in wakes(probe) {
+                self.hurry(*woken);
+            }
         }
     }
 
@@ -322,6 +339,23 @@ mod tests {
         schedule.started(ProbeId::Interfaces, at(1001));
         schedule.finished(ProbeId::Interfaces, false);
         assert!(schedule.is_settled(ProbeId::Interfaces));
+    }
+
+    #[test]
+    fn the_router_is_asked_when_a_gateway_comes_within_reach_and_the_picture_stays_whole() {
+        let mut schedule = settled();
+        schedule.started(ProbeId::Reach, at(500));
+        schedule.finished(ProbeId::Reach, true);
+        settle(&mut schedule, at(501), |_, _| false);
+        schedule.started(ProbeId::Reach, at(600));
+        schedule.finished(ProbeId::Reach, true);
+        assert!(schedule.due(at(601)).contains(&ProbeId::Router));
+        schedule.started(ProbeId::Router, at(601));
+        for probe in schedule.due(at(601)) {
+            schedule.started(probe, at(601));
+            schedule.finished(probe, false);
+        }
+        assert!(schedule.is_whole(), "it takes seconds, and is not waited for");
     }
 
     proptest::proptest! {

@@ -49,6 +49,7 @@ mod ordinary;
 mod precise;
 mod republished;
 mod revived;
+mod router;
 mod safe;
 mod sealed;
 mod side_door;

@@ -13,8 +13,8 @@ use proptest::sample::Index;
 
 use super::world::World;
 use crate::scenery::{
-    Program, asking_for_credentials, at, gateway, ip, open_to_anyone, program, side_door, snapshot_of, socat,
-    stranger, timed_out, unknown_program,
+    Program, asking_for_credentials, at, gateway, ip, open_to_anyone, program, router_to, side_door,
+    snapshot_of, socat, stranger, timed_out, unknown_program,
 };
 
 /// One probe's next look fails.
@@ -127,10 +127,11 @@ pub(super) enum Exposing {
     ListensOnEveryAddressSoon,
     NoAuthentication,
     SideDoorBeyond,
+    RouterMapped,
 }
 
 impl Exposing {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::BoundBeyond,
         Self::UnnamedBeyond,
         Self::Reached,
@@ -144,6 +145,7 @@ impl Exposing {
         Self::ListensOnEveryAddressSoon,
         Self::NoAuthentication,
         Self::SideDoorBeyond,
+        Self::RouterMapped,
     ];
 }
 
@@ -209,6 +211,10 @@ pub(super) fn expose(world: &World, fact: Exposing, after_a_look: bool) -> World
         }
         Exposing::SideDoorBeyond => {
             snapshot = also(snapshot, unknown_program(pid).on(&there, side_door(SideDoor::BrowserControl)));
+        }
+        Exposing::RouterMapped => {
+            snapshot = also(snapshot, gateway(pid).on(&there, asking_for_credentials()));
+            add(&mut snapshot.router, [router_to(&there)]);
         }
     }
     World { policy: world.policy.clone(), snapshot }

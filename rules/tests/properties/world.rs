@@ -3,8 +3,8 @@
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{
     Access, AccessAnswer, Attribution, Flow, HandshakeAnswer, Intent, InterfaceAddress, Listener, Origin,
-    PanelAnswer, Peer, ReachAnswer, Reached, Role, SideDoor, Stopped, Suspicion, Tailscale, Transport,
-    Witness,
+    PanelAnswer, Peer, ReachAnswer, Reached, Role, Router, SideDoor, Stopped, Suspicion, Tailscale,
+    Transport, Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -41,16 +41,20 @@ pub(super) fn world() -> impl Strategy<Value = World> {
         1 => (select(&Intent::ALL[..]), 0_u32..150)
             .prop_map(|(intent, count)| vec![Suspicion { intent, count, last: ip("100.100.1.9") }]),
     ];
-    let beside = (stopped, suspicions);
-    (whole, lost, any::<bool>(), beside).prop_map(|(world, lost, with_memory, (stopped, suspicions))| World {
-        policy: world.policy,
-        snapshot: lost.into_iter().fold(
-            Snapshot { stopped, suspicions, ..world.snapshot },
-            |snapshot, probe| {
-                if with_memory { blinded(snapshot, probe) } else { removed(snapshot, probe) }
-            },
-        ),
-    })
+    // Sometimes a router carries ports to the host.
+    let routers = prop_oneof![6 => Just(Vec::new()), 1 => vec(router(), 1..3)];
+    let beside = (stopped, suspicions, routers);
+    (whole, lost, any::<bool>(), beside).prop_map(
+        |(world, lost, with_memory, (stopped, suspicions, routers))| World {
+            policy: world.policy,
+            snapshot: lost.into_iter().fold(
+                Snapshot { stopped, suspicions, router: Observation::Seen(routers), ..world.snapshot },
+                |snapshot, probe| {
+                    if with_memory { blinded(snapshot, probe) } else { removed(snapshot, probe) }
+                },
+            ),
+        },
+    )
 }
 
 pub(super) fn network() -> impl Strategy<Value = AllowedNetwork> {
@@ -59,7 +63,7 @@ pub(super) fn network() -> impl Strategy<Value = AllowedNetwork> {
 }
 
 pub(super) fn path() -> impl Strategy<Value = AllowedPath> {
-    select(&["ngrok", "cloudflared", "container", "tailscale-funnel"][..])
+    select(&["ngrok", "cloudflared", "container", "tailscale-funnel", "router"][..])
         .prop_map(|path| AllowedPath { path: path.to_owned(), reason: "so".to_owned() })
 }
 
@@ -113,6 +117,11 @@ fn plausible(program: BoxedStrategy<Program>) -> BoxedStrategy<World> {
             World { policy, snapshot }
         })
         .boxed()
+}
+
+fn router() -> impl Strategy<Value = Router> {
+    let mapped = address(ANYWHERE, PORTS).prop_map(|to| router_to(&to));
+    prop_oneof![3 => mapped, 1 => Just(router_that_does_not_tell())]
 }
 
 fn visitor() -> impl Strategy<Value = Peer> {
