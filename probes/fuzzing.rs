@@ -4,6 +4,7 @@
 use guardian_rules::fact::Transport;
 use reqwest::header::HeaderMap;
 
+use crate::announcements::{message, udp};
 use crate::ask::Answer;
 use crate::gateway::config::{self, syntax};
 use crate::gateway::environment::Environment;
@@ -23,6 +24,7 @@ pub fn sock_diag(bytes: &[u8]) {
 /// A `struct socket_fdinfo`, as macOS describes a descriptor.
 pub fn socket_fdinfo(bytes: &[u8]) {
     let _ = socket_fdinfo::read(bytes);
+    let _ = socket_fdinfo::udp_port(bytes);
 }
 
 /// `net.inet.tcp.pcblist_n`, as macOS lists its sockets.
@@ -100,5 +102,13 @@ pub fn router(bytes: &[u8]) {
     let _ = soap::external_address(200, bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = network::default_routers(text);
+    }
+}
+
+/// What a program says that announces itself: a message of DNS; and the kernel's table of sockets.
+pub fn announcement(bytes: &[u8]) {
+    let _ = message::services(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = udp::bound_to(5353, text);
     }
 }

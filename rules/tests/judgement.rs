@@ -9,6 +9,7 @@
 
 mod scenery;
 
+mod announced;
 mod bound_beyond_allowed;
 mod config_incomplete;
 mod foreign_peer;

@@ -14,14 +14,14 @@ use crate::sys::clock::Moment;
 /// What a probe's answer depends on: when this changes, it looks again at once.
 fn builds_on(probe: ProbeId) -> &'static [ProbeId] {
     use ProbeId::{
-        Access, Containers, Gateway, Handshake, Interfaces, Listeners, Owner, Panel, Peers, Reach, Redirects,
-        Router, Routes, Tunnels, Witness,
+        Access, Announcements, Containers, Gateway, Handshake, Interfaces, Listeners, Owner, Panel, Peers,
+        Reach, Redirects, Router, Routes, Tunnels, Witness,
     };
     match probe {
         // A connection that was taken where nobody is known to listen: the list may be older.
         Listeners => &[Reach],
         // These ask others, and at their own pace.
-        Witness | Interfaces | Redirects | Containers | Router => &[],
+        Witness | Interfaces | Redirects | Containers | Router | Announcements => &[],
         Owner => &[Listeners, Gateway, Routes, Peers, Tunnels],
         Gateway | Routes | Tunnels => &[Listeners],
         Panel => &[Listeners, Interfaces],
@@ -37,6 +37,8 @@ fn comes_after(probe: ProbeId) -> &'static [ProbeId] {
     match probe {
         // Whom to ask, and what to look for, depends on what a process is.
         ProbeId::Panel | ProbeId::Routes | ProbeId::Tunnels => &[ProbeId::Owner],
+        // Who could announce anything.
+        ProbeId::Announcements => &[ProbeId::Gateway],
         // Whether there is anything to ask for: which sockets lead to a gateway.
         ProbeId::Router => &[ProbeId::Access],
         _ => &[],
@@ -49,6 +51,7 @@ fn wakes(probe: ProbeId) -> &'static [ProbeId] {
     match probe {
         // A gateway's port has come within the network's reach.
         ProbeId::Reach => &[ProbeId::Router],
+        ProbeId::Gateway => &[ProbeId::Announcements],
         _ => &[],
     }
 }

@@ -29,6 +29,7 @@ mod running;
 mod seccomp;
 
 mod addresses;
+mod announced;
 mod blind;
 mod browser;
 mod crashed;

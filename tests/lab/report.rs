@@ -136,7 +136,7 @@ impl Report {
     }
 
     /// A finding of this rule, weight and answer whose subject or evidence names `about`.
-    fn has(&self, rule: &str, severity: &str, answer: &str, about: &str) -> bool {
+    pub(crate) fn has(&self, rule: &str, severity: &str, answer: &str, about: &str) -> bool {
         self.findings().iter().any(|finding| {
             finding["rule"] == rule
                 && finding["severity"] == severity

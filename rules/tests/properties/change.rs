@@ -39,6 +39,7 @@ pub(super) fn blinded(mut snapshot: Snapshot, probe: ProbeId) -> Snapshot {
         ProbeId::Redirects => blind(&mut snapshot.redirects),
         ProbeId::Containers => blind(&mut snapshot.containers),
         ProbeId::Router => blind(&mut snapshot.router),
+        ProbeId::Announcements => blind(&mut snapshot.announcements),
     }
     snapshot
 }
@@ -61,6 +62,7 @@ pub(super) fn removed(mut snapshot: Snapshot, probe: ProbeId) -> Snapshot {
         ProbeId::Redirects => snapshot.redirects = Observation::never_ran(),
         ProbeId::Containers => snapshot.containers = Observation::never_ran(),
         ProbeId::Router => snapshot.router = Observation::never_ran(),
+        ProbeId::Announcements => snapshot.announcements = Observation::never_ran(),
     }
     snapshot
 }
@@ -95,6 +97,7 @@ fn looked_once(snapshot: &mut Snapshot) {
     once(&mut snapshot.tunnels);
     once(&mut snapshot.containers);
     once(&mut snapshot.router);
+    once(&mut snapshot.announcements);
 }
 
 /// One more program runs.
@@ -305,6 +308,7 @@ pub(super) fn shuffled(mut snapshot: Snapshot, mut seed: u64) -> Snapshot {
     observed(&mut snapshot.tunnels, seed);
     observed(&mut snapshot.containers, seed);
     observed(&mut snapshot.router, seed);
+    observed(&mut snapshot.announcements, seed);
     if let Observation::Seen(witness) = &mut snapshot.witness {
         shuffle(&mut witness.only_first, seed);
         shuffle(&mut witness.only_second, seed);

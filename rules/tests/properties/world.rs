@@ -2,9 +2,9 @@
 
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{
-    Access, AccessAnswer, Attribution, Flow, HandshakeAnswer, Intent, InterfaceAddress, Listener, Origin,
-    PanelAnswer, Peer, ReachAnswer, Reached, Role, Router, SideDoor, Stopped, Suspicion, Tailscale,
-    Transport, Witness,
+    Access, AccessAnswer, Announcement, Attribution, Flow, HandshakeAnswer, Intent, InterfaceAddress,
+    Listener, Origin, PanelAnswer, Peer, ReachAnswer, Reached, Role, Router, SideDoor, Stopped, Suspicion,
+    Tailscale, Transport, Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -43,12 +43,20 @@ pub(super) fn world() -> impl Strategy<Value = World> {
     ];
     // Sometimes a router carries ports to the host.
     let routers = prop_oneof![6 => Just(Vec::new()), 1 => vec(router(), 1..3)];
-    let beside = (stopped, suspicions, routers);
+    // Sometimes a gateway announces itself.
+    let announcements = prop_oneof![6 => Just(Vec::new()), 1 => vec(announcement(), 1..3)];
+    let beside = (stopped, suspicions, routers, announcements);
     (whole, lost, any::<bool>(), beside).prop_map(
-        |(world, lost, with_memory, (stopped, suspicions, routers))| World {
+        |(world, lost, with_memory, (stopped, suspicions, routers, announcements))| World {
             policy: world.policy,
             snapshot: lost.into_iter().fold(
-                Snapshot { stopped, suspicions, router: Observation::Seen(routers), ..world.snapshot },
+                Snapshot {
+                    stopped,
+                    suspicions,
+                    router: Observation::Seen(routers),
+                    announcements: Observation::Seen(announcements),
+                    ..world.snapshot
+                },
                 |snapshot, probe| {
                     if with_memory { blinded(snapshot, probe) } else { removed(snapshot, probe) }
                 },
@@ -122,6 +130,12 @@ fn plausible(program: BoxedStrategy<Program>) -> BoxedStrategy<World> {
 fn router() -> impl Strategy<Value = Router> {
     let mapped = address(ANYWHERE, PORTS).prop_map(|to| router_to(&to));
     prop_oneof![3 => mapped, 1 => Just(router_that_does_not_tell())]
+}
+
+fn announcement() -> impl Strategy<Value = Announcement> {
+    let own = select(&["127.0.0.1", "192.168.1.5", "100.100.1.2", "203.0.113.7", "198.18.0.9"][..]);
+    let heard = (option::of(800_u32..804), own).prop_map(|(pid, own)| announced_on(pid, &[own]));
+    prop_oneof![3 => heard, 1 => (800_u32..804).prop_map(perhaps_announced)]
 }
 
 fn visitor() -> impl Strategy<Value = Peer> {
