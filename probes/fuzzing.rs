@@ -4,6 +4,7 @@
 use guardian_rules::fact::Transport;
 use reqwest::header::HeaderMap;
 
+use crate::announcements::{message, udp};
 use crate::ask::Answer;
 use crate::gateway::config::{self, syntax};
 use crate::gateway::environment::Environment;
@@ -11,6 +12,7 @@ use crate::gateway::lock;
 use crate::handshake::frame;
 use crate::listeners::{pcblist, sock_diag, socket_fdinfo};
 use crate::panel::{page, side_door};
+use crate::router::{description, network, search, soap, xml};
 use crate::routes::{argument, caddy, frp, haproxy, nginx, rathole, torrc};
 use crate::tunnels::upstream::Host;
 use crate::tunnels::{cloudflared, ngrok, tailscale};
@@ -24,6 +26,7 @@ pub fn sock_diag(bytes: &[u8]) {
 /// A `struct socket_fdinfo`, as macOS describes a descriptor.
 pub fn socket_fdinfo(bytes: &[u8]) {
     let _ = socket_fdinfo::read(bytes);
+    let _ = socket_fdinfo::udp_port(bytes);
 }
 
 /// `net.inet.tcp.pcblist_n`, as macOS lists its sockets.
@@ -101,4 +104,25 @@ pub fn arguments(bytes: &[u8]) {
     let arguments: Vec<String> = words.collect();
     let _ = argument::instructions(&program, &arguments);
     let _ = routes::target::Target::parse(text);
+}
+
+/// What devices of the local network say: a datagram, a description, an answer in SOAP; and the
+/// kernel's table of routes.
+pub fn router(bytes: &[u8]) {
+    let _ = search::location(bytes);
+    let _ = xml::elements(bytes, |_, _| {});
+    let _ = description::read(bytes);
+    let _ = soap::entry(0, 200, bytes);
+    let _ = soap::external_address(200, bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = network::default_routers(text);
+    }
+}
+
+/// What a program says that announces itself: a message of DNS; and the kernel's table of sockets.
+pub fn announcement(bytes: &[u8]) {
+    let _ = message::services(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = udp::bound_to(5353, text);
+    }
 }

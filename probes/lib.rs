@@ -5,6 +5,7 @@
 //! blind probe and nothing more.
 
 pub mod access;
+pub mod announcements;
 pub mod ask;
 pub mod command;
 pub mod containers;

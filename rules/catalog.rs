@@ -243,6 +243,16 @@ pub static CATALOG: &[Rule] = &[
         remedy: "Take the permissions away: chmod -R go-rwx on the path named here.",
         judge: rule::secrets_readable::judge,
     },
+    Rule {
+        id: "announced",
+        severity: Severity::Warning,
+        title: "A gateway announces itself in the local network.",
+        why: "Whoever is on the same Wi-Fi learns that an agent runs here and on which port; some versions tell the path of their program \
+              and the port of ssh too. The announcements go out even while the gateway listens on loopback alone.",
+        remedy: "Set discovery.mdns.mode to \"off\" (2026.1.29 and later), or start the gateway with OPENCLAW_DISABLE_BONJOUR=1 \
+                 (CLAWDBOT_DISABLE_BONJOUR=1 before that), and restart it.",
+        judge: rule::announced::judge,
+    },
 ];
 
 #[cfg(test)]

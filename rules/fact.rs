@@ -1,5 +1,6 @@
 //! The vocabulary of facts: what a probe may report, one file a subject.
 
+mod announcement;
 mod answer;
 mod container;
 mod device;
@@ -17,6 +18,7 @@ mod stopped;
 mod suspicion;
 mod tunnel;
 
+pub use announcement::{Announcement, Heard};
 pub use answer::{
     Access, AccessAnswer, Challenge, HandshakeAnswer, Page, PanelAnswer, ReachAnswer, Reached, Reply,
     SideDoor, Transport,

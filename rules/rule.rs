@@ -1,5 +1,6 @@
 //! The rules, one a file. Each is a pure function of the scene; no finding means no.
 
+pub(crate) mod announced;
 pub(crate) mod bound_beyond_allowed;
 pub(crate) mod config_incomplete;
 pub(crate) mod container_published;

@@ -15,8 +15,8 @@ pub use gateway::{AccessSummary, Gateway};
 
 use crate::address::Scope;
 use crate::fact::{
-    Engine, Flow, GatewayProcess, InterfaceAddress, Listener, Peer, Process, ReachAnswer, Redirects, Role,
-    Route, Router, Tunnel,
+    Announcement, Engine, Flow, GatewayProcess, InterfaceAddress, Listener, Peer, Process, ReachAnswer,
+    Redirects, Role, Route, Router, Tunnel,
 };
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
@@ -170,6 +170,12 @@ impl<'a> Scene<'a> {
     #[must_use]
     pub fn routers(&self) -> Vec<&'a Router> {
         in_order(self.snapshot.router.known())
+    }
+
+    /// What this host announces of gateways.
+    #[must_use]
+    pub fn announcements(&self) -> Vec<&'a Announcement> {
+        in_order(self.snapshot.announcements.known())
     }
 
     /// What a connection to this port of this host comes to.

@@ -5,8 +5,9 @@ use std::fmt;
 
 use crate::blindness::Blindness;
 use crate::fact::{
-    AccessAnswer, Engine, Exposure, GatewayProcess, HandshakeAnswer, InterfaceAddress, Listener, PanelAnswer,
-    Peer, Process, ReachAnswer, Redirects, Route, Router, Stopped, Suspicion, Tunnel, Witness,
+    AccessAnswer, Announcement, Engine, Exposure, GatewayProcess, HandshakeAnswer, InterfaceAddress,
+    Listener, PanelAnswer, Peer, Process, ReachAnswer, Redirects, Route, Router, Stopped, Suspicion, Tunnel,
+    Witness,
 };
 use crate::observation::Observation;
 
@@ -44,11 +45,13 @@ pub enum ProbeId {
     Containers,
     /// What a router carries to this host.
     Router,
+    /// What this host announces of a gateway.
+    Announcements,
 }
 
 impl ProbeId {
     /// Every probe, in the order in which reports list them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Listeners,
         Self::Witness,
         Self::Interfaces,
@@ -64,6 +67,7 @@ impl ProbeId {
         Self::Redirects,
         Self::Containers,
         Self::Router,
+        Self::Announcements,
     ];
 
     /// The id as configuration, reports and logs spell it.
@@ -85,6 +89,7 @@ impl ProbeId {
             Self::Redirects => "redirects",
             Self::Containers => "containers",
             Self::Router => "router",
+            Self::Announcements => "announcements",
         }
     }
 }
@@ -128,6 +133,8 @@ pub struct Snapshot {
     pub containers: Observation<Vec<Engine>>,
     /// Routers that carry ports to this host.
     pub router: Observation<Vec<Router>>,
+    /// What this host announces of gateways.
+    pub announcements: Observation<Vec<Announcement>>,
     /// What the breaker has put down, while it holds it down. No probe sees this; the watcher adds
     /// it.
     pub stopped: Option<Stopped>,
@@ -156,6 +163,7 @@ impl Default for Snapshot {
             redirects: Observation::never_ran(),
             containers: Observation::never_ran(),
             router: Observation::never_ran(),
+            announcements: Observation::never_ran(),
             stopped: None,
             suspicions: Vec::new(),
             exposures: Vec::new(),
@@ -188,6 +196,7 @@ impl Snapshot {
             ProbeId::Redirects => self.redirects.blindness(),
             ProbeId::Containers => self.containers.blindness(),
             ProbeId::Router => self.router.blindness(),
+            ProbeId::Announcements => self.announcements.blindness(),
         }
     }
 }

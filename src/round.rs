@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use guardian_probes::access::AccessProbe;
+use guardian_probes::announcements::Announcements;
 use guardian_probes::containers::Containers;
 use guardian_probes::gateway::Gateway;
 use guardian_probes::handshake::Handshake;
@@ -95,7 +96,7 @@ pub(crate) async fn whole(policy: Arc<Policy>) -> Round {
     let access = once(AccessProbe::default, ground(&known)).await;
     Arc::make_mut(&mut known).access = access.keep(&mut clocks);
 
-    let (handshake, reach, peers, tunnels, redirects, containers, router) = tokio::join!(
+    let (handshake, reach, peers, tunnels, redirects, containers, router, announcements) = tokio::join!(
         once(Handshake::default, ground(&known)),
         once(Reach::default, ground(&known)),
         once(Peers::default, ground(&known)),
@@ -103,6 +104,7 @@ pub(crate) async fn whole(policy: Arc<Policy>) -> Round {
         once(Redirects::default, ground(&known)),
         once(Containers::default, ground(&known)),
         once(Router::default, ground(&known)),
+        once(Announcements::default, ground(&known)),
     );
     {
         let known = Arc::make_mut(&mut known);
@@ -113,6 +115,7 @@ pub(crate) async fn whole(policy: Arc<Policy>) -> Round {
         known.redirects = redirects.keep(&mut clocks);
         known.containers = containers.keep(&mut clocks);
         known.router = router.keep(&mut clocks);
+        known.announcements = announcements.keep(&mut clocks);
     }
 
     // The peers' processes are known only now.

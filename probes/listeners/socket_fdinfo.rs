@@ -11,6 +11,7 @@ use super::socket::Socket;
 pub const SIZE: usize = 792;
 
 const SOI_SO: usize = 160;
+const SOI_PROTOCOL: usize = 180;
 const SOI_KIND: usize = 256;
 const INSI_FPORT: usize = 264;
 const INSI_LPORT: usize = 268;
@@ -21,6 +22,10 @@ const TCPSI_STATE: usize = 344;
 
 /// `SOCKINFO_TCP`.
 const TCP: u32 = 2;
+/// `SOCKINFO_IN`: an internet socket of another kind.
+const IN: u32 = 1;
+/// `IPPROTO_UDP`.
+const UDP: u32 = 17;
 
 /// Bytes that are no `socket_fdinfo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +51,13 @@ pub fn read(bytes: &[u8]) -> Result<Option<Socket>, Malformed> {
         held: true,
     };
     Ok(raw.read())
+}
+
+/// The port that a UDP socket is bound to; `None` for other sockets and for other bytes.
+#[must_use]
+pub fn udp_port(bytes: &[u8]) -> Option<u16> {
+    let is_udp = bytes.len() == SIZE && u32_at(bytes, SOI_KIND)? == IN && u32_at(bytes, SOI_PROTOCOL)? == UDP;
+    port(bytes, INSI_LPORT).filter(|port| is_udp && *port != 0)
 }
 
 /// A port: two bytes in the network's order, kept in an `int` of the host's.
@@ -163,6 +175,20 @@ mod tests {
     }
 
     #[test]
+    fn the_port_of_a_udp_socket_is_read_and_of_no_other() {
+        let of = |kind: u32, protocol: u32, port: u16| {
+            let mut bytes = Fd { kind, local: ([0; 16], port), ..Fd::default() }.bytes();
+            bytes[SOI_PROTOCOL..SOI_PROTOCOL + 4].copy_from_slice(&protocol.to_ne_bytes());
+            udp_port(&bytes)
+        };
+        assert_eq!(of(IN, UDP, 5353), Some(5353));
+        for (kind, protocol, port) in [(IN, UDP, 0), (TCP, 6, 5353), (IN, 1, 5353), (3, UDP, 5353)] {
+            assert_eq!(of(kind, protocol, port), None);
+        }
+        assert_eq!(udp_port(&[]), None);
+    }
+
+    #[test]
     fn an_answer_of_another_length_is_none() {
         let bytes = Fd::default().bytes();
         for length in [0, 1, 791] {
@@ -178,6 +204,7 @@ mod tests {
                 bytes[SOI_KIND..SOI_KIND + 4].copy_from_slice(&TCP.to_ne_bytes());
             }
             let _ = read(&bytes);
+            let _ = udp_port(&bytes);
         }
     }
 }

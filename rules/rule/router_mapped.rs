@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::address::{Scope, scope};
 use crate::catalog::Rule;
 use crate::fact::{Mapping, Router};
 use crate::finding::{Answer, Finding, Severity};
@@ -29,8 +30,13 @@ fn of_mapping(rule: &Rule, scene: &Scene<'_>, router: &Router, mapping: &Mapping
         || format!("port {external} of the router {}", router.at.ip()),
         |public| SocketAddr::new(public, *external).to_string(),
     );
+    // A router behind another one has no public address: who comes in is who is between them.
+    let who = match router.public.map(|public| scope("", public)) {
+        None | Some(Scope::Global) => "the whole internet",
+        Some(nearer) => nearer.audience(),
+    };
     let mut evidence = vec![format!(
-        "the router {} carries {public} to {to}, as somebody asked it to ({text}): the whole internet",
+        "the router {} carries {public} to {to}, as somebody asked it to ({text}): {who}",
         router.at.ip()
     )];
     let answer = match scene.behind(to.port()) {

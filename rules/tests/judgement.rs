@@ -9,6 +9,7 @@
 
 mod scenery;
 
+mod announced;
 mod bound_beyond_allowed;
 mod config_incomplete;
 mod foreign_peer;
@@ -23,6 +24,7 @@ mod probe_blind;
 mod properties;
 mod reachable_beyond_allowed;
 mod revived_while_open;
+mod router_mapped;
 mod secrets_readable;
 mod side_door_open;
 mod suspicious_requests;

@@ -18,7 +18,7 @@ fn a_host_that_was_seen_whole_leaves_nothing_blind() {
 
 #[test]
 fn every_probe_that_does_not_see_makes_the_verdict_blind() {
-    let blinders: [(ProbeId, Change); 15] = [
+    let blinders: [(ProbeId, Change); 16] = [
         (ProbeId::Listeners, |it| it.listeners = unseen(denied())),
         (ProbeId::Witness, |it| it.witness = unseen(denied())),
         (ProbeId::Interfaces, |it| it.interfaces = unseen(denied())),
@@ -34,6 +34,7 @@ fn every_probe_that_does_not_see_makes_the_verdict_blind() {
         (ProbeId::Redirects, |it| it.redirects = unseen(denied())),
         (ProbeId::Containers, |it| it.containers = unseen(denied())),
         (ProbeId::Router, |it| it.router = unseen(denied())),
+        (ProbeId::Announcements, |it| it.announcements = unseen(denied())),
     ];
     for (probe, blind) in blinders {
         laptop()

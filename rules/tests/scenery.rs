@@ -9,15 +9,19 @@
 //! Every observation of such a host is seen and whole, and the answers fit the sockets; a test
 //! says what differs.
 
+mod announcement;
 mod conclusion;
 mod host;
 mod manner;
 mod program;
+mod router;
 
+pub(crate) use announcement::*;
 pub(crate) use conclusion::Conclusion;
 pub(crate) use host::{Host, bare_host, host, snapshot_of, unseen};
 pub(crate) use manner::*;
 pub(crate) use program::*;
+pub(crate) use router::*;
 
 use std::net::{IpAddr, SocketAddr};
 

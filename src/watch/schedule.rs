@@ -14,14 +14,14 @@ use crate::sys::clock::Moment;
 /// What a probe's answer depends on: when this changes, it looks again at once.
 fn builds_on(probe: ProbeId) -> &'static [ProbeId] {
     use ProbeId::{
-        Access, Containers, Gateway, Handshake, Interfaces, Listeners, Owner, Panel, Peers, Reach, Redirects,
-        Router, Routes, Tunnels, Witness,
+        Access, Announcements, Containers, Gateway, Handshake, Interfaces, Listeners, Owner, Panel, Peers,
+        Reach, Redirects, Router, Routes, Tunnels, Witness,
     };
     match probe {
         // A connection that was taken where nobody is known to listen: the list may be older.
         Listeners => &[Reach],
         // These ask others, and at their own pace.
-        Witness | Interfaces | Redirects | Containers | Router => &[],
+        Witness | Interfaces | Redirects | Containers | Router | Announcements => &[],
         Owner => &[Listeners, Gateway, Routes, Peers, Tunnels],
         Gateway | Routes | Tunnels => &[Listeners],
         Panel => &[Listeners, Interfaces],
@@ -37,6 +37,21 @@ fn comes_after(probe: ProbeId) -> &'static [ProbeId] {
     match probe {
         // Whom to ask, and what to look for, depends on what a process is.
         ProbeId::Panel | ProbeId::Routes | ProbeId::Tunnels => &[ProbeId::Owner],
+        // Who could announce anything.
+        ProbeId::Announcements => &[ProbeId::Gateway],
+        // Whether there is anything to ask for: which sockets lead to a gateway.
+        ProbeId::Router => &[ProbeId::Access],
+        _ => &[],
+    }
+}
+
+/// Who looks at once when this has changed, though the picture is whole without: a router takes
+/// seconds to answer, and is asked over the whole local network.
+fn wakes(probe: ProbeId) -> &'static [ProbeId] {
+    match probe {
+        // A gateway's port has come within the network's reach.
+        ProbeId::Reach => &[ProbeId::Router],
+        ProbeId::Gateway => &[ProbeId::Announcements],
         _ => &[],
     }
 }
@@ -144,6 +159,11 @@ impl Schedule {
             slot.look = Look::None;
             slot.looked = slot.began;
             slot.version += u64::from(changed);
+        }
+        if changed {
+            for woken in wakes(probe) {
+                self.hurry(*woken);
+            }
         }
     }
 
@@ -331,6 +351,23 @@ mod tests {
         schedule.started(ProbeId::Interfaces, at(1001));
         schedule.finished(ProbeId::Interfaces, false);
         assert!(schedule.is_settled(ProbeId::Interfaces));
+    }
+
+    #[test]
+    fn the_router_is_asked_when_a_gateway_comes_within_reach_and_the_picture_stays_whole() {
+        let mut schedule = settled();
+        schedule.started(ProbeId::Reach, at(500));
+        schedule.finished(ProbeId::Reach, true);
+        settle(&mut schedule, at(501), |_, _| false);
+        schedule.started(ProbeId::Reach, at(600));
+        schedule.finished(ProbeId::Reach, true);
+        assert!(schedule.due(at(601)).contains(&ProbeId::Router));
+        schedule.started(ProbeId::Router, at(601));
+        for probe in schedule.due(at(601)) {
+            schedule.started(probe, at(601));
+            schedule.finished(probe, false);
+        }
+        assert!(schedule.is_whole(), "it takes seconds, and is not waited for");
     }
 
     proptest::proptest! {

@@ -222,6 +222,7 @@ fn settled(known: &Snapshot, schedule: &Schedule) -> Snapshot {
         redirects: keep(&known.redirects, is(ProbeId::Redirects)),
         containers: keep(&known.containers, is(ProbeId::Containers)),
         router: keep(&known.router, is(ProbeId::Router)),
+        announcements: keep(&known.announcements, is(ProbeId::Announcements)),
         stopped: known.stopped.clone(),
         suspicions: known.suspicions.clone(),
         exposures: known.exposures.clone(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use guardian_probes::access::AccessProbe;
+use guardian_probes::announcements::Announcements;
 use guardian_probes::containers::Containers;
 use guardian_probes::gateway::Gateway;
 use guardian_probes::handshake::Handshake;
@@ -63,6 +64,7 @@ impl Stations {
         stations.add(Redirects::default, |known| &mut known.redirects, &report);
         stations.add(Containers::default, |known| &mut known.containers, &report);
         stations.add(Router::default, |known| &mut known.router, &report);
+        stations.add(Announcements::default, |known| &mut known.announcements, &report);
         (stations, reports)
     }
 
@@ -131,6 +133,7 @@ pub(crate) fn cadence(probe: ProbeId) -> Duration {
         ProbeId::Redirects => Redirects::CADENCE,
         ProbeId::Containers => Containers::CADENCE,
         ProbeId::Router => Router::CADENCE,
+        ProbeId::Announcements => Announcements::CADENCE,
     }
 }
 

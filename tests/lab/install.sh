@@ -20,6 +20,8 @@ tools=(
   ip:iproute2 nft:nftables nginx:nginx-light socat:socat jq:jq openssl:openssl lsof:lsof curl:curl
   sshd:openssh-server ssh:openssh-client redis-server:redis-server
   unshare:util-linux python3:python3
+  # A router that opens ports (this package has no service), and who asks it to.
+  miniupnpd:miniupnpd-nftables upnpc:miniupnpc
   # A desktop: a display without a screen, a bus, a service that shows notifications, and a look at it.
   Xvfb:xvfb dbus-daemon:dbus-daemon dunst:dunst busctl:systemd
   # A browser for the gate's pages and the panel behind it; load for its benchmark.

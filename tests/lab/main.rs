@@ -29,6 +29,7 @@ mod running;
 mod seccomp;
 
 mod addresses;
+mod announced;
 mod blind;
 mod browser;
 mod bulkhead;
@@ -51,6 +52,7 @@ mod paired;
 mod precise;
 mod republished;
 mod revived;
+mod router;
 mod safe;
 mod sealed;
 mod side_door;

@@ -32,6 +32,7 @@ pub(crate) struct Check<'a> {
     host: &'a Host,
     user: User,
     refusal: Option<Refusal>,
+    policy: Option<&'a str>,
 }
 
 /// A check by root.
@@ -41,7 +42,7 @@ pub(crate) fn check(host: &Host) -> Report {
 
 impl<'a> Check<'a> {
     pub(crate) fn of(host: &'a Host) -> Self {
-        Self { host, user: User::Root, refusal: None }
+        Self { host, user: User::Root, refusal: None, policy: None }
     }
 
     pub(crate) fn by(self, user: User) -> Self {
@@ -52,10 +53,19 @@ impl<'a> Check<'a> {
         Self { refusal: Some(refusal), ..self }
     }
 
+    /// With this guardian.toml.
+    pub(crate) fn under(self, policy: &'a str) -> Self {
+        Self { policy: Some(policy), ..self }
+    }
+
     fn command(&self) -> Command {
         let mut command = Host::command("/mnt/bin/guardian");
         if let Some(refusal) = self.refusal {
             seccomp::refuse(&mut command, refusal);
+        }
+        if let Some(policy) = self.policy {
+            self.host.write("/mnt/etc/guardian.toml", policy);
+            command.env("GUARDIAN_CONFIG", "/mnt/etc/guardian.toml");
         }
         command.args(["check", "--json"]);
         command
@@ -126,7 +136,7 @@ impl Report {
     }
 
     /// A finding of this rule, weight and answer whose subject or evidence names `about`.
-    fn has(&self, rule: &str, severity: &str, answer: &str, about: &str) -> bool {
+    pub(crate) fn has(&self, rule: &str, severity: &str, answer: &str, about: &str) -> bool {
         self.findings().iter().any(|finding| {
             finding["rule"] == rule
                 && finding["severity"] == severity

@@ -13,8 +13,8 @@ use proptest::sample::Index;
 
 use super::world::World;
 use crate::scenery::{
-    Program, asking_for_credentials, at, gateway, ip, open_to_anyone, program, side_door, snapshot_of, socat,
-    stranger, timed_out, unknown_program,
+    Program, asking_for_credentials, at, gateway, ip, open_to_anyone, program, router_to, side_door,
+    snapshot_of, socat, stranger, timed_out, unknown_program,
 };
 
 /// One probe's next look fails.
@@ -39,6 +39,7 @@ pub(super) fn blinded(mut snapshot: Snapshot, probe: ProbeId) -> Snapshot {
         ProbeId::Redirects => blind(&mut snapshot.redirects),
         ProbeId::Containers => blind(&mut snapshot.containers),
         ProbeId::Router => blind(&mut snapshot.router),
+        ProbeId::Announcements => blind(&mut snapshot.announcements),
     }
     snapshot
 }
@@ -61,6 +62,7 @@ pub(super) fn removed(mut snapshot: Snapshot, probe: ProbeId) -> Snapshot {
         ProbeId::Redirects => snapshot.redirects = Observation::never_ran(),
         ProbeId::Containers => snapshot.containers = Observation::never_ran(),
         ProbeId::Router => snapshot.router = Observation::never_ran(),
+        ProbeId::Announcements => snapshot.announcements = Observation::never_ran(),
     }
     snapshot
 }
@@ -95,6 +97,7 @@ fn looked_once(snapshot: &mut Snapshot) {
     once(&mut snapshot.tunnels);
     once(&mut snapshot.containers);
     once(&mut snapshot.router);
+    once(&mut snapshot.announcements);
 }
 
 /// One more program runs.
@@ -129,10 +132,11 @@ pub(super) enum Exposing {
     NoAuthentication,
     SideDoorBeyond,
     TunnelPublished,
+    RouterMapped,
 }
 
 impl Exposing {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::BoundBeyond,
         Self::UnnamedBeyond,
         Self::Reached,
@@ -147,6 +151,7 @@ impl Exposing {
         Self::NoAuthentication,
         Self::SideDoorBeyond,
         Self::TunnelPublished,
+        Self::RouterMapped,
     ];
 }
 
@@ -218,6 +223,10 @@ pub(super) fn expose(world: &World, fact: Exposing, after_a_look: bool) -> World
             // No allowance of a world names this path.
             let tunnel = program("frpc", pid + 1, Role::Tunnel).publishing("frpc", Audience::Internet, 50001);
             snapshot = also(snapshot, tunnel);
+        }
+        Exposing::RouterMapped => {
+            snapshot = also(snapshot, gateway(pid).on(&there, asking_for_credentials()));
+            add(&mut snapshot.router, [router_to(&there)]);
         }
     }
     World { policy: world.policy.clone(), snapshot }
@@ -308,6 +317,7 @@ pub(super) fn shuffled(mut snapshot: Snapshot, mut seed: u64) -> Snapshot {
     observed(&mut snapshot.tunnels, seed);
     observed(&mut snapshot.containers, seed);
     observed(&mut snapshot.router, seed);
+    observed(&mut snapshot.announcements, seed);
     if let Observation::Seen(witness) = &mut snapshot.witness {
         shuffle(&mut witness.only_first, seed);
         shuffle(&mut witness.only_second, seed);

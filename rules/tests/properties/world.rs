@@ -2,9 +2,9 @@
 
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{
-    Access, AccessAnswer, Attribution, Audience, Device, Exposure, Flow, HandshakeAnswer, Intent,
-    InterfaceAddress, Listener, Origin, PanelAnswer, Peer, ReachAnswer, Reached, Role, Secret, SideDoor,
-    Stopped, Suspicion, Tailscale, Transport, Witness,
+    Access, AccessAnswer, Announcement, Attribution, Audience, Device, Exposure, Flow, HandshakeAnswer,
+    Intent, InterfaceAddress, Listener, Origin, PanelAnswer, Peer, ReachAnswer, Reached, Role, Router,
+    Secret, SideDoor, Stopped, Suspicion, Tailscale, Transport, Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -46,12 +46,23 @@ pub(super) fn world() -> impl Strategy<Value = World> {
         9 => Just(Vec::new()),
         1 => option::of(0_u64..9).prop_map(|from| vec![Exposure { from, until: Some(9) }]),
     ];
-    let beside = (stopped, suspicions, exposures);
+    // Sometimes a router carries ports to the host.
+    let routers = prop_oneof![6 => Just(Vec::new()), 1 => vec(router(), 1..3)];
+    // Sometimes a gateway announces itself.
+    let announcements = prop_oneof![6 => Just(Vec::new()), 1 => vec(announcement(), 1..3)];
+    let beside = (stopped, suspicions, exposures, routers, announcements);
     (whole, lost, any::<bool>(), beside).prop_map(
-        |(world, lost, with_memory, (stopped, suspicions, exposures))| World {
+        |(world, lost, with_memory, (stopped, suspicions, exposures, routers, announcements))| World {
             policy: world.policy,
             snapshot: lost.into_iter().fold(
-                Snapshot { stopped, suspicions, exposures, ..world.snapshot },
+                Snapshot {
+                    stopped,
+                    suspicions,
+                    exposures,
+                    router: Observation::Seen(routers),
+                    announcements: Observation::Seen(announcements),
+                    ..world.snapshot
+                },
                 |snapshot, probe| {
                     if with_memory { blinded(snapshot, probe) } else { removed(snapshot, probe) }
                 },
@@ -66,7 +77,7 @@ pub(super) fn network() -> impl Strategy<Value = AllowedNetwork> {
 }
 
 pub(super) fn path() -> impl Strategy<Value = AllowedPath> {
-    select(&["ngrok", "cloudflared", "container", "tailscale-funnel"][..])
+    select(&["ngrok", "cloudflared", "container", "tailscale-funnel", "router"][..])
         .prop_map(|path| AllowedPath { path: path.to_owned(), reason: "so".to_owned() })
 }
 
@@ -120,6 +131,17 @@ fn plausible(program: BoxedStrategy<Program>) -> BoxedStrategy<World> {
             World { policy, snapshot }
         })
         .boxed()
+}
+
+fn router() -> impl Strategy<Value = Router> {
+    let mapped = address(ANYWHERE, PORTS).prop_map(|to| router_to(&to));
+    prop_oneof![3 => mapped, 1 => Just(router_that_does_not_tell())]
+}
+
+fn announcement() -> impl Strategy<Value = Announcement> {
+    let own = select(&["127.0.0.1", "192.168.1.5", "100.100.1.2", "203.0.113.7", "198.18.0.9"][..]);
+    let heard = (option::of(800_u32..804), own).prop_map(|(pid, own)| announced_on(pid, &[own]));
+    prop_oneof![3 => heard, 1 => (800_u32..804).prop_map(perhaps_announced)]
 }
 
 fn visitor() -> impl Strategy<Value = Peer> {

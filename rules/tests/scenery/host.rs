@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use guardian_rules::blindness::Blindness;
 use guardian_rules::fact::{
-    AccessAnswer, Attribution, Engine, HandshakeAnswer, InterfaceAddress, Listener, Origin, PanelAnswer,
-    Peer, ReachAnswer, Reached, Redirects, Router, Witness,
+    AccessAnswer, Announcement, Attribution, Engine, HandshakeAnswer, InterfaceAddress, Listener, Origin,
+    PanelAnswer, Peer, ReachAnswer, Reached, Redirects, Router, Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -26,6 +26,7 @@ pub(crate) struct Host {
     redirects: Redirects,
     engines: Vec<Engine>,
     routers: Vec<Router>,
+    announcements: Vec<Announcement>,
     changes: Vec<fn(&mut Snapshot)>,
 }
 
@@ -45,6 +46,7 @@ pub(crate) fn bare_host() -> Host {
         redirects: Redirects { rules: Ok(Vec::new()), reaches_loopback: Some(false) },
         engines: Vec::new(),
         routers: Vec::new(),
+        announcements: Vec::new(),
         changes: Vec::new(),
     };
     host.interface("lo", "127.0.0.1").interface("lo", "::1")
@@ -102,6 +104,12 @@ impl Host {
         self
     }
 
+    /// A gateway announces itself, or may.
+    pub(crate) fn announcing(mut self, announcement: Announcement) -> Self {
+        self.announcements.push(announcement);
+        self
+    }
+
     /// The owner allows a network.
     pub(crate) fn allowing_network(mut self, network: &str) -> Self {
         self.policy.networks.push(AllowedNetwork {
@@ -145,6 +153,7 @@ impl Host {
         snapshot.redirects = Observation::Seen(self.redirects.clone());
         snapshot.containers = Observation::Seen(self.engines.clone());
         snapshot.router = Observation::Seen(self.routers.clone());
+        snapshot.announcements = Observation::Seen(self.announcements.clone());
         for change in &self.changes {
             change(&mut snapshot);
         }
@@ -205,6 +214,7 @@ pub(crate) fn snapshot_of(
         redirects: Observation::Seen(Redirects { rules: Ok(Vec::new()), reaches_loopback: Some(false) }),
         containers: Observation::Seen(Vec::new()),
         router: Observation::Seen(Vec::new()),
+        announcements: Observation::Seen(Vec::new()),
         stopped: None,
         suspicions: Vec::new(),
         exposures: Vec::new(),
