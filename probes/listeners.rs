@@ -30,7 +30,7 @@ mod inventory;
 pub(crate) mod owners;
 
 #[cfg(target_os = "macos")]
-mod libproc;
+pub(crate) mod libproc;
 #[cfg(any(target_os = "macos", test))]
 mod matching;
 #[cfg(target_os = "linux")]
