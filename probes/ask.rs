@@ -13,7 +13,7 @@ mod client;
 mod heard;
 #[cfg(test)]
 pub(crate) mod stage;
-mod tls;
+pub(crate) mod tls;
 
 pub(crate) use budget::{Turn, each};
 pub(crate) use client::{Question, ask, ask_by, source, upgrade};

@@ -11,10 +11,12 @@ mod scenery;
 
 mod bound_beyond_allowed;
 mod config_incomplete;
+mod container_published;
 mod foreign_peer;
 mod forwarder_attached;
 mod gateway_as_root;
 mod handbook;
+mod nat_published;
 mod open_without_credentials;
 mod panel_republished;
 mod probe_blind;
