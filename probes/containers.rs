@@ -106,7 +106,11 @@ impl Running {
 
 impl Containers {
     /// Asks each engine that is there.
-    async fn ask(&mut self, places: Vec<Place>, running: &Running) -> Vec<(Place, Result<Vec<Published>, Blindness>)> {
+    async fn ask(
+        &mut self,
+        places: Vec<Place>,
+        running: &Running,
+    ) -> Vec<(Place, Result<Vec<Published>, Blindness>)> {
         let now = Instant::now();
         let mut said = Vec::new();
         let mut asked = Vec::new();
@@ -213,7 +217,9 @@ fn whom_to_ask(published: &Published, guests: &Guests, own: &[InterfaceAddress])
         }
         // The packet filter sends on what comes to an own address, and seldom what comes to loopback.
         let mut cards = own.iter().map(|own| unmap(own.address)).filter(|ip| {
-            ip.is_ipv4() == on.is_ipv4() && !ip.is_loopback() && !matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
+            ip.is_ipv4() == on.is_ipv4()
+                && !ip.is_loopback()
+                && !matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
         });
         let loopback: IpAddr =
             if on.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };

@@ -17,7 +17,8 @@ pub fn line(text: &str) -> String {
 
 fn is_plain(c: char) -> bool {
     // Directions, joiners and separators of Unicode's general punctuation, and the byte order mark.
-    !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    !c.is_control()
+        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

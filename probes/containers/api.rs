@@ -74,7 +74,9 @@ fn cause(failure: &reqwest::Error) -> Option<&io::Error> {
 /// Why a socket cannot be asked; none if nobody is there.
 fn of_io(why: &io::Error) -> Option<Blindness> {
     let cause = match why.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused => return None,
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused => {
+            return None;
+        }
         io::ErrorKind::PermissionDenied => Cause::Denied,
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Cause::TimedOut,
         _ => Cause::Interrupted,
@@ -113,7 +115,8 @@ mod socket {
         if !place.is_users {
             return Ok(Found::Path(place.socket.clone()));
         }
-        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let how =
+            OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
         let file = File::from(openat2(AT_FDCWD, &place.socket, how)?);
         if file.metadata()?.file_type().is_socket() {
             Ok(Found::Open(file))

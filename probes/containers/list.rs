@@ -43,12 +43,13 @@ enum Command {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct Port {
     #[serde(rename = "IP")]
     ip: Option<String>,
-    private_port: Option<u16>,
-    public_port: Option<u16>,
+    #[serde(rename = "PrivatePort")]
+    private: Option<u16>,
+    #[serde(rename = "PublicPort")]
+    public: Option<u16>,
     #[serde(rename = "Type")]
     kind: Option<String>,
 }
@@ -92,8 +93,8 @@ fn published(container: &Container) -> Vec<Published> {
     ports
         .filter_map(|port| {
             let is_tcp = port.kind.as_deref().is_none_or(|kind| kind == "tcp");
-            let public = port.public_port.filter(|port| *port > 0 && is_tcp)?;
-            let private = port.private_port?;
+            let public = port.public.filter(|port| *port > 0 && is_tcp)?;
+            let private = port.private?;
             Some(Published {
                 container: line(&shown),
                 image: line(image),

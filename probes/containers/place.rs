@@ -61,7 +61,8 @@ mod platform {
             place("docker", "/run/docker.sock".into(), false),
             place("podman", "/run/podman/podman.sock".into(), false),
         ];
-        let told = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let told =
+            std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
         for folder in within(Path::new("/run/user")).into_iter().chain(told) {
             places.push(place("docker", folder.join("docker.sock"), true));
             places.push(place("podman", folder.join("podman/podman.sock"), true));

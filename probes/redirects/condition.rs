@@ -92,7 +92,9 @@ pub(super) fn addresses(first: IpAddr, last: IpAddr) -> Option<Vec<IpAddr>> {
         (IpAddr::V6(first), IpAddr::V6(last)) => {
             let few = last.to_bits().checked_sub(first.to_bits())? < u128::from(MAX_RANGE);
             few.then(|| {
-                (first.to_bits()..=last.to_bits()).map(|it| std::net::Ipv6Addr::from_bits(it).into()).collect()
+                (first.to_bits()..=last.to_bits())
+                    .map(|it| std::net::Ipv6Addr::from_bits(it).into())
+                    .collect()
             })
         }
         _ => None,

@@ -34,7 +34,10 @@ pub fn now() -> io::Result<u32> {
     let answer = buffer.get(..length).unwrap_or_default();
     match read(answer) {
         Some(generation) => Ok(generation),
-        None => Err(refusal(answer).map_or_else(|| io::ErrorKind::InvalidData.into(), io::Error::from_raw_os_error)),
+        None => {
+            Err(refusal(answer)
+                .map_or_else(|| io::ErrorKind::InvalidData.into(), io::Error::from_raw_os_error))
+        }
     }
 }
 

@@ -86,7 +86,8 @@ impl Walk<'_> {
             let options = options(words);
             let Some(inner) = conditions(&options) else { continue };
             let conditions = outer.and(inner);
-            let value = |names: &[&str]| -> Option<&str> { options.iter().find(|(name, _)| names.contains(name))?.1 };
+            let value =
+                |names: &[&str]| -> Option<&str> { options.iter().find(|(name, _)| names.contains(name))?.1 };
             let targets = match value(&["-j", "--jump", "-g", "--goto"]) {
                 Some("DNAT") => value(&["--to-destination"]).and_then(destination),
                 Some("REDIRECT") => match value(&["--to-ports"]) {
@@ -95,7 +96,8 @@ impl Walk<'_> {
                 },
                 Some("NETMAP") => {
                     let network = value(&["--to"]).and_then(network).and_then(addresses_of);
-                    network.map(|ips| ips.into_iter().map(|ip| Target { ip: Some(ip), ports: None }).collect())
+                    network
+                        .map(|ips| ips.into_iter().map(|ip| Target { ip: Some(ip), ports: None }).collect())
                 }
                 Some(chain) => {
                     self.chain(chain, &conditions, depth + 1)?;

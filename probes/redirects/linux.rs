@@ -59,7 +59,8 @@ impl Filter {
                 return Ok(redirects);
             }
             if attempt == ATTEMPTS {
-                let often = format!("the packet filter's rules changed {ATTEMPTS} times while they were read");
+                let often =
+                    format!("the packet filter's rules changed {ATTEMPTS} times while they were read");
                 return Err(Blindness::new(Cause::Interrupted, often));
             }
             attempt += 1;
@@ -132,7 +133,9 @@ async fn of_iptables(program: &str, kind: Kind) -> Result<Vec<Redirect>, Blindne
 /// the kernel is asked first which it has.
 async fn of_legacy_iptables() -> Result<Vec<Redirect>, Blindness> {
     let mut redirects = Vec::new();
-    for (program, names) in [("iptables", "/proc/net/ip_tables_names"), ("ip6tables", "/proc/net/ip6_tables_names")] {
+    for (program, names) in
+        [("iptables", "/proc/net/ip_tables_names"), ("ip6tables", "/proc/net/ip6_tables_names")]
+    {
         let tables = match fs::read_to_string(names) {
             Ok(tables) => tables,
             Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
@@ -156,7 +159,10 @@ async fn saved(program: &str, kind: Kind) -> Result<String, Blindness> {
     // "iptables v1.8.9 (nf_tables)"; before 1.8 there was but the older kind.
     let version = printed(&Tool::new(program, ["--version"])).await?;
     if version.contains("nf_tables") != (kind == Kind::OnNftables) {
-        return Err(Blindness::new(Cause::ToolMissing, format!("{program} is not of the kind that made the rules")));
+        return Err(Blindness::new(
+            Cause::ToolMissing,
+            format!("{program} is not of the kind that made the rules"),
+        ));
     }
     printed(&Tool::new(format!("{program}-save"), ["-t", "nat"])).await
 }
@@ -192,6 +198,7 @@ fn of_io(why: &io::Error, what: &str) -> Blindness {
 
 /// Whether some interface takes packets of others for 127/8. Everybody may read that; where it
 /// cannot be read, it is taken to.
+#[expect(clippy::unnecessary_wraps, reason = "macOS has no such switch")]
 pub(super) fn reaches_loopback() -> Option<bool> {
     let Ok(interfaces) = fs::read_dir("/proc/sys/net/ipv4/conf") else { return Some(true) };
     let is_set = |interface: io::Result<fs::DirEntry>| {

@@ -15,7 +15,9 @@ impl Filter {
     #[expect(clippy::unused_self, reason = "nftables has a memory")]
     pub(super) async fn redirects(&mut self) -> Result<Vec<Redirect>, Blindness> {
         let info = pfctl(&["-s", "info"]).await?;
-        if pf::is_off(&info).ok_or_else(|| Blindness::malformed("pfctl does not say whether pf is enabled"))? {
+        if pf::is_off(&info)
+            .ok_or_else(|| Blindness::malformed("pfctl does not say whether pf is enabled"))?
+        {
             return Ok(Vec::new());
         }
         let mut redirects = pf::redirects("", &pfctl(&["-s", "nat"]).await?);
@@ -35,7 +37,9 @@ async fn pfctl(arguments: &[&str]) -> Result<String, Blindness> {
         let cause = match &why {
             CommandError::Missing(_) => Cause::ToolMissing,
             CommandError::TimedOut { .. } => Cause::TimedOut,
-            CommandError::Failed { said, .. } if said.contains("denied") || said.contains("not permitted") => {
+            CommandError::Failed { said, .. }
+                if said.contains("denied") || said.contains("not permitted") =>
+            {
                 Cause::Denied
             }
             CommandError::Unusable { .. } | CommandError::Failed { .. } => Cause::Interrupted,

@@ -22,9 +22,9 @@ use super::condition::Conditions;
 
 mod expression;
 mod target;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use expression::{Lookup, Matched};
 use text::text;
@@ -163,11 +163,7 @@ impl<'a> Walk<'a> {
         let mut set = target::Rewritten::default();
         for (kind, of) in expressions.iter().filter_map(only) {
             match kind {
-                "match" => {
-                    if self.matched(place, of, &mut inner) == Matched::OtherProtocol {
-                        return Ok(());
-                    }
-                }
+                "match" if self.matched(place, of, &mut inner) == Matched::OtherProtocol => return Ok(()),
                 "jump" | "goto" => {
                     if let Some(name) = of.get("target").and_then(Value::as_str) {
                         let next = (place.0.clone(), place.1.clone(), name.to_owned());
@@ -179,19 +175,25 @@ impl<'a> Walk<'a> {
                     let targets = target::of_nat(kind, of, &self.lookup(place));
                     self.found(place, &outer.and(inner.clone()), targets, expressions);
                 }
-                "mangle" => set.add(of, &self.lookup(place)),
+                "mangle" => set.add(of),
                 "xt" => self.by_iptables(place, of, &outer.and(inner.clone()), expressions),
                 _ => {}
             }
         }
         if set.is_something() {
-            self.found(place, &outer.and(inner), set.targets(), expressions);
+            self.found(place, &outer.and(inner), set.targets(&self.lookup(place)), expressions);
         }
         Ok(())
     }
 
     /// A jump by a table of verdicts: what leads to each narrows the rules that it leads to.
-    fn verdicts(&mut self, place: &Place, vmap: &Value, outer: &Conditions, depth: usize) -> Result<(), Blindness> {
+    fn verdicts(
+        &mut self,
+        place: &Place,
+        vmap: &Value,
+        outer: &Conditions,
+        depth: usize,
+    ) -> Result<(), Blindness> {
         let (Some(key), Some(data)) = (vmap.get("key"), vmap.get("data")) else { return Ok(()) };
         let lookup = self.lookup(place);
         for element in lookup.elements(data).unwrap_or_default() {
@@ -226,7 +228,9 @@ impl<'a> Walk<'a> {
         targets: Option<Vec<super::condition::Target>>,
         expressions: &[Value],
     ) {
-        expressions.iter().for_each(|it| self.note_named_maps(place, it));
+        for statement in expressions {
+            self.note_named_maps(place, statement);
+        }
         let text = text(place, expressions);
         self.reading.redirects.extend(conditions.redirects(targets, &text));
     }

@@ -61,6 +61,6 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, last) = self.ports;
         write!(f, "{}", SocketAddr::new(self.ip, first))?;
-        if last != first { write!(f, "-{last}") } else { Ok(()) }
+        if last == first { Ok(()) } else { write!(f, "-{last}") }
     }
 }

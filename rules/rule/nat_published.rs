@@ -37,8 +37,9 @@ fn unread(rule: &Rule, scene: &Scene<'_>, redirects: &Redirects, why: String) ->
             Some(finding)
         }
         // A gateway on loopback is out of a rule's reach.
-        Some(false) => listens_beyond_loopback(scene)
-            .then_some(Finding { severity: Severity::Warning, ..finding }),
+        Some(false) => {
+            listens_beyond_loopback(scene).then_some(Finding { severity: Severity::Warning, ..finding })
+        }
         None => Some(Finding { severity: Severity::Warning, ..finding }),
     }
 }
@@ -49,7 +50,9 @@ fn of_redirect(rule: &Rule, scene: &Scene<'_>, all: &Redirects, redirect: &Redir
         Some(to) if is_own(scene, to.ip) => scene
             .leading_within(to.ports)
             .into_iter()
-            .map(|(port, behind)| to_this_host(rule, scene, all, redirect, SocketAddr::new(to.ip, port), behind))
+            .map(|(port, behind)| {
+                to_this_host(rule, scene, all, redirect, SocketAddr::new(to.ip, port), behind)
+            })
             .collect(),
         Some(to) => to_a_guest(rule, scene, redirect, to).into_iter().collect(),
     }
@@ -109,7 +112,8 @@ fn to_a_guest(rule: &Rule, scene: &Scene<'_>, redirect: &Redirect, to: &Destinat
         // A guest that does not tell is one of many things: a gateway that engines know of is judged
         // by its name.
         Access::Unknown(why) => {
-            let evidence = vec![seen(redirect), format!("whether a gateway is at {to} cannot be told: {why}")];
+            let evidence =
+                vec![seen(redirect), format!("whether a gateway is at {to} cannot be told: {why}")];
             return Some(Finding { severity: Severity::Info, ..rule.unknown(to, evidence) });
         }
         _ => return None,
@@ -166,9 +170,8 @@ fn is_within_the_allowed(scene: &Scene<'_>, redirect: &Redirect) -> bool {
                 allowed.network.contains(&from.network()) && allowed.network.contains(&from.broadcast())
             })
     });
-    let by_address = arriving_at
-        .iter()
-        .all(|at| at.is_loopback() || scene.beyond_at(SocketAddr::new(*at, 0)).is_none());
+    let by_address =
+        arriving_at.iter().all(|at| at.is_loopback() || scene.beyond_at(SocketAddr::new(*at, 0)).is_none());
     let by_interface = arriving_on.iter().all(|interface| {
         let own = scene.own_addresses();
         let mut on_it = own.iter().filter(|it| it.interface == *interface).peekable();

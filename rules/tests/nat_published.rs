@@ -43,7 +43,11 @@ fn a_redirect_to_the_loopback_of_a_gateway_exposes_it() {
 fn packets_that_the_kernel_drops_are_a_warning() {
     let dropped = laptop().redirecting(rules(&[to("127.0.0.1", 18789)], Some(false))).judged();
     dropped.warns(RULE, "127.0.0.1:18789").because(RULE, "route_localnet").is_safe();
-    laptop().redirecting(rules(&[to("::1", 18789)], Some(true))).judged().warns(RULE, "[::1]:18789").is_safe();
+    laptop()
+        .redirecting(rules(&[to("::1", 18789)], Some(true)))
+        .judged()
+        .warns(RULE, "[::1]:18789")
+        .is_safe();
 }
 
 #[test]
@@ -63,10 +67,7 @@ fn a_range_of_ports_is_searched_for_the_gateways() {
         to: Some(Destination { ip: ip("127.0.0.1"), ports: (first, last) }),
         ..to("127.0.0.1", 1)
     };
-    laptop()
-        .redirecting(rules(&[range(18780, 18790)], Some(true)))
-        .judged()
-        .exposes(RULE, "127.0.0.1:18789");
+    laptop().redirecting(rules(&[range(18780, 18790)], Some(true))).judged().exposes(RULE, "127.0.0.1:18789");
     laptop().redirecting(rules(&[range(1, 18788)], Some(true))).judged().nothing_of(RULE).is_safe();
     laptop().redirecting(rules(&[range(9, 1)], Some(true))).judged().nothing_of(RULE).is_safe();
 }
@@ -114,10 +115,7 @@ fn what_applies_to_allowed_networks_only_is_worth_knowing() {
     let narrowed = |narrow: fn(&mut Redirect)| {
         let mut redirect = to("127.0.0.1", 18789);
         narrow(&mut redirect);
-        laptop()
-            .allowing_network("10.1.0.0/16")
-            .redirecting(rules(&[redirect], Some(true)))
-            .judged()
+        laptop().allowing_network("10.1.0.0/16").redirecting(rules(&[redirect], Some(true))).judged()
     };
     let narrow: [fn(&mut Redirect); 5] = [
         |it| it.from = vec!["10.1.2.0/24".parse().unwrap()],

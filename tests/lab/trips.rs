@@ -15,7 +15,7 @@ use crate::relay::{forward, nginx, proxy_to};
 
 /// Short recoveries, so that tests need not wait.
 pub(crate) const POLICY: &str = "[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
-const UNSEALED: &str = "seal = false\n[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
+pub(crate) const UNSEALED: &str = "seal = false\n[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
 
 /// Nobody gets an answer of the gateway there.
 #[track_caller]

@@ -13,7 +13,10 @@ fn the_published_tcp_ports_are_read_with_the_containers_own_ends() {
     let on: Vec<String> = published.iter().map(|it| it.on.to_string()).collect();
     assert_eq!(on, ["0.0.0.0:8080", "[::]:8080", "127.0.0.1:8088"], "neither UDP nor what is only exposed");
     let first = &published[0];
-    assert_eq!((first.container.as_str(), first.image.as_str()), ("boring_feynman", "ghcr.io/openclaw/openclaw:latest"));
+    assert_eq!(
+        (first.container.as_str(), first.image.as_str()),
+        ("boring_feynman", "ghcr.io/openclaw/openclaw:latest")
+    );
     let ends: Vec<String> = first.ends.iter().map(ToString::to_string).collect();
     assert_eq!(ends, ["172.18.0.2:18789", "[fd00:18::2]:18789"]);
     assert!(first.is_named_like_a_gateway && !published[2].is_named_like_a_gateway);
@@ -29,7 +32,9 @@ fn podman_says_nothing_of_every_address() {
 
 #[test]
 fn a_gateway_is_told_by_its_name_image_or_command() {
-    for (name, image, command) in [("my-Clawdbot", "x", "x"), ("x", "hub/MOLTBOT:1", "x"), ("x", "x", "/opt/openclaw run")] {
+    for (name, image, command) in
+        [("my-Clawdbot", "x", "x"), ("x", "hub/MOLTBOT:1", "x"), ("x", "x", "/opt/openclaw run")]
+    {
         let list = serde_json::json!([{"Names": [name], "Image": image, "Command": command,
             "Ports": [{"PrivatePort": 1, "PublicPort": 2}]}]);
         assert!(read(list.to_string().as_bytes()).unwrap()[0].is_named_like_a_gateway);

@@ -54,7 +54,12 @@ pub(super) fn pair(element: &Value) -> Option<(&Value, &Value)> {
 }
 
 /// Takes a comparison of a field with a value or a set into the conditions.
-pub(super) fn narrow(field: &Value, with: &Value, lookup: &Lookup<'_>, conditions: &mut Conditions) -> Matched {
+pub(super) fn narrow(
+    field: &Value,
+    with: &Value,
+    lookup: &Lookup<'_>,
+    conditions: &mut Conditions,
+) -> Matched {
     let field = Field::of(field);
     if field == Field::OtherProtocol {
         return Matched::OtherProtocol;

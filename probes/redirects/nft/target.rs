@@ -20,7 +20,8 @@ pub(super) fn of_nat(kind: &str, of: &Value, lookup: &Lookup<'_>) -> Option<Vec<
 }
 
 fn at_ports(places: &[Target], ports: &[(u16, u16)]) -> Vec<Target> {
-    let with = |place: &Target| ports.iter().map(|ports| Target { ports: Some(*ports), ip: place.ip }).collect();
+    let with =
+        |place: &Target| ports.iter().map(|ports| Target { ports: Some(*ports), ip: place.ip }).collect();
     places.iter().flat_map(|place| -> Vec<Target> { with(place) }).collect()
 }
 
@@ -75,32 +76,35 @@ fn ports(value: &Value, lookup: &Lookup<'_>) -> Option<Vec<(u16, u16)>> {
 
 /// What a rule writes into packets: `ip daddr set`, `tcp dport set`.
 #[derive(Debug, Default)]
-pub(super) struct Rewritten {
-    address: Option<Option<Vec<Target>>>,
-    ports: Option<Option<Vec<(u16, u16)>>>,
+pub(super) struct Rewritten<'a> {
+    address: Option<&'a Value>,
+    port: Option<&'a Value>,
 }
 
-impl Rewritten {
+impl<'a> Rewritten<'a> {
     /// Takes in a `mangle` statement.
-    pub(super) fn add(&mut self, mangle: &Value, lookup: &Lookup<'_>) {
+    pub(super) fn add(&mut self, mangle: &'a Value) {
         let (Some(key), Some(value)) = (mangle.get("key"), mangle.get("value")) else { return };
         match Field::of(key) {
-            Field::Address => self.address = Some(targets(value, lookup)),
-            Field::Port => self.ports = Some(ports(value, lookup)),
+            Field::Address => self.address = Some(value),
+            Field::Port => self.port = Some(value),
             _ => {}
         }
     }
 
     /// The rule writes another destination.
     pub(super) fn is_something(&self) -> bool {
-        self.address.is_some() || self.ports.is_some()
+        self.address.is_some() || self.port.is_some()
     }
 
     /// Where that sends a packet; none if it is not understood.
-    pub(super) fn targets(self) -> Option<Vec<Target>> {
-        let places = self.address.unwrap_or_else(|| Some(vec![Target { ip: None, ports: None }]))?;
-        match self.ports {
-            Some(ports) => Some(at_ports(&places, &ports?)),
+    pub(super) fn targets(&self, lookup: &Lookup<'_>) -> Option<Vec<Target>> {
+        let places = match self.address {
+            Some(address) => targets(address, lookup)?,
+            None => vec![Target { ip: None, ports: None }],
+        };
+        match self.port {
+            Some(told) => Some(at_ports(&places, &ports(told, lookup)?)),
             None => Some(places),
         }
     }

@@ -64,7 +64,11 @@ fn maps_lead_to_each_of_their_values() {
 #[test]
 fn only_what_a_rule_says_of_its_packets_narrows_it() {
     let at = |ip: &str| format!("{ip}:2018 at 192.168.77.2");
-    assert_eq!(leading_to(2018), [at("10.1.1.1"), at("10.1.1.2")], "from elsewhere than a network: from anywhere");
+    assert_eq!(
+        leading_to(2018),
+        [at("10.1.1.1"), at("10.1.1.2")],
+        "from elsewhere than a network: from anywhere"
+    );
     assert_eq!(leading_to(2022), ["0.0.0.0:2022"], "docker* is many");
     let any_port = shown(&reading(RULESET), |first, last| (first, last) == (1, u16::MAX));
     assert_eq!(any_port, ["127.0.0.1:1-65535 on eth0 on eth1 from 10.0.0.0/8"]);
@@ -147,9 +151,7 @@ fn what_iptables_made_is_left_to_iptables() {
 #[test]
 fn chains_that_call_each_other_end() {
     let chain = |name: &str, hook: Value| json!({"chain": {"family": "ip", "table": "t", "name": name, "hook": hook}});
-    let jump = |from: &str, to: &str| {
-        json!({"rule": {"family": "ip", "table": "t", "chain": from, "expr": [{"jump": {"target": to}}]}})
-    };
+    let jump = |from: &str, to: &str| json!({"rule": {"family": "ip", "table": "t", "chain": from, "expr": [{"jump": {"target": to}}]}});
     let round = json!({"nftables": [chain("a", json!("prerouting")), chain("b", json!(null)),
         jump("a", "b"), jump("b", "a")]});
     assert_eq!(reading(&round.to_string()), Reading::default());
@@ -163,9 +165,41 @@ fn chains_that_call_each_other_end() {
 
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
-        "addr", "port", "map", "key", "data", "set", "elem", "val", "concat", "range", "prefix", "len", "match",
-        "left", "right", "op", "payload", "protocol", "field", "meta", "tcp", "dport", "ip", "daddr", "dnat",
-        "redirect", "mangle", "value", "vmap", "jump", "target", "xt", "@m", "127.0.0.1", "==",
+        "addr",
+        "port",
+        "map",
+        "key",
+        "data",
+        "set",
+        "elem",
+        "val",
+        "concat",
+        "range",
+        "prefix",
+        "len",
+        "match",
+        "left",
+        "right",
+        "op",
+        "payload",
+        "protocol",
+        "field",
+        "meta",
+        "tcp",
+        "dport",
+        "ip",
+        "daddr",
+        "dnat",
+        "redirect",
+        "mangle",
+        "value",
+        "vmap",
+        "jump",
+        "target",
+        "xt",
+        "@m",
+        "127.0.0.1",
+        "==",
     ]);
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -34,7 +34,8 @@ fn statement((kind, of): (&str, &Value)) -> Option<String> {
 }
 
 fn field(field: &Value) -> String {
-    let words = |of: &Value, keys: [&str; 2]| keys.map(|key| of.get(key).map(plain).unwrap_or_default()).join(" ");
+    let words =
+        |of: &Value, keys: [&str; 2]| keys.map(|key| of.get(key).map(plain).unwrap_or_default()).join(" ");
     match only(field) {
         Some(("payload", of)) => words(of, ["protocol", "field"]),
         Some(("meta", of)) => of.get("key").map(plain).unwrap_or_default(),
@@ -52,9 +53,10 @@ fn plain(value: &Value) -> String {
             if let Some([first, last]) = value.get("range").and_then(Value::as_array).map(Vec::as_slice) {
                 return format!("{first}-{last}").replace('"', "");
             }
-            if let (Some(address), Some(length)) =
-                (value.get("prefix").and_then(|it| it.get("addr")), value.get("prefix").and_then(|it| it.get("len")))
-            {
+            if let (Some(address), Some(length)) = (
+                value.get("prefix").and_then(|it| it.get("addr")),
+                value.get("prefix").and_then(|it| it.get("len")),
+            ) {
                 return format!("{address}/{length}").replace('"', "");
             }
             value.to_string().replace('"', "")

@@ -7,7 +7,8 @@ use super::*;
 const RULES: &str = include_str!("../../../fixtures/pf/nat.txt");
 
 fn found(port: u16) -> Vec<Redirect> {
-    let fits = |it: &Redirect| it.to.is_some_and(|to| (to.ports.0..=to.ports.1).contains(&port) && to.ports.0 > 1);
+    let fits =
+        |it: &Redirect| it.to.is_some_and(|to| (to.ports.0..=to.ports.1).contains(&port) && to.ports.0 > 1);
     redirects("", RULES).into_iter().filter(fits).collect()
 }
 
@@ -53,13 +54,19 @@ fn a_table_is_not_understood_and_a_translation_in_both_directions_is() {
 
 #[test]
 fn anchors_are_listed_by_their_paths() {
-    assert_eq!(anchors("  com.apple\n  com.apple/200.AirDrop\n\n  com.apple/*\n"), ["com.apple", "com.apple/200.AirDrop"]);
+    assert_eq!(
+        anchors("  com.apple\n  com.apple/200.AirDrop\n\n  com.apple/*\n"),
+        ["com.apple", "com.apple/200.AirDrop"]
+    );
     assert!(anchors("-F all\n").is_empty(), "nothing that pfctl would take for an option");
 }
 
 #[test]
 fn pf_says_whether_it_is_on() {
-    assert_eq!(is_off("No ALTQ support in kernel\nStatus: Disabled for 0 days 00:00:01  Debug: Urgent\n"), Some(true));
+    assert_eq!(
+        is_off("No ALTQ support in kernel\nStatus: Disabled for 0 days 00:00:01  Debug: Urgent\n"),
+        Some(true)
+    );
     assert_eq!(is_off("Status: Enabled for 0 days 00:12:34           Debug: Urgent\n"), Some(false));
     assert_eq!(is_off("pfctl: /dev/pf: Permission denied"), None);
 }

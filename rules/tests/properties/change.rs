@@ -233,7 +233,8 @@ pub(super) fn expose(world: &World, fact: Exposing, after_a_look: bool) -> World
 
 /// The packet filter sends strangers there too, where its rules were ever seen.
 fn redirect(observation: &mut Observation<Redirects>, to: &str, port: u16) {
-    let (Observation::Seen(redirects) | Observation::Blind { last: Some(redirects), .. }) = observation else {
+    let (Observation::Seen(redirects) | Observation::Blind { last: Some(redirects), .. }) = observation
+    else {
         return;
     };
     let redirect = Redirect {
