@@ -78,6 +78,27 @@ fn replies(known: &Snapshot) -> HashMap<(SocketAddr, SocketAddr), &Reply> {
     answers.iter().map(|answer| ((answer.at, answer.bound), &answer.reply)).collect()
 }
 
+/// Asks whether each of these lets anyone in, all together within a budget of time.
+///
+/// A guest that takes no connection has nobody there. Where this host takes none, nobody listens;
+/// whether others are sent elsewhere is not known.
+pub(crate) async fn who_gets_in(targets: Vec<Target>, budget: Duration) -> Vec<Access> {
+    let turns = each(targets, budget, |target| {
+        let target = target.clone();
+        async move { look(&target, None).await }
+    });
+    let turns = turns.await.into_iter();
+    turns
+        .map(|(target, turn)| match turn {
+            Turn::Done(Heard::Refused) if target.through.is_none() => Access::Unknown(Blindness::new(
+                Cause::Interrupted,
+                format!("{} takes no connection of this host's own", target.at),
+            )),
+            turn => answer(turn, None).1,
+        })
+        .collect()
+}
+
 async fn look(target: &Target, way: Option<Transport>) -> Heard {
     let question = Question { method: Method::POST, path: &marks().access.path, limit: ANSWER };
     match way {

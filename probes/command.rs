@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// As much of what a program prints is kept.
-const OUTPUT: u64 = 4 * 1024 * 1024;
+pub(crate) const OUTPUT: u64 = 4 * 1024 * 1024;
 
 /// Folders in which the system's own programs lie. The caller's `PATH` is not asked.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

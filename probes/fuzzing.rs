@@ -6,12 +6,15 @@ use reqwest::header::HeaderMap;
 
 use crate::announcements::{message, udp};
 use crate::ask::Answer;
+use crate::containers::list;
 use crate::gateway::config::{self, syntax};
 use crate::gateway::environment::Environment;
 use crate::gateway::lock;
+use crate::guests::link;
 use crate::handshake::frame;
 use crate::listeners::{pcblist, sock_diag, socket_fdinfo};
 use crate::panel::{page, side_door};
+use crate::redirects::{iptables, nft, pf};
 use crate::router::{description, network, search, soap, xml};
 use crate::routes::{argument, caddy, frp, haproxy, nginx, rathole, torrc};
 use crate::tunnels::upstream::Host;
@@ -125,4 +128,25 @@ pub fn announcement(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = udp::bound_to(5353, text);
     }
+}
+
+/// What a packet filter shows: nft's JSON, what iptables saves, what pfctl prints.
+pub fn filter(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut rules = nft::Ruleset::default();
+    if rules.add(text).is_ok() {
+        let _ = rules.read();
+    }
+    let _ = iptables::read("iptables", text);
+    let _ = (pf::redirects("anchor", text), pf::anchors(text), pf::is_off(text));
+}
+
+/// What an engine says of its containers.
+pub fn engine(bytes: &[u8]) {
+    let _ = list::read(bytes);
+}
+
+/// A batch of netlink messages, as Linux lists its interfaces.
+pub fn links(bytes: &[u8]) {
+    let _ = link::take(bytes, &mut Vec::new());
 }

@@ -13,8 +13,10 @@ pub mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod gateway;
+pub mod guests;
 pub mod handshake;
 pub mod interfaces;
+pub mod line;
 pub mod listeners;
 pub mod marks;
 pub mod owner;

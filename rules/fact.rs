@@ -33,7 +33,7 @@ pub use interface::InterfaceAddress;
 pub use listener::{Attribution, Listener, Witness};
 pub use peer::{Flow, Origin, Peer};
 pub use process::{Process, Role};
-pub use redirect::{Redirect, Redirects};
+pub use redirect::{Destination, Redirect, Redirects};
 pub use route::{Route, RouteSource};
 pub use router::{Mapping, Router};
 pub use secret::Secret;

@@ -191,6 +191,21 @@ impl<'a> Scene<'a> {
         if doubtful { Behind::Perhaps } else { Behind::Nothing }
     }
 
+    /// The ports between two, both included, by which one comes to a gateway, or may.
+    #[must_use]
+    pub fn leading_within(&self, (first, last): (u16, u16)) -> Vec<(u16, Behind)> {
+        if first > last {
+            return Vec::new();
+        }
+        let held = self.by_port.range(first..=last).map(|(port, _)| port);
+        let ports: BTreeSet<u16> = self.leading.range(first..=last).chain(held).copied().collect();
+        ports
+            .into_iter()
+            .map(|port| (port, self.behind(port)))
+            .filter(|(_, behind)| *behind != Behind::Nothing)
+            .collect()
+    }
+
     /// Some socket of this host is a gateway's, carries one, or may be one.
     #[must_use]
     pub fn may_have_a_gateway(&self) -> bool {

@@ -7,9 +7,9 @@ use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::Transport;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
-use reqwest::{Client, Method, Response, StatusCode, Upgraded, Version};
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Upgraded, Version};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::heard::{Answer, Heard, TELLING, Words, of_failure, of_first_bytes, spoke_first, wants_tls};
@@ -43,7 +43,7 @@ pub(crate) struct Question {
 /// Asks in plain text, and in TLS if that brings no answer for good.
 pub(crate) async fn ask(target: &Target, question: &Question) -> Heard {
     let deadline = Instant::now() + target.rank.patience();
-    let put = |transport| put(target.at, transport, question, HeaderMap::new(), deadline);
+    let put = |transport| put(target, transport, question, HeaderMap::new(), deadline);
     let mut plain = std::pin::pin!(put(Transport::Plain));
     let words = if let Ok(words) = timeout(HEDGE, &mut plain).await {
         if is_settled(&words, target) { words } else { words.with_tls(put(Transport::Tls).await) }
@@ -64,7 +64,7 @@ pub(crate) async fn ask(target: &Target, question: &Question) -> Heard {
 /// Asks in one way only.
 pub(crate) async fn ask_by(target: &Target, transport: Transport, question: &Question) -> Heard {
     let deadline = Instant::now() + target.rank.patience();
-    let words = put(target.at, transport, question, HeaderMap::new(), deadline).await;
+    let words = put(target, transport, question, HeaderMap::new(), deadline).await;
     hear(words, target, question, deadline).await
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn upgrade(
     fields: HeaderMap,
 ) -> Result<Upgraded, Heard> {
     let deadline = Instant::now() + target.rank.patience();
-    let words = put(target.at, transport, question, fields, deadline).await;
+    let words = put(target, transport, question, fields, deadline).await;
     match words {
         Words::Http((_, response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             response.upgrade().await.map_err(|_| Heard::Closed)
@@ -102,13 +102,14 @@ fn is_settled(plain: &Words<Head>, target: &Target) -> bool {
 
 /// Puts the question and reads as far as the head of the answer.
 async fn put(
-    at: SocketAddr,
+    target: &Target,
     transport: Transport,
     question: &Question,
     mut headers: HeaderMap,
     deadline: Instant,
 ) -> Words<Head> {
-    let request = match client(at, transport, deadline) {
+    let at = target.at;
+    let request = match client(target, transport, deadline) {
         Ok(client) => client.request(question.method.clone(), url(at, transport, question.path)),
         Err(failure) => return of_failure(&failure, transport),
     };
@@ -125,7 +126,7 @@ async fn put(
         // The connection had less time than the answer: it stands.
         Err(_) => Words::Silent,
         Ok(Err(failure)) if spoke_first(&failure) && transport == Transport::Plain => {
-            greeting(at, deadline).await
+            greeting(target, deadline).await
         }
         Ok(Err(failure)) => of_failure(&failure, transport),
         Ok(Ok(response)) if response.version() == Version::HTTP_09 => {
@@ -141,9 +142,9 @@ async fn put(
 
 /// What a listener says before it is asked. It may be a banner, which is no HTTP, or an answer that
 /// does not wait for its question.
-async fn greeting(at: SocketAddr, deadline: Instant) -> Words<Head> {
+async fn greeting(target: &Target, deadline: Instant) -> Words<Head> {
     let hear = async {
-        let mut stream = TcpStream::connect(at).await?;
+        let mut stream = connect(target).await?;
         let mut bytes = vec![0; TELLING];
         let mut heard = 0;
         while let Some(space) = bytes.get_mut(heard..).filter(|space| !space.is_empty()) {
@@ -209,14 +210,19 @@ async fn read(mut response: Response, limit: usize, deadline: Instant) -> (Vec<u
 ///
 /// It costs under a microsecond to build, so there is none to share; a shared one could not be
 /// told from which address to ask.
-fn client(at: SocketAddr, transport: Transport, deadline: Instant) -> reqwest::Result<Client> {
+fn client(target: &Target, transport: Transport, deadline: Instant) -> reqwest::Result<Client> {
+    let at = target.at;
     let connect = match transport {
         Transport::Plain => CONNECT,
         // The handshake is part of connecting, and may wait for a busy server; not for so long that
         // a handshake that never came looks like an answer that never came.
         Transport::Tls => deadline.saturating_duration_since(Instant::now()) * 7 / 8,
     };
-    Client::builder()
+    let client = match &target.through {
+        None => Client::builder().local_address(source(at)),
+        Some(interface) => through(interface),
+    };
+    client
         .tls_backend_preconfigured(tls::config())
         .user_agent(USER_AGENT)
         .no_proxy()
@@ -224,7 +230,6 @@ fn client(at: SocketAddr, transport: Transport, deadline: Instant) -> reqwest::R
         .retry(reqwest::retry::never())
         .referer(false)
         .dns_resolver(Only(at))
-        .local_address(source(at))
         .connect_timeout(connect)
         .pool_max_idle_per_host(0)
         .http1_only()
@@ -236,6 +241,29 @@ fn client(at: SocketAddr, transport: Transport, deadline: Instant) -> reqwest::R
         // An answer that is no HTTP at all shows its first bytes.
         .http09_responses()
         .build()
+}
+
+/// Guests are asked from whatever address this host has on their side, by that interface alone: the
+/// question cannot come to somebody else who has the same address elsewhere.
+#[cfg(target_os = "linux")]
+fn through(interface: &str) -> ClientBuilder {
+    Client::builder().interface(interface)
+}
+
+/// Guests can be told from neighbours on Linux alone.
+#[cfg(not(target_os = "linux"))]
+fn through(_: &str) -> ClientBuilder {
+    Client::builder()
+}
+
+/// A connection without a question.
+async fn connect(target: &Target) -> std::io::Result<TcpStream> {
+    let socket = if target.at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    #[cfg(target_os = "linux")]
+    if let Some(interface) = &target.through {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    socket.connect(target.at).await
 }
 
 /// The source to bind. An address that this host no longer has cannot be bound, so the question

@@ -59,6 +59,22 @@ pub struct Target {
     /// The interface that the listener is tied to. It takes connections on that interface's
     /// addresses only; where none is known, a refusal says nothing of what others get.
     pub tied_to: Option<String>,
+    /// The interface by which alone a guest of this host is asked; none for this host itself.
+    pub through: Option<String>,
+}
+
+impl Target {
+    /// A container or a virtual machine, behind this interface.
+    #[must_use]
+    pub fn guest(at: SocketAddr, through: &str) -> Self {
+        Self { at, bound: at, rank: Rank::Relay, tied_to: None, through: Some(through.to_owned()) }
+    }
+
+    /// An address of this host, whoever listens there.
+    #[must_use]
+    pub fn own(at: SocketAddr) -> Self {
+        Self { at, bound: at, rank: Rank::Relay, tied_to: None, through: None }
+    }
 }
 
 /// The addresses to ask, each once, the most important first.
@@ -108,7 +124,7 @@ fn unseen(policy: &Policy, own: &[InterfaceAddress]) -> Vec<Target> {
             let own = own.iter().map(move |own| reached_at(own, port));
             own.chain(loopback.map(|ip| SocketAddr::new(ip, port)))
         })
-        .map(|at| Target { at, bound: at, rank: Rank::PolicyPort, tied_to: None })
+        .map(|at| Target { at, bound: at, rank: Rank::PolicyPort, tied_to: None, through: None })
         .collect()
 }
 
@@ -156,6 +172,7 @@ impl<'a> Choice<'a> {
                 bound: listener.bound,
                 rank: self.rank(listener, at),
                 tied_to: listener.device.clone(),
+                through: None,
             })
             .collect()
     }

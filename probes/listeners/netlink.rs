@@ -25,6 +25,11 @@ impl Netlink {
         Self::to(SockProtocol::NetlinkNetFilter)
     }
 
+    /// Opens one to the list of interfaces (`NETLINK_ROUTE`).
+    pub fn to_interfaces() -> io::Result<Self> {
+        Self::to(SockProtocol::NetlinkRoute)
+    }
+
     /// Connected to the kernel: whatever others send is refused.
     fn to(protocol: SockProtocol) -> io::Result<Self> {
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;

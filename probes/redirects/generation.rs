@@ -15,6 +15,10 @@ const NEW_GENERATION: u16 = 10 << 8 | 15;
 const GET_GENERATION: u16 = 10 << 8 | 16;
 /// `NFTA_GEN_ID`, a number in the network's byte order.
 const ID: u16 = 1;
+/// `NLMSG_ERROR`: a negative number of errno(3) follows the header.
+const ERROR: u16 = 2;
+/// What it is before anybody has changed anything.
+const FIRST: u32 = 1;
 /// Bytes of `struct nlmsghdr` and of `struct nfgenmsg`.
 const HEADER: usize = 16;
 const GENERIC: usize = 4;
@@ -27,7 +31,20 @@ pub fn now() -> io::Result<u32> {
     kernel.send(&question())?;
     let mut buffer = [0; 1024];
     let length = kernel.receive(&mut buffer)?;
-    buffer.get(..length).and_then(read).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let answer = buffer.get(..length).unwrap_or_default();
+    match read(answer) {
+        Some(generation) => Ok(generation),
+        None => {
+            Err(refusal(answer)
+                .map_or_else(|| io::ErrorKind::InvalidData.into(), io::Error::from_raw_os_error))
+        }
+    }
+}
+
+/// Whether nobody has ever made a rule in this generation.
+#[must_use]
+pub fn is_untouched(generation: u32) -> bool {
+    generation == FIRST
 }
 
 fn question() -> Vec<u8> {
@@ -58,6 +75,15 @@ fn read(answer: &[u8]) -> Option<u32> {
         }
         attributes = attributes.get(length.next_multiple_of(4)..)?;
     }
+}
+
+/// The number of the error in an answer that is one.
+fn refusal(answer: &[u8]) -> Option<i32> {
+    if answer.get(4..6)? != ERROR.to_ne_bytes() {
+        return None;
+    }
+    let number = i32::from_ne_bytes(answer.get(HEADER..HEADER + 4)?.try_into().ok()?);
+    number.checked_neg().filter(|number| *number > 0)
 }
 
 #[cfg(test)]
@@ -105,10 +131,19 @@ mod tests {
         assert_eq!(but(20, 0), None, "an attribute without end");
     }
 
+    #[test]
+    fn a_refusal_says_why() {
+        let mut bytes = answer(7);
+        bytes[4..6].copy_from_slice(&ERROR.to_ne_bytes());
+        bytes[16..20].copy_from_slice(&(-1_i32).to_ne_bytes());
+        assert_eq!(refusal(&bytes), Some(1), "EPERM");
+        assert_eq!(refusal(&answer(7)), None);
+    }
+
     proptest! {
         #[test]
         fn garbage_never_panics(bytes: Vec<u8>, cut in 0..64_usize, at in 0..44_usize, byte: u8) {
-            let _ = read(&bytes);
+            let _ = (read(&bytes), refusal(&bytes));
             let mut damaged = answer(7);
             damaged[at] = byte;
             let _ = read(&damaged);

@@ -1,5 +1,6 @@
 //! Where the packet filter sends connections that come to this host.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
@@ -19,19 +20,47 @@ pub struct Redirects {
 
 /// A rule that gives arriving connections another destination: they need no listening socket
 /// where they arrive.
+///
+/// What narrows it is kept where it is understood for certain; the rest counts as matching.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Redirect {
-    /// Where it sends them. An unspecified address: to this host, at the address they came to.
-    pub to: SocketAddr,
-    /// The address they must come to, if the rule names one.
-    pub arriving_at: Option<IpAddr>,
-    /// The interface they must come in by, if the rule names one.
-    pub arriving_on: Option<String>,
-    /// Where they must come from, if the rule names it.
-    pub from: Option<IpNet>,
+    /// Where it sends them; none if that is not understood.
+    pub to: Option<Destination>,
+    /// The addresses they must come to; any if empty.
+    pub arriving_at: Vec<IpAddr>,
+    /// The interfaces they must come in by; any if empty.
+    pub arriving_on: Vec<String>,
+    /// Where they must come from; anywhere if empty.
+    pub from: Vec<IpNet>,
     /// What answers there without credentials, where that is a guest of this host: a container, a
     /// virtual machine.
     pub guest: Option<Access>,
     /// The rule itself, cut to a line: `ip nat prerouting: tcp dport 8080 dnat to 127.0.0.1:18789`.
     pub text: String,
+}
+
+/// Where a redirect sends connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Destination {
+    /// The address. An unspecified one: this host, at the address they came to.
+    pub ip: IpAddr,
+    /// The first and the last port: one of them, if they differ.
+    pub ports: (u16, u16),
+}
+
+impl Destination {
+    /// The address and port, if there is but one.
+    #[must_use]
+    pub fn only(&self) -> Option<SocketAddr> {
+        let (first, last) = self.ports;
+        (first == last).then(|| SocketAddr::new(self.ip, first))
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = self.ports;
+        write!(f, "{}", SocketAddr::new(self.ip, first))?;
+        if last == first { Ok(()) } else { write!(f, "-{last}") }
+    }
 }

@@ -7,7 +7,10 @@ use crate::rule::audiences;
 use crate::scene::{Beyond, Scene};
 
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
-    scene.engines().into_iter().flat_map(|engine| of_engine(rule, scene, engine)).collect()
+    let mut findings: Vec<Finding> =
+        scene.engines().into_iter().flat_map(|engine| of_engine(rule, scene, engine)).collect();
+    findings.sort_unstable();
+    findings
 }
 
 fn of_engine(rule: &Rule, scene: &Scene<'_>, engine: &Engine) -> Vec<Finding> {

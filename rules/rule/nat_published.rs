@@ -5,14 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::address::unmap;
 use crate::catalog::Rule;
-use crate::fact::{Redirect, Redirects};
+use crate::fact::{Access, Destination, Redirect, Redirects};
 use crate::finding::{Answer, Finding, Severity};
-use crate::scene::{Behind, Beyond, Scene};
+use crate::scene::{Behind, Scene};
 
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     let Some(redirects) = scene.redirects() else { return Vec::new() };
     match &redirects.rules {
-        Ok(rules) => rules.iter().filter_map(|it| of_redirect(rule, scene, redirects, it)).collect(),
+        Ok(rules) => {
+            let mut rules: Vec<&Redirect> = rules.iter().collect();
+            rules.sort_unstable();
+            rules.into_iter().flat_map(|it| of_redirect(rule, scene, redirects, it)).collect()
+        }
         // Without a gateway there is nothing that they could lead to.
         Err(_) if !scene.may_have_a_gateway() => Vec::new(),
         Err(why) => {
@@ -34,89 +38,162 @@ fn unread(rule: &Rule, scene: &Scene<'_>, redirects: &Redirects, why: String) ->
         }
         // A gateway on loopback is out of a rule's reach.
         Some(false) => {
-            let exposed_to_rules =
-                scene.gateways.iter().flat_map(|it| &it.listeners).any(|it| !it.ip().is_loopback());
-            exposed_to_rules.then_some(Finding { severity: Severity::Warning, ..finding })
+            listens_beyond_loopback(scene).then_some(Finding { severity: Severity::Warning, ..finding })
         }
         None => Some(Finding { severity: Severity::Warning, ..finding }),
     }
 }
 
-fn of_redirect(rule: &Rule, scene: &Scene<'_>, all: &Redirects, redirect: &Redirect) -> Option<Finding> {
-    let mut evidence = vec![format!("the packet filter has the rule {}", redirect.text)];
-    let own = |ip: IpAddr| {
-        let ip = unmap(ip);
-        ip.is_unspecified() || ip.is_loopback() || scene.own_addresses().iter().any(|it| it.address == ip)
-    };
-    let answer = if own(redirect.to.ip()) {
-        match scene.behind(redirect.to.port()) {
-            Behind::Nothing => return None,
-            Behind::Gateway => Answer::Yes,
-            Behind::Perhaps => {
-                evidence.push(format!("whether a gateway is at {} cannot be told", redirect.to));
-                Answer::Unknown
-            }
-        }
+fn of_redirect(rule: &Rule, scene: &Scene<'_>, all: &Redirects, redirect: &Redirect) -> Vec<Finding> {
+    match &redirect.to {
+        None => not_understood(rule, scene, all, redirect).into_iter().collect(),
+        Some(to) if is_own(scene, to.ip) => scene
+            .leading_within(to.ports)
+            .into_iter()
+            .map(|(port, behind)| {
+                to_this_host(rule, scene, all, redirect, SocketAddr::new(to.ip, port), behind)
+            })
+            .collect(),
+        Some(to) => to_a_guest(rule, scene, redirect, to).into_iter().collect(),
+    }
+}
+
+/// There is such a rule, and it may lead anywhere.
+fn not_understood(rule: &Rule, scene: &Scene<'_>, all: &Redirects, redirect: &Redirect) -> Option<Finding> {
+    if !scene.may_have_a_gateway() {
+        return None;
+    }
+    let evidence =
+        vec![seen(redirect), "where it sends connections is not understood: it may be a gateway".to_owned()];
+    let mut finding = rule.unknown(&redirect.text, evidence);
+    if is_within_the_allowed(scene, redirect) {
+        finding.evidence.push(WITHIN.to_owned());
+        return Some(Finding { severity: Severity::Info, ..finding });
+    }
+    if all.reaches_loopback == Some(false) && !listens_beyond_loopback(scene) {
+        finding.evidence.push(format!("gateways listen on loopback alone, and {DROPPED}"));
+        return Some(Finding { severity: Severity::Info, ..finding });
+    }
+    Some(finding)
+}
+
+fn to_this_host(
+    rule: &Rule,
+    scene: &Scene<'_>,
+    all: &Redirects,
+    redirect: &Redirect,
+    to: SocketAddr,
+    behind: Behind,
+) -> Finding {
+    let mut evidence = vec![seen(redirect)];
+    let answer = if behind == Behind::Gateway {
+        Answer::Yes
     } else {
-        match redirect.guest.as_ref()? {
-            access if access.is_gateway() && !is_a_known_container(scene, redirect.to) => {
-                evidence.push(format!("a gateway answers at {}", redirect.to));
-                Answer::Yes
-            }
-            _ => return None,
-        }
+        evidence.push(format!("whether a gateway is at port {} cannot be told", to.port()));
+        Answer::Unknown
     };
-    let finding = Finding { answer, ..rule.yes(&redirect.to, evidence) };
+    let mut finding = Finding { answer, ..rule.yes(&to, evidence) };
+    if is_within_the_allowed(scene, redirect) {
+        finding.evidence.push(WITHIN.to_owned());
+        return Finding { severity: Severity::Info, ..finding };
+    }
+    if let Some(why) = is_without_effect(scene, all, to) {
+        finding.evidence.push(why);
+        return Finding { severity: Severity::Warning, ..finding };
+    }
+    finding
+}
+
+fn to_a_guest(rule: &Rule, scene: &Scene<'_>, redirect: &Redirect, to: &Destination) -> Option<Finding> {
+    let finding = match redirect.guest.as_ref()? {
+        access if access.is_gateway() && !is_a_known_container(scene, to) => {
+            rule.yes(to, vec![seen(redirect), format!("a gateway answers at {to}")])
+        }
+        // A guest that does not tell is one of many things: a gateway that engines know of is judged
+        // by its name.
+        Access::Unknown(why) => {
+            let evidence =
+                vec![seen(redirect), format!("whether a gateway is at {to} cannot be told: {why}")];
+            return Some(Finding { severity: Severity::Info, ..rule.unknown(to, evidence) });
+        }
+        _ => return None,
+    };
     Some(if is_within_the_allowed(scene, redirect) {
         let mut finding = finding;
-        finding.evidence.push("it applies to allowed networks only".to_owned());
+        finding.evidence.push(WITHIN.to_owned());
         Finding { severity: Severity::Info, ..finding }
-    } else if let Some(why) = is_without_effect(scene, all, redirect) {
-        let mut finding = finding;
-        finding.evidence.push(why);
-        Finding { severity: Severity::Warning, ..finding }
     } else {
         finding
     })
 }
 
-/// `container-published` speaks of it.
-fn is_a_known_container(scene: &Scene<'_>, to: SocketAddr) -> bool {
+const WITHIN: &str = "it applies to allowed networks only";
+
+const DROPPED: &str =
+    "the kernel drops packets of others that are sent to 127/8, as long as route_localnet is not set";
+
+fn seen(redirect: &Redirect) -> String {
+    format!("the packet filter has the rule {}", redirect.text)
+}
+
+fn is_own(scene: &Scene<'_>, ip: IpAddr) -> bool {
+    let ip = unmap(ip);
+    ip.is_unspecified() || ip.is_loopback() || scene.own_addresses().iter().any(|it| unmap(it.address) == ip)
+}
+
+fn listens_beyond_loopback(scene: &Scene<'_>) -> bool {
+    scene
+        .doors
+        .iter()
+        .filter(|door| scene.behind(door.listener.bound.port()) != Behind::Nothing)
+        .any(|door| !door.listener.is_loopback_only())
+}
+
+/// `container-published` speaks of it: an engine says that it publishes this beyond the allowed
+/// networks.
+fn is_a_known_container(scene: &Scene<'_>, to: &Destination) -> bool {
     let ports = scene.engines().into_iter().filter_map(|it| it.ports.as_ref().ok()).flatten();
-    ports.into_iter().any(|port| port.to == Some(to) && port.access.is_gateway())
+    ports.into_iter().any(|port| {
+        port.to.is_some()
+            && port.to == to.only()
+            && port.access.is_gateway()
+            && !scene.beyond_at(port.on).is_none()
+    })
 }
 
 /// What matches the rule comes from a network that the policy allows.
 fn is_within_the_allowed(scene: &Scene<'_>, redirect: &Redirect) -> bool {
-    let by_source = redirect.from.is_some_and(|from| {
-        scene.policy.networks.iter().any(|allowed| {
-            allowed.network.contains(&from.network()) && allowed.network.contains(&from.broadcast())
-        })
+    let Redirect { from, arriving_at, arriving_on, .. } = redirect;
+    let by_source = from.iter().all(|from| {
+        from.network().is_loopback()
+            || scene.policy.networks.iter().any(|allowed| {
+                allowed.network.contains(&from.network()) && allowed.network.contains(&from.broadcast())
+            })
     });
-    let by_address = redirect.arriving_at.is_some_and(|at| {
-        at.is_loopback() || matches!(scene.beyond_at(SocketAddr::new(at, redirect.to.port())), Beyond::Addresses(beyond) if beyond.is_empty())
-    });
-    let by_interface = redirect.arriving_on.as_deref().is_some_and(|interface| {
+    let by_address =
+        arriving_at.iter().all(|at| at.is_loopback() || scene.beyond_at(SocketAddr::new(*at, 0)).is_none());
+    let by_interface = arriving_on.iter().all(|interface| {
         let own = scene.own_addresses();
-        let mut on_it = own.iter().filter(|it| it.interface == interface).peekable();
+        let mut on_it = own.iter().filter(|it| it.interface == *interface).peekable();
         on_it.peek().is_some() && on_it.all(|it| scene.policy.allows_own(it))
     });
-    by_source || by_address || by_interface
+    (!from.is_empty() && by_source)
+        || (!arriving_at.is_empty() && by_address)
+        || (!arriving_on.is_empty() && by_interface)
 }
 
 /// Why packets that the rule sends on arrive nowhere, as things are now.
-fn is_without_effect(scene: &Scene<'_>, all: &Redirects, redirect: &Redirect) -> Option<String> {
-    let to = redirect.to.ip();
-    if to.is_ipv6() && to.is_loopback() {
+fn is_without_effect(scene: &Scene<'_>, all: &Redirects, to: SocketAddr) -> Option<String> {
+    let ip = unmap(to.ip());
+    if ip.is_ipv6() && ip.is_loopback() {
         return Some("the kernel drops packets of others that are sent to ::1".to_owned());
     }
-    if to.is_loopback() && all.reaches_loopback == Some(false) {
-        return Some(
-            "the kernel drops packets of others that are sent to 127/8, as long as route_localnet is not set"
-                .to_owned(),
-        );
+    if ip.is_loopback() && all.reaches_loopback == Some(false) {
+        return Some(DROPPED.to_owned());
     }
-    let nobody_beyond =
-        to.is_unspecified() && scene.on_port(redirect.to.port()).all(|door| door.listener.is_loopback_only());
-    nobody_beyond.then(|| "nobody listens there but on loopback, for now".to_owned())
+    if ip.is_unspecified() {
+        let nobody_beyond = scene.on_port(to.port()).all(|door| door.listener.is_loopback_only());
+        return nobody_beyond.then(|| "nobody listens there but on loopback, for now".to_owned());
+    }
+    scene.doors_at(to).is_empty().then(|| format!("nobody listens on {to}, for now"))
 }

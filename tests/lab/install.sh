@@ -26,6 +26,8 @@ tools=(
   Xvfb:xvfb dbus-daemon:dbus-daemon dunst:dunst busctl:systemd
   # A browser for the gate's pages and the panel behind it; load for its benchmark.
   chromium:chromium wrk:wrk
+  # Redirects of both kinds of iptables; an engine for containers, and what it needs to run one.
+  iptables-legacy:iptables podman:podman crun:crun
   # The compiler and the fuzzing runtime want a C and a C++ compiler.
   cc:gcc c++:g++
 )
@@ -44,8 +46,9 @@ missing_packages() {
   "$python" -c 'import ensurepip' 2>/dev/null || echo python3-venv
   [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
   [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || echo fonts-dejavu-core
-  # It is on no path.
+  # These are on no path.
   [ -x /lib/systemd/systemd ] || echo systemd
+  [ -x /usr/lib/podman/netavark ] || echo netavark
 }
 
 install_packages() {

@@ -9,7 +9,7 @@ use crate::ask::stage::{http, mute, plain, request, saying};
 use crate::ask::targets::Rank;
 
 fn target(at: SocketAddr) -> Target {
-    Target { at, bound: at, rank: Rank::Beyond, tied_to: None }
+    Target { at, bound: at, rank: Rank::Beyond, tied_to: None, through: None }
 }
 
 fn question() -> Question {

@@ -25,6 +25,7 @@ fn the_executable_tells_what_a_program_is_for() {
         ("/usr/sbin/tailscaled", Role::Vpn),
         ("/usr/lib/openssh/sshd-session", Role::Session),
         ("/usr/bin/docker-proxy", Role::ContainerEngine),
+        ("/usr/bin/conmon", Role::ContainerEngine),
         ("/usr/bin/qemu-system-x86_64", Role::ContainerEngine),
         ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", Role::Browser),
         ("/usr/bin/redis-server", Role::OtherService),

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use guardian_rules::fact::{
-    Access, AccessAnswer, Audience, HandshakeAnswer, InterfaceAddress, PanelAnswer, Peer, ReachAnswer,
-    Reached, Reply, Role, SideDoor,
+    Access, AccessAnswer, Audience, ContainerPort, Destination, Engine, HandshakeAnswer, InterfaceAddress,
+    PanelAnswer, Peer, ReachAnswer, Reached, Redirect, Redirects, Reply, Role, SideDoor,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
@@ -95,6 +95,9 @@ fn looked_once(snapshot: &mut Snapshot) {
     once(&mut snapshot.handshake);
     once(&mut snapshot.peers);
     once(&mut snapshot.tunnels);
+    if let Observation::Blind { last, .. } = &mut snapshot.redirects {
+        last.get_or_insert_with(|| Redirects { rules: Ok(Vec::new()), reaches_loopback: Some(false) });
+    }
     once(&mut snapshot.containers);
     once(&mut snapshot.router);
     once(&mut snapshot.announcements);
@@ -133,10 +136,12 @@ pub(super) enum Exposing {
     SideDoorBeyond,
     TunnelPublished,
     RouterMapped,
+    Redirected,
+    ContainerPublished,
 }
 
 impl Exposing {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::BoundBeyond,
         Self::UnnamedBeyond,
         Self::Reached,
@@ -152,6 +157,8 @@ impl Exposing {
         Self::SideDoorBeyond,
         Self::TunnelPublished,
         Self::RouterMapped,
+        Self::Redirected,
+        Self::ContainerPublished,
     ];
 }
 
@@ -161,6 +168,7 @@ pub(super) fn expose(world: &World, fact: Exposing, after_a_look: bool) -> World
     // No world has this address, and no allowance of a world names it.
     const CARD: &str = "203.0.113.200";
     let pid = 5_000_000;
+    let mut policy = world.policy.clone();
     let sound = || gateway(pid).on("127.0.0.1:50001", asking_for_credentials());
     let mut snapshot = world.snapshot.clone();
     if after_a_look {
@@ -228,8 +236,51 @@ pub(super) fn expose(world: &World, fact: Exposing, after_a_look: bool) -> World
             snapshot = also(snapshot, gateway(pid).on(&there, asking_for_credentials()));
             add(&mut snapshot.router, [router_to(&there)]);
         }
+        Exposing::Redirected => {
+            snapshot = also(snapshot, sound());
+            redirect(&mut snapshot.redirects, "127.0.0.1", 50001);
+        }
+        Exposing::ContainerPublished => {
+            // Else it may be as the owner wishes.
+            policy.paths.retain(|allowed| allowed.path != "container");
+            add(&mut snapshot.containers, [publishing(&format!("{CARD}:50004"))]);
+        }
     }
-    World { policy: world.policy.clone(), snapshot }
+    World { policy, snapshot }
+}
+
+/// The packet filter sends strangers there too, where its rules were ever seen.
+fn redirect(observation: &mut Observation<Redirects>, to: &str, port: u16) {
+    let (Observation::Seen(redirects) | Observation::Blind { last: Some(redirects), .. }) = observation
+    else {
+        return;
+    };
+    let redirect = Redirect {
+        to: Some(Destination { ip: ip(to), ports: (port, port) }),
+        arriving_at: Vec::new(),
+        arriving_on: Vec::new(),
+        from: Vec::new(),
+        guest: None,
+        text: "ip nat prerouting: tcp dport 50009 dnat".to_owned(),
+    };
+    redirects.reaches_loopback = Some(true);
+    match &mut redirects.rules {
+        Ok(rules) => rules.push(redirect),
+        Err(_) => redirects.rules = Ok(vec![redirect]),
+    }
+}
+
+/// An engine that publishes a container with a gateway in it.
+fn publishing(on: &str) -> Engine {
+    let port = ContainerPort {
+        container: "box".to_owned(),
+        image: "image".to_owned(),
+        is_named_like_a_gateway: false,
+        on: at(on),
+        to: None,
+        access: Access::Required,
+    };
+    Engine { name: "podman".to_owned(), socket: "/run/podman/podman.sock".into(), ports: Ok(vec![port]) }
 }
 
 /// The answer that could not be had.
@@ -318,6 +369,16 @@ pub(super) fn shuffled(mut snapshot: Snapshot, mut seed: u64) -> Snapshot {
     observed(&mut snapshot.containers, seed);
     observed(&mut snapshot.router, seed);
     observed(&mut snapshot.announcements, seed);
+    if let Observation::Seen(Redirects { rules: Ok(rules), .. })
+    | Observation::Blind { last: Some(Redirects { rules: Ok(rules), .. }), .. } = &mut snapshot.redirects
+    {
+        shuffle(rules, seed);
+    }
+    if let Observation::Seen(engines) = &mut snapshot.containers {
+        for engine in engines {
+            shuffle(engine.ports.as_deref_mut().unwrap_or_default(), seed);
+        }
+    }
     if let Observation::Seen(witness) = &mut snapshot.witness {
         shuffle(&mut witness.only_first, seed);
         shuffle(&mut witness.only_second, seed);

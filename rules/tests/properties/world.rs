@@ -2,9 +2,10 @@
 
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{
-    Access, AccessAnswer, Announcement, Attribution, Audience, Device, Exposure, Flow, HandshakeAnswer,
-    Intent, InterfaceAddress, Listener, Origin, PanelAnswer, Peer, ReachAnswer, Reached, Role, Router,
-    Secret, SideDoor, Stopped, Suspicion, Tailscale, Transport, Witness,
+    Access, AccessAnswer, Announcement, Attribution, Audience, ContainerPort, Destination, Device, Engine,
+    Exposure, Flow, HandshakeAnswer, Intent, InterfaceAddress, Listener, Origin, PanelAnswer, Peer,
+    ReachAnswer, Reached, Redirect, Redirects, Role, Router, Secret, SideDoor, Stopped, Suspicion, Tailscale,
+    Transport, Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -50,25 +51,74 @@ pub(super) fn world() -> impl Strategy<Value = World> {
     let routers = prop_oneof![6 => Just(Vec::new()), 1 => vec(router(), 1..3)];
     // Sometimes a gateway announces itself.
     let announcements = prop_oneof![6 => Just(Vec::new()), 1 => vec(announcement(), 1..3)];
-    let beside = (stopped, suspicions, exposures, routers, announcements);
-    (whole, lost, any::<bool>(), beside).prop_map(
-        |(world, lost, with_memory, (stopped, suspicions, exposures, routers, announcements))| World {
-            policy: world.policy,
-            snapshot: lost.into_iter().fold(
-                Snapshot {
-                    stopped,
-                    suspicions,
-                    exposures,
-                    router: Observation::Seen(routers),
-                    announcements: Observation::Seen(announcements),
-                    ..world.snapshot
-                },
-                |snapshot, probe| {
-                    if with_memory { blinded(snapshot, probe) } else { removed(snapshot, probe) }
-                },
-            ),
-        },
-    )
+    let told = (stopped, suspicions, exposures);
+    let seen = (routers, announcements, redirects(), engines());
+    (whole, lost, any::<bool>(), told, seen).prop_map(|(world, lost, with_memory, told, seen)| {
+        let (stopped, suspicions, exposures) = told;
+        let (routers, announcements, redirects, engines) = seen;
+        let snapshot = Snapshot {
+            stopped,
+            suspicions,
+            exposures,
+            router: Observation::Seen(routers),
+            announcements: Observation::Seen(announcements),
+            redirects: Observation::Seen(redirects),
+            containers: Observation::Seen(engines),
+            ..world.snapshot
+        };
+        let lose = |snapshot, probe| {
+            if with_memory { blinded(snapshot, probe) } else { removed(snapshot, probe) }
+        };
+        World { policy: world.policy, snapshot: lost.into_iter().fold(snapshot, lose) }
+    })
+}
+
+/// Most packet filters send nobody anywhere.
+fn redirects() -> impl Strategy<Value = Redirects> {
+    let rules = prop_oneof![
+        12 => Just(Ok(Vec::new())),
+        2 => vec(redirect(), 1..3).prop_map(Ok),
+        1 => Just(Err(denied())),
+    ];
+    let reaches = select(&[Some(false), Some(false), Some(true), None][..]);
+    (rules, reaches).prop_map(|(rules, reaches_loopback)| Redirects { rules, reaches_loopback })
+}
+
+fn redirect() -> impl Strategy<Value = Redirect> {
+    let ips = ["127.0.0.1", "::1", "0.0.0.0", "192.168.1.5", "100.100.1.2", "172.17.0.2", "198.51.100.9"];
+    let ports = select(&[(18789, 18789), (4000, 4000), (80, 80), (1, u16::MAX), (8000, 8100)][..]);
+    let to = option::weighted(0.9, (select(ips.to_vec()), ports));
+    let on = subsequence(vec!["wlan0", "tailscale0", "lo", "eth9"], 0..2);
+    let from = subsequence(vec!["192.168.1.0/24", "10.0.0.0/8", "198.51.100.0/24"], 0..2);
+    let arriving = subsequence(vec!["127.0.0.1", "100.100.1.2", "203.0.113.7"], 0..2);
+    (to, on, from, arriving, option::of(access())).prop_map(|(to, on, from, arriving, guest)| Redirect {
+        to: to.map(|(to, ports)| Destination { ip: ip(to), ports }),
+        arriving_at: arriving.into_iter().map(ip).collect(),
+        arriving_on: on.into_iter().map(str::to_owned).collect(),
+        from: from.into_iter().map(|from| from.parse().expect("a network")).collect(),
+        guest,
+        text: "ip nat prerouting: tcp dport 8080 dnat".to_owned(),
+    })
+}
+
+/// Most hosts have no containers.
+fn engines() -> impl Strategy<Value = Vec<Engine>> {
+    let port = (address(ANYWHERE, PORTS), option::of(Just("172.17.0.2:18789")), access(), any::<bool>());
+    let port = port.prop_map(|(on, to, access, is_named_like_a_gateway)| ContainerPort {
+        container: "box".to_owned(),
+        image: "image".to_owned(),
+        is_named_like_a_gateway,
+        on: at(&on),
+        to: to.map(at),
+        access,
+    });
+    let ports = prop_oneof![4 => vec(port, 1..3).prop_map(Ok), 1 => Just(Err(denied()))];
+    let engine = (select(&["docker", "podman"][..]), ports).prop_map(|(name, ports)| Engine {
+        name: name.to_owned(),
+        socket: format!("/run/{name}.sock").into(),
+        ports,
+    });
+    prop_oneof![9 => Just(Vec::new()), 1 => vec(engine, 1..3)]
 }
 
 pub(super) fn network() -> impl Strategy<Value = AllowedNetwork> {

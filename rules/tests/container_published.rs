@@ -1,0 +1,116 @@
+use guardian_rules::fact::{Access, ContainerPort, Engine};
+use guardian_rules::finding::{Answer, Severity};
+use guardian_rules::snapshot::Snapshot;
+
+use crate::scenery::*;
+
+const RULE: &str = "container-published";
+
+fn publishing(on: &str, access: Access) -> ContainerPort {
+    ContainerPort {
+        container: "box".to_owned(),
+        image: "image".to_owned(),
+        is_named_like_a_gateway: false,
+        on: at(on),
+        to: Some(at("172.17.0.2:18789")),
+        access,
+    }
+}
+
+fn named(port: ContainerPort) -> ContainerPort {
+    ContainerPort { is_named_like_a_gateway: true, ..port }
+}
+
+fn docker(port: ContainerPort) -> Engine {
+    Engine { name: "docker".to_owned(), socket: "/run/docker.sock".into(), ports: Ok(vec![port]) }
+}
+
+#[test]
+fn a_gateway_in_a_container_published_on_every_address_is_exposed() {
+    for access in [Access::Open, Access::Required, Access::RefusesProxy] {
+        host()
+            .with_engine(docker(publishing("0.0.0.0:8080", access)))
+            .judged()
+            .exposes(RULE, "0.0.0.0:8080")
+            .because(RULE, "docker publishes the container box")
+            .because(RULE, "192.168.1.5");
+    }
+}
+
+#[test]
+fn a_gateway_in_a_container_published_on_loopback_or_in_the_vpn_is_protected() {
+    for on in ["127.0.0.1:8080", "[::1]:8080", "100.100.1.2:8080"] {
+        host().with_engine(docker(publishing(on, Access::Required))).judged().nothing_of(RULE).is_safe();
+    }
+}
+
+#[test]
+fn a_container_without_a_gateway_is_nothing_whatever_it_is_called() {
+    for access in [Access::NoGateway, Access::Fronted] {
+        host()
+            .with_engine(docker(named(publishing("0.0.0.0:8080", access))))
+            .judged()
+            .nothing_of(RULE)
+            .is_safe();
+    }
+}
+
+#[test]
+fn a_container_that_does_not_tell_is_doubted_where_it_is_named_like_a_gateway() {
+    let silent = || publishing("0.0.0.0:8080", Access::Unknown(timed_out()));
+    host().with_engine(docker(named(silent()))).judged().doubts(RULE, "0.0.0.0:8080").is_blind();
+    host().with_engine(docker(silent())).judged().nothing_of(RULE).is_safe();
+    let within = named(publishing("127.0.0.1:8080", Access::Unknown(timed_out())));
+    host().with_engine(docker(within)).judged().nothing_of(RULE).is_safe();
+}
+
+#[test]
+fn where_the_addresses_of_this_host_are_not_known_it_cannot_be_told() {
+    fn blind(snapshot: &mut Snapshot) {
+        snapshot.interfaces = unseen(denied());
+    }
+    host()
+        .with_engine(docker(publishing("0.0.0.0:8080", Access::Required)))
+        .but(blind)
+        .judged()
+        .doubts(RULE, "0.0.0.0:8080");
+}
+
+#[test]
+fn what_the_owner_allows_is_worth_knowing() {
+    host()
+        .allowing_path("container")
+        .with_engine(docker(publishing("0.0.0.0:8080", Access::Required)))
+        .judged()
+        .notes(RULE, "0.0.0.0:8080")
+        .is_safe();
+    host()
+        .allowing_network("192.168.1.0/24")
+        .with_engine(docker(publishing("0.0.0.0:8080", Access::Required)))
+        .judged()
+        .nothing_of(RULE)
+        .is_safe();
+}
+
+#[test]
+fn an_engine_that_does_not_tell_is_worth_knowing() {
+    let engine = Engine { ports: Err(denied()), ..docker(publishing("0.0.0.0:1", Access::Open)) };
+    host()
+        .with_engine(engine)
+        .judged()
+        .says(RULE, Severity::Info, Answer::Unknown, "docker")
+        .because(RULE, "/run/docker.sock")
+        .is_safe();
+}
+
+#[test]
+fn a_container_seen_before_the_probe_went_blind_still_accuses() {
+    fn blind(snapshot: &mut Snapshot) {
+        snapshot.containers = snapshot.containers.clone().followed_by(Err(timed_out()));
+    }
+    host()
+        .with_engine(docker(publishing("0.0.0.0:8080", Access::Required)))
+        .but(blind)
+        .judged()
+        .exposes(RULE, "0.0.0.0:8080");
+}
