@@ -50,7 +50,9 @@ impl Probe for Redirects {
     async fn observe(&mut self, ground: Ground) -> Result<Facts, Blindness> {
         let reaches_loopback = blocking(|| Ok(platform::reaches_loopback())).await?;
         let mut rules = self.filter.redirects().await;
-        if let Ok(redirects) = &mut rules {
+        if let Ok(redirects) = &mut rules
+            && !redirects.is_empty()
+        {
             let own = ground.known.interfaces.known().cloned().unwrap_or_default();
             let guests = blocking(move || Ok(Guests::of_this_host(&own))).await?;
             *redirects = each_port(std::mem::take(redirects), &guests);

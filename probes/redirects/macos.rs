@@ -12,7 +12,6 @@ pub(super) struct Filter;
 
 impl Filter {
     /// What the rules do to arriving connections.
-    #[expect(clippy::unused_self, reason = "nftables has a memory")]
     pub(super) async fn redirects(&mut self) -> Result<Vec<Redirect>, Blindness> {
         let info = pfctl(&["-s", "info"]).await?;
         if pf::is_off(&info)
