@@ -130,7 +130,9 @@ pub static CATALOG: &[Rule] = &[
         title: "A tunnel publishes a gateway.",
         why: "A tunnel goes out through every firewall and gives the gateway an address on the internet, with a certificate \
               and no lock. To the gateway everybody who comes by it looks like this machine.",
-        remedy: "Stop the tunnel (`tailscale funnel reset`, or end the program), or allow its path in guardian.toml with a reason and an end.",
+        remedy: "Stop the tunnel: `tailscale funnel reset` (and gateway.tailscale.mode \"off\", or the gateway asks for it again), `systemctl disable --now` \
+                 for a service, else end the program. Or allow it for a while: `guardian allow --path NAME --reason TEXT --until 2h`, with its program's \
+                 name, tailscale-funnel or tailscale-serve.",
         judge: rule::tunnel_published::judge,
     },
     Rule {
@@ -138,7 +140,8 @@ pub static CATALOG: &[Rule] = &[
         severity: Severity::Critical,
         title: "A container engine publishes a gateway beyond the allowed networks.",
         why: "Published ports bypass the host's firewall: ufw says no, and the packet passes. There need not be a listening socket.",
-        remedy: "Publish it on loopback (`-p 127.0.0.1:18789:18789`), or allow the path \"container\" in guardian.toml with a reason and an end.",
+        remedy: "Publish it on loopback: `-p 127.0.0.1:18789:18789` in a new `docker run`, or `ports: [\"127.0.0.1:18789:18789\"]` and `docker compose up -d`; a restart \
+                 changes nothing. Or allow it for a while: `guardian allow --path container --reason TEXT --until 2h`.",
         judge: rule::container_published::judge,
     },
     Rule {
@@ -146,7 +149,9 @@ pub static CATALOG: &[Rule] = &[
         severity: Severity::Critical,
         title: "The packet filter sends connections of others to a gateway.",
         why: "A redirect needs no listening socket: whoever lists the open ports of this host does not see it.",
-        remedy: "Take the rule away; `nft list ruleset` (Linux) or `pfctl -s nat` (macOS) shows where it stands.",
+        remedy: "Take the rule away. Linux: `nft -a list ruleset` shows its handle for `nft delete rule`; `iptables-legacy -t nat -S` shows older ones. macOS: \
+                 `pfctl -s nat`, and `pfctl -a ANCHOR -s nat` for an anchor named here. If a VPN or a container engine made it and you want it so: \
+                 `guardian allow --path nat --reason TEXT --until 30d`.",
         judge: rule::nat_published::judge,
     },
     Rule {
@@ -155,7 +160,8 @@ pub static CATALOG: &[Rule] = &[
         title: "A router carries a port of the internet to a gateway.",
         why: "Any program of the local network may ask a router with UPnP to open a port; nothing on this host shows it. Forwards that \
               somebody set by hand, and hosts in the router's DMZ, are not listed: a gateway that the local network reaches may be public.",
-        remedy: "Take the forward away in the router, and switch UPnP off there; bind the gateway to loopback.",
+        remedy: "Take the forward away in the router, and switch UPnP off there; bind the gateway to loopback. Or allow it for a while: \
+                 `guardian allow --path router --reason TEXT --until 2h`.",
         judge: rule::router_mapped::judge,
     },
     Rule {
@@ -215,7 +221,8 @@ pub static CATALOG: &[Rule] = &[
         severity: Severity::Warning,
         title: "Somebody was paired with a gateway while it was exposed.",
         why: "A paired device has a token of its own. Closing the port does not end it, and neither does a new gateway token.",
-        remedy: "If you do not know it, take it away: `openclaw devices list`, then `openclaw devices remove`. Pair your own again, and this falls silent.",
+        remedy: "If you do not know it, take it away: `openclaw devices list`, then `openclaw devices remove ID`; before February 2026 `openclaw devices revoke \
+                 --device ID --role ROLE` (`clawdbot` in 2026.1.24). It falls silent when the device is gone or paired anew, and after thirty days.",
         judge: rule::paired_while_exposed::judge,
     },
     Rule {
@@ -231,7 +238,7 @@ pub static CATALOG: &[Rule] = &[
         severity: Severity::Warning,
         title: "A gateway reaches a person's secrets.",
         why: "Whoever gets through it, or talks the agent into it, reads what the gateway's user reads: keys, browser sessions, \
-              the keychain. Behind a bulkhead there is nothing to read.",
+              the keychain. Behind a bulkhead there is nothing of its owner's to read.",
         remedy: "Give the gateway a user of its own: `sudo guardian bulkhead plan` says what that takes.",
         judge: rule::home_shared::judge,
     },
@@ -249,8 +256,8 @@ pub static CATALOG: &[Rule] = &[
         title: "A gateway announces itself in the local network.",
         why: "Whoever is on the same Wi-Fi learns that an agent runs here and on which port; some versions tell the path of their program \
               and the port of ssh too. The announcements go out even while the gateway listens on loopback alone.",
-        remedy: "Set discovery.mdns.mode to \"off\" (2026.1.29 and later), or start the gateway with OPENCLAW_DISABLE_BONJOUR=1 \
-                 (CLAWDBOT_DISABLE_BONJOUR=1 before that), and restart it.",
+        remedy: "Set discovery.mdns.mode to \"off\" (2026.1.29 and later), or give the gateway the variable OPENCLAW_DISABLE_BONJOUR=1 \
+                 (2026.1.24: CLAWDBOT_DISABLE_BONJOUR=1), in its service by `systemctl --user edit openclaw-gateway`; then restart it.",
         judge: rule::announced::judge,
     },
 ];

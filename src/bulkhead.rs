@@ -47,8 +47,16 @@ pub(crate) enum BulkheadError {
     #[error("the gateway runs as {USER} already")]
     Already,
     /// A bulkhead stands, or half of one.
-    #[error("a bulkhead stands here already, or half of one; type: sudo guardian bulkhead undo")]
+    #[error(
+        "a bulkhead stands here already: there is nothing to do (`sudo guardian bulkhead undo` takes it down)"
+    )]
     Stands,
+    /// A part of one.
+    #[error("half a bulkhead stands here; take it down first: sudo guardian bulkhead undo")]
+    Half,
+    /// It would outlive the program that takes it down.
+    #[error("a bulkhead stands here; take it down first: sudo guardian bulkhead undo")]
+    Outlives,
     /// There is none.
     #[error("no bulkhead of guardian's stands here")]
     None,

@@ -109,7 +109,7 @@ enum Command {
     Allow(allow::Arguments),
     /// Run a command only while the circuit is not open
     Run(run::Arguments),
-    /// Take back everything that guardian has done to this host, without a daemon
+    /// Take back every barrier that guardian has put up on this host, without a daemon
     Rescue(rescue::Arguments),
     /// Rehearse a trip with a decoy, on a network of its own
     Drill(drill::Arguments),

@@ -11,6 +11,7 @@ use guardian_rules::fact::Device;
 use serde_json::Value;
 
 use crate::file::{Links, Unread, View};
+use crate::line::line;
 
 /// A list of devices has some hundred bytes a device.
 const MAX_SIZE: u64 = 1024 * 1024;
@@ -42,12 +43,13 @@ pub(super) fn paired_as_seen(view: &View, state: &Path) -> Result<Vec<Device>, B
 pub fn parse(bytes: &[u8]) -> Option<Vec<Device>> {
     let list: serde_json::Map<String, Value> = serde_json::from_slice(bytes).ok()?;
     let text = |device: &Value, key: &str| {
-        device.get(key).and_then(Value::as_str).map(|text| text.chars().take(80).collect::<String>())
+        device.get(key).and_then(Value::as_str).map(|text| line(&text.chars().take(80).collect::<String>()))
     };
     let mut devices: Vec<Device> = list
-        .values()
+        .iter()
         .take(MAX_DEVICES)
-        .map(|device| Device {
+        .map(|(id, device)| Device {
+            id: line(&id.chars().take(16).collect::<String>()),
             client: text(device, "clientId").unwrap_or_else(|| "an unnamed client".to_owned()),
             platform: text(device, "platform").unwrap_or_default(),
             remote: text(device, "remoteIp"),

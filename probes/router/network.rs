@@ -31,7 +31,8 @@ impl Network {
 
 /// The networks where a socket takes connections that leads to a gateway, or may lead to one.
 ///
-/// Routers with `UPnP` know IPv4 alone. On loopback and in a VPN there is no router to ask, and an
+/// Of them those that the owner has allowed: in others the gateway is exposed as it is, and whoever sees
+/// that must not wait for a router. Routers with `UPnP` know IPv4 alone. On loopback and in a VPN there is no router to ask, and an
 /// address that the whole internet reaches needs none.
 #[must_use]
 pub fn concerned(scene: &Scene<'_>, routes: &[(String, Ipv4Addr)]) -> Vec<Network> {
@@ -41,7 +42,8 @@ pub fn concerned(scene: &Scene<'_>, routes: &[(String, Ipv4Addr)]) -> Vec<Networ
     let networks: BTreeMap<Ipv4Addr, Network> = scene
         .own_addresses()
         .into_iter()
-        .filter(|own| matches!(own.scope(), Scope::LinkLocal | Scope::Private | Scope::Shared) && takes(own))
+        .filter(|own| matches!(own.scope(), Scope::LinkLocal | Scope::Private | Scope::Shared))
+        .filter(|own| scene.policy.allows_own(own) && takes(own))
         .filter_map(|own| {
             let IpAddr::V4(address) = own.address else { return None };
             let net = Ipv4Net::new(address, own.prefix).ok()?.trunc();
@@ -82,7 +84,7 @@ mod tests {
 
     use guardian_rules::fact::{Access, AccessAnswer, Attribution, Listener, Transport};
     use guardian_rules::observation::Observation;
-    use guardian_rules::policy::Policy;
+    use guardian_rules::policy::{AllowedNetwork, Policy};
     use guardian_rules::snapshot::Snapshot;
     use proptest::prelude::*;
 
@@ -99,6 +101,10 @@ mod tests {
 
     /// Something listens, and answers as a gateway or not, on a host with many networks.
     fn networks(bound: &str, dual_stack: bool, access: Access) -> Vec<String> {
+        networks_of(bound, dual_stack, access, true)
+    }
+
+    fn networks_of(bound: &str, dual_stack: bool, access: Access, allowed: bool) -> Vec<String> {
         let bound: SocketAddr = bound.parse().unwrap();
         let listener = Listener {
             bound,
@@ -122,7 +128,11 @@ mod tests {
             ]),
             ..Snapshot::default()
         };
-        let policy = Policy { ports: Vec::new(), ..Policy::default() };
+        let all = ["192.168.0.0/16", "100.64.0.0/10", "fe80::/10"];
+        let networks =
+            all.map(|net| AllowedNetwork { network: net.parse().unwrap(), reason: "so".to_owned() });
+        let networks = if allowed { networks.to_vec() } else { Vec::new() };
+        let policy = Policy { ports: Vec::new(), networks, ..Policy::default() };
         let scene = Scene::new(&policy, &snapshot);
         concerned(&scene, &[]).iter().map(|network| network.own.to_string()).collect()
     }
@@ -137,6 +147,11 @@ mod tests {
         for (bound, dual_stack) in [("0.0.0.0:18789", false), ("[::]:18789", true)] {
             assert_eq!(networks(bound, dual_stack, Access::Required), ["100.64.0.9", "192.168.7.2"]);
         }
+    }
+
+    #[test]
+    fn where_the_owner_has_not_allowed_it_nobody_is_asked_for_it_is_exposed_already() {
+        assert!(networks_of("0.0.0.0:18789", false, Access::Required, false).is_empty());
     }
 
     #[test]

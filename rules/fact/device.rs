@@ -3,6 +3,8 @@
 /// A paired device: it holds a token of its own and gets in whatever becomes of the gateway's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Device {
+    /// What the gateway knows it by, the first sixteen characters.
+    pub id: String,
     /// What it calls itself: `clawdbot-control-ui`.
     pub client: String,
     /// What it runs on, as it says.

@@ -25,7 +25,8 @@ fn of_engine(rule: &Rule, scene: &Scene<'_>, engine: &Engine) -> Vec<Finding> {
                 ),
                 "what it publishes by a listening socket is seen all the same".to_owned(),
             ];
-            vec![Finding { severity: Severity::Info, ..rule.unknown(&engine.name, evidence) }]
+            let remedy = "Run Guardian as root, and it can ask.".to_owned();
+            vec![Finding { severity: Severity::Info, remedy, ..rule.unknown(&engine.name, evidence) }]
         }
     }
 }

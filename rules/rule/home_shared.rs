@@ -26,7 +26,14 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
                     if secrets.len() > FEW {
                         evidence.push(format!("and {} more", secrets.len() - FEW));
                     }
-                    Some(rule.yes(&name, evidence))
+                    let finding = rule.yes(&name, evidence);
+                    Some(if is_a_service(scene, gateway.pid) {
+                        let remedy =
+                            "Close it to others: `chmod o-rwx` on the home named here, as its owner or root.";
+                        Finding { remedy: remedy.to_owned(), ..finding }
+                    } else {
+                        finding
+                    })
                 }
                 Err(why) => {
                     let unknown = format!("whose files it can read cannot be told: {why}");
@@ -35,4 +42,9 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
             }
         })
         .collect()
+}
+
+/// Its user is a service's already, as a bulkhead makes it: by custom their names begin so.
+fn is_a_service(scene: &Scene<'_>, pid: u32) -> bool {
+    scene.process(pid).and_then(|it| it.user.as_ref()).is_some_and(|user| user.starts_with('_'))
 }

@@ -15,7 +15,8 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
         Ok(rules) => {
             let mut rules: Vec<&Redirect> = rules.iter().collect();
             rules.sort_unstable();
-            rules.into_iter().flat_map(|it| of_redirect(rule, scene, redirects, it)).collect()
+            let found = rules.into_iter().flat_map(|it| of_redirect(rule, scene, redirects, it));
+            found.map(|it| if scene.allows_path("nat") { it.allowed() } else { it }).collect()
         }
         // Without a gateway there is nothing that they could lead to.
         Err(_) if !scene.may_have_a_gateway() => Vec::new(),
@@ -27,7 +28,11 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
 
 /// Rules that cannot be read matter where they could lead to a gateway.
 fn unread(rule: &Rule, scene: &Scene<'_>, redirects: &Redirects, why: String) -> Option<Finding> {
-    let finding = rule.unknown(&"the packet filter", vec![why]);
+    let remedy = "Run Guardian as root, and it can read them.".to_owned();
+    let finding = Finding { remedy, ..rule.unknown(&"the packet filter", vec![why]) };
+    if scene.allows_path("nat") {
+        return Some(finding.allowed());
+    }
     match redirects.reaches_loopback {
         Some(true) => {
             let mut finding = finding;

@@ -22,10 +22,9 @@ fn of_gateway(
     let name = scene.name_of(gateway.pid);
     match &gateway.devices {
         Err(why) => {
-            vec![rule.unknown(
-                &name,
-                vec![format!("it has been exposed, and who is paired with it cannot be told: {why}")],
-            )]
+            let lost = format!("it has been exposed, and who is paired with it cannot be told: {why}");
+            let remedy = "Look yourself: `openclaw devices list`, and remove what you do not know. It falls silent after thirty days.";
+            vec![Finding { remedy: remedy.to_owned(), ..rule.unknown(&name, vec![lost]) }]
         }
         Ok(devices) => {
             devices.iter().filter_map(|device| of_device(rule, &name, device, exposures)).collect()
@@ -46,6 +45,6 @@ fn of_device(rule: &Rule, gateway: &str, device: &Device, exposures: &[Exposure]
         }
         Some(_) => return None,
     };
-    let evidence = vec![format!("{} was paired with {gateway}{from}, {when}", device.client)];
-    Some(Finding { answer, ..rule.yes(&format!("{}{from}", device.client), evidence) })
+    let evidence = vec![format!("{} ({}) was paired with {gateway}{from}, {when}", device.client, device.id)];
+    Some(Finding { answer, ..rule.yes(&format!("{}{from} ({})", device.client, device.id), evidence) })
 }

@@ -19,7 +19,8 @@ fn of_router(rule: &Rule, scene: &Scene<'_>, router: &Router) -> Vec<Finding> {
         }
         Err(why) => {
             let evidence = vec![format!("the router at {} does not tell what it carries: {why}", router.at)];
-            vec![Finding { severity: Severity::Warning, ..rule.unknown(&router.at.ip(), evidence) }]
+            let remedy = "Look at its port forwards yourself, and switch UPnP off there.".to_owned();
+            vec![Finding { severity: Severity::Warning, remedy, ..rule.unknown(&router.at.ip(), evidence) }]
         }
     }
 }

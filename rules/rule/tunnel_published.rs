@@ -19,7 +19,12 @@ fn of_tunnel(rule: &Rule, scene: &Scene<'_>, tunnel: &Tunnel) -> Vec<Finding> {
         Err(_) if !scene.may_have_a_gateway() => Vec::new(),
         Err(why) => {
             let evidence = vec![format!("what {name} publishes cannot be told: {why}")];
-            let finding = rule.unknown(&name, evidence);
+            let finding = Finding {
+                remedy: "Let it tell: run Guardian as root, leave the program's API on, or name its configuration in its arguments. \
+                         Or allow it for a while: `guardian allow --path NAME --reason TEXT --until 2h`, with its program's name."
+                    .to_owned(),
+                ..rule.unknown(&name, evidence)
+            };
             vec![match tunnel.kind {
                 _ if allows(scene, tunnel, &tunnel.program) => finding.allowed(),
                 TunnelKind::Public => finding,
@@ -55,7 +60,11 @@ fn of_publication(
     Some(if allows(scene, tunnel, path) {
         finding.allowed()
     } else if *audience == Audience::Vpn {
-        Finding { severity: Severity::Info, ..finding }
+        Finding {
+            severity: Severity::Info,
+            remedy: "Nothing, if the members of the VPN are to reach it.".to_owned(),
+            ..finding
+        }
     } else {
         finding
     })

@@ -29,6 +29,20 @@ fn a_gateway_that_reads_a_persons_keys_is_a_warning_and_never_moves_the_verdict(
 }
 
 #[test]
+fn behind_a_bulkhead_what_others_leave_open_is_theirs_to_close() {
+    let secret = Secret { path: "/home/bob/.npmrc".into(), what: "keys of registries".to_owned() };
+    let conclusion = host()
+        .runs(
+            gateway(812)
+                .of_user(998, "_moltbot")
+                .on("127.0.0.1:18789", asking_for_credentials())
+                .marked(|it| it.within_reach = Ok(vec![secret])),
+        )
+        .judged();
+    assert!(conclusion.findings(RULE).all(|it| it.remedy.contains("chmod")), "{conclusion:?}");
+}
+
+#[test]
 fn of_many_secrets_a_few_are_named() {
     let many: Vec<String> = (10..30).map(|n| format!("/home/ana/{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();

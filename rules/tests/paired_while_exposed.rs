@@ -8,6 +8,7 @@ const RULE: &str = "paired-while-exposed";
 fn paired(at: Option<u64>) -> Host {
     host().runs(gateway(812).on("127.0.0.1:18789", asking_for_credentials()).marked(|it| {
         it.devices = Ok(vec![Device {
+            id: "aa11".to_owned(),
             client: "openclaw-control-ui".to_owned(),
             platform: "linux".to_owned(),
             remote: Some("203.0.113.9".to_owned()),

@@ -78,6 +78,18 @@ impl Ledger {
         }
     }
 
+    /// Why another one cannot be put up, if there is one.
+    pub(crate) fn stands(paths: &Paths) -> Option<BulkheadError> {
+        match Self::read(paths) {
+            Err(BulkheadError::None) => None,
+            Ok(ledger) if matches!(ledger.changes.last(), Some(Change::Started { .. })) => {
+                Some(BulkheadError::Stands)
+            }
+            Ok(_) => Some(BulkheadError::Half),
+            Err(unreadable) => Some(unreadable),
+        }
+    }
+
     /// Whether one is there.
     pub(crate) fn is_there(paths: &Paths) -> bool {
         Self::place(paths).symlink_metadata().is_ok()

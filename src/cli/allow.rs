@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     /// Addresses: `192.168.1.0/24`
     #[arg(long, value_name = "NET")]
     network: Option<String>,
-    /// A way of publishing: `tailscale-funnel`, `ngrok`, `cloudflared`, `container`
+    /// A way of publishing: a tunnel's program (`ngrok`, `cloudflared`), `tailscale-funnel`, `tailscale-serve`, `container`, `nat`, `router`
     #[arg(long, value_name = "NAME")]
     path: Option<String>,
     /// Why, for whoever reads it later

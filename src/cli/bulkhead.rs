@@ -116,8 +116,8 @@ struct Whole {
 async fn whole(named: Option<&Path>, folders: &Folders) -> Result<Whole, Failure> {
     root("plan")?;
     let (config, paths, manager) = (Config::load(named)?, folders.paths()?, manager()?);
-    if Ledger::is_there(&paths) {
-        return Err(BulkheadError::Stands.into());
+    if let Some(stands) = Ledger::stands(&paths) {
+        return Err(stands.into());
     }
     let present = present::find(&look(&config).await)?;
     let place = named.map(Path::to_owned).or_else(Config::own_place);

@@ -48,8 +48,8 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
         ))?;
         return Ok(exit::OK);
     }
-    if arguments.purge && Ledger::is_there(&site.paths) {
-        return Err(BulkheadError::Stands.into());
+    if Ledger::is_there(&site.paths) {
+        return Err(BulkheadError::Outlives.into());
     }
     let question = "The circuit is open: nothing will protect the gateway any more, and one that was stopped is started again. \
                     Take guardian off all the same?";

@@ -34,7 +34,7 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
     recovery(&mut page, status, now, style);
     let warnings = status.warnings.iter().map(|it| {
         let evidence = it.evidence.first().map_or_else(String::new, |first| format!(": {first}"));
-        format!("{} [{}]{evidence}", it.subject, it.rule)
+        format!("{} [{}]{evidence}. {}", it.subject, it.rule, it.remedy)
     });
     list(&mut page, "Worth knowing", warnings, style);
     list(&mut page, "What is missing", status.degraded.iter().cloned(), style);

@@ -191,6 +191,7 @@ mod tests {
     #[test]
     fn devices_are_never_passed_unseen_and_those_since_the_trip_are_counted() {
         let device = |paired| Device {
+            id: "aa11".to_owned(),
             client: "cli".to_owned(),
             platform: "linux".to_owned(),
             remote: Some("127.0.0.1".to_owned()),

@@ -327,6 +327,7 @@ fn any_program() -> impl Strategy<Value = Program> {
                         it.within_reach =
                             Ok(vec![Secret { path: "/root/.ssh".into(), what: "keys".to_owned() }]);
                         it.devices = Ok(vec![Device {
+                            id: "aa11".to_owned(),
                             client: "cli".to_owned(),
                             platform: String::new(),
                             remote: None,
