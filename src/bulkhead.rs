@@ -11,7 +11,6 @@ pub(crate) mod ledger;
 pub(crate) mod ownership;
 pub(crate) mod plan;
 pub(crate) mod present;
-pub(crate) mod relocate;
 pub(crate) mod unit;
 
 use std::path::PathBuf;
@@ -23,8 +22,6 @@ use crate::sys::durable::WriteError;
 
 /// The gateway's own user.
 pub(crate) const USER: &str = "_moltbot";
-/// Its home, in which the gateway's state is.
-pub(crate) const HOME: &str = if cfg!(target_os = "macos") { "/var/moltbot" } else { "/var/lib/moltbot" };
 
 /// Why the gateway gets no user of its own, or does not lose it again.
 #[derive(Debug, thiserror::Error)]

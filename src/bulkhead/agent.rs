@@ -1,7 +1,6 @@
 //! The gateway's launchd job: what the present one runs, and the daemon that runs it as a user of its
 //! own, in a sandbox that has no home but its own. Nobody has run this on a Mac yet.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use nix::unistd::{Uid, User};
 use serde_json::Value;
 
 use super::ownership::Owner;
-use super::{BulkheadError, HOME, USER};
+use super::{BulkheadError, USER};
 
 /// The label of the new job.
 pub(crate) const LABEL: &str = "dev.guardian.moltbot";
@@ -68,7 +67,7 @@ pub(crate) fn read(json: &str) -> Option<Runs> {
 }
 
 /// The job that runs it behind the bulkhead. `lock`: where it is while the circuit is open.
-pub(crate) fn text(runs: &Runs, variables: &[(String, String)], lock: &Path) -> String {
+pub(crate) fn text(runs: &Runs, variables: &[(String, String)], home: &Path, lock: &Path) -> String {
     let string = |text: &str| format!("<string>{}</string>", in_xml(text));
     let sandboxed = ["/usr/bin/sandbox-exec", "-f", PROFILE].map(str::to_owned);
     let arguments = sandboxed.iter().chain(&runs.arguments).map(|it| format!("\t\t{}\n", string(it)));
@@ -97,28 +96,24 @@ pub(crate) fn text(runs: &Runs, variables: &[(String, String)], lock: &Path) -> 
          </dict>\n</plist>\n",
         label = string(LABEL),
         user = string(USER),
-        home = string(HOME),
+        home = string(&home.display().to_string()),
         lock = in_xml(&lock.display().to_string()),
     )
 }
 
-/// The sandbox (sandbox-exec(1), in its own Scheme): all homes are out of reach but for the programs
-/// themselves, and so is what is Guardian's.
-pub(crate) fn profile(programs: &[PathBuf]) -> String {
-    let mut profile = String::from(
+/// The sandbox (sandbox-exec(1), in its own Scheme): all homes are out of reach but the gateway's own,
+/// and so is what is Guardian's.
+pub(crate) fn profile(home: &Path) -> String {
+    format!(
         "; Written by `guardian bulkhead apply`; `guardian bulkhead undo` takes it away.\n\
          (version 1)\n(allow default)\n\
          (deny file-read* file-write* (subpath \"/Users\"))\n\
          (deny file-write* (subpath \"/etc/guardian\") (subpath \"/private/etc/guardian\"))\n\
          (deny file-read* file-write* (subpath \"/Library/Application Support/Guardian\"))\n\
-         (deny file-read* file-write* (subpath \"/Library/Keychains\"))\n",
-    );
-    for folder in programs {
-        let text = folder.display().to_string();
-        // Writing into a string cannot fail.
-        let _ = writeln!(profile, "(allow file-read* (subpath {}))", in_scheme(&text));
-    }
-    profile
+         (deny file-read* file-write* (subpath \"/Library/Keychains\"))\n\
+         (allow file-read* file-write* (subpath {}))\n",
+        in_scheme(&home.display().to_string())
+    )
 }
 
 /// What ends the present job, and keeps it from coming back: disabled first, for else it would.
@@ -176,14 +171,19 @@ mod tests {
         "KeepAlive":true,"RunAtLoad":true}"#;
 
     fn variables() -> Vec<(String, String)> {
-        vec![("HOME".to_owned(), HOME.to_owned())]
+        vec![("HOME".to_owned(), "/Users/_moltbot".to_owned())]
     }
 
     #[test]
     fn the_present_job_is_read_and_runs_as_its_own_user_in_a_sandbox() {
         let runs = read(JOB).unwrap();
         assert_eq!(runs.arguments.len(), 5);
-        let text = text(&runs, &variables(), Path::new("/Library/Application Support/Guardian/breaker.lock"));
+        let text = text(
+            &runs,
+            &variables(),
+            Path::new("/Users/_moltbot"),
+            Path::new("/Library/Application Support/Guardian/breaker.lock"),
+        );
         for part in [
             "<key>UserName</key>\n\t<string>_moltbot</string>",
             "<string>/usr/bin/sandbox-exec</string>\n\t\t<string>-f</string>",
@@ -205,10 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn the_sandbox_takes_the_homes_away_and_gives_the_program_back() {
-        let profile = profile(&["/Users/ana/\"n\\vm".into()]);
-        assert!(profile.contains("(deny file-read* file-write* (subpath \"/Users\"))"));
-        assert!(profile.ends_with("(allow file-read* (subpath \"/Users/ana/\\\"n\\\\vm\"))\n"), "{profile}");
+    fn the_sandbox_takes_the_homes_away_but_the_gateways_own() {
+        let profile = profile(Path::new("/Users/_molt\"b\\ot"));
+        let deny = profile.find("(deny file-read* file-write* (subpath \"/Users\"))").unwrap();
+        let allow =
+            profile.find("(allow file-read* file-write* (subpath \"/Users/_molt\\\"b\\\\ot\"))").unwrap();
+        assert!(deny < allow, "of several the last one counts: {profile}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,10 @@ use guardian_rules::fact::{Manager as Whose, Service};
 use nix::unistd::User;
 
 use super::ledger::{Change, Ledger, text};
-use super::ownership::{self, Owner};
+use super::ownership::{self, Identity, Owner};
 use super::plan::{Step, system, systemctl};
 use super::present::session;
-use super::relocate::{clear, leaving, partial, relocate};
-use super::{BulkheadError, HOME, USER, agent};
+use super::{BulkheadError, USER, agent};
 use crate::install::account;
 use crate::install::plan::line;
 use crate::install::site::Manager;
@@ -48,19 +47,16 @@ impl Builder<'_> {
                 Ok(())
             }
             Step::Folder { path, heir } => {
-                if path.is_dir() {
-                    return own(path);
-                }
                 self.ledger.note(Change::Folder { path: path.clone(), heir: *heir })?;
-                DirBuilder::new().mode(FOLDER).create(path).map_err(unchanged(path))?;
-                own(path)
+                // For root alone, until all is in it.
+                Ok(DirBuilder::new().mode(FOLDER).create(path).map_err(unchanged(path))?)
             }
             Step::Mode { path, before, after } => {
                 self.ledger.note(Change::Mode { path: path.clone(), before: *before, after: *after })?;
                 fs::set_permissions(path, Permissions::from_mode(*after)).map_err(unchanged(path))
             }
             Step::Stop { service, owner } => self.stop(service, *owner).await,
-            Step::Move { from, to, owner } => self.moves(from, to, *owner).await,
+            Step::Move { from, to, owner } => self.moves(from, to, *owner),
             Step::Write { path, text } => {
                 if path.symlink_metadata().is_ok() {
                     return Err(BulkheadError::Unfit(format!("{} is there already", path.display())));
@@ -84,7 +80,7 @@ impl Builder<'_> {
                     before: before.clone(),
                     after: after.clone(),
                 })?;
-                Ok(durable::replace(path, after.as_bytes(), FILE)?)
+                rewrite(path, after)
             }
         }
     }
@@ -123,21 +119,25 @@ impl Builder<'_> {
         Ok(())
     }
 
-    async fn moves(&mut self, from: &Path, to: &Path, owner: Owner) -> Result<(), BulkheadError> {
-        if to.symlink_metadata().is_ok() {
-            return Err(BulkheadError::Unfit(format!("{} is there already", to.display())));
-        }
-        let others = ownership::others(from, owner).map_err(unchanged(from))?;
+    /// Moves the folder that was looked at, and no other that has been put in its place.
+    fn moves(&mut self, from: &Path, to: &Path, owner: Owner) -> Result<(), BulkheadError> {
+        let identity = Identity::of(from).map_err(unchanged(from))?;
         self.ledger.note(Change::Moved {
             from: from.to_owned(),
             to: to.to_owned(),
             before: owner,
-            others,
-            done: false,
+            identity,
         })?;
-        relocate(from, to).await?;
-        ownership::give(to, its_owner()?, &[]).map_err(unchanged(to))?;
-        self.ledger.moved()
+        fs::rename(from, to).map_err(across(from, to))?;
+        if Identity::of(to).map_err(unchanged(to))? != identity {
+            fs::rename(to, from).map_err(unchanged(from))?;
+            return Err(BulkheadError::Unfit(format!("{} was exchanged while it was moved", from.display())));
+        }
+        let gateways = its_owner()?;
+        ownership::all_is(to, owner).map_err(unchanged(to))?;
+        ownership::give(to, owner, gateways).map_err(unchanged(to))?;
+        let home = to.parent().unwrap_or(to);
+        chown(home, Some(gateways.uid), Some(gateways.gid)).map_err(unchanged(home))
     }
 }
 
@@ -163,11 +163,12 @@ async fn take_back(manager: Manager, change: &Change) -> Result<Option<String>, 
         Change::Folder { path, heir } => match fs::remove_dir(path) {
             // Its user's number may be somebody else's one day.
             Err(kept) if kept.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                ownership::give(path, *heir, &[]).map_err(unchanged(path))?;
-                return Ok(Some(format!(
+                chown(path, Some(heir.uid), Some(heir.gid)).map_err(unchanged(path))?;
+                let stays = format!(
                     "what the gateway has made in {} stays there, and is its owner's now",
                     path.display()
-                )));
+                );
+                return Ok(Some(given_back(path, *heir, stays)));
             }
             Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
             removed => removed.map_err(unchanged(path))?,
@@ -203,28 +204,25 @@ async fn take_back(manager: Manager, change: &Change) -> Result<Option<String>, 
             }
             (Manager::Launchd, None) => {}
         },
-        Change::Moved { from, to, before, others, done } => {
-            let (is_back, is_there) = (from.symlink_metadata().is_ok(), to.symlink_metadata().is_ok());
-            clear(&partial(to))?;
-            match (is_back, is_there) {
-                // The whole folder has not left its place.
-                (true, true) if !done => clear(to)?,
-                (true, true) => {
-                    let both = format!(
-                        "{} and {} are both there: move the first away, then type it again",
-                        from.display(),
-                        to.display()
-                    );
-                    return Err(BulkheadError::Unfit(both));
-                }
-                (false, true) => {
-                    clear(&leaving(from))?;
-                    ownership::give(to, *before, others).map_err(unchanged(to))?;
-                    relocate(to, from).await?;
-                }
-                (true, false) => clear(&leaving(to))?,
-                (false, false) => return Ok(Some(format!("{} is nowhere", from.display()))),
+        Change::Moved { from, to, before, identity } => {
+            if !Identity::of(to).is_ok_and(|there| there == *identity) {
+                // It never left its place, or is back.
+                let back = Identity::of(from).is_ok_and(|there| there == *identity);
+                let nowhere =
+                    format!("the gateway's state is neither {} nor {}", to.display(), from.display());
+                return Ok((!back).then_some(nowhere));
             }
+            if from.symlink_metadata().is_ok() {
+                let both = format!(
+                    "{} and {} are both there: move the first away, then type it again",
+                    from.display(),
+                    to.display()
+                );
+                return Err(BulkheadError::Unfit(both));
+            }
+            fs::rename(to, from).map_err(across(to, from))?;
+            let given = given_back(from, *before, String::new());
+            return Ok((!given.is_empty()).then_some(given));
         }
         Change::Written { path } => durable::remove(path)?,
         Change::Started { name } => match manager {
@@ -237,7 +235,7 @@ async fn take_back(manager: Manager, change: &Change) -> Result<Option<String>, 
             }
         },
         Change::Policy { path, before, after } => match text(path) {
-            Ok(now) if now == *after => durable::replace(path, before.as_bytes(), FILE)?,
+            Ok(now) if now == *after => rewrite(path, before)?,
             Ok(now) if now == *before => {}
             _ => {
                 let line =
@@ -252,13 +250,26 @@ async fn take_back(manager: Manager, change: &Change) -> Result<Option<String>, 
     Ok(None)
 }
 
-/// The gateway's home is the gateway's.
-fn own(path: &Path) -> Result<(), BulkheadError> {
-    let owner = its_owner()?;
-    if path == Path::new(HOME) {
-        chown(path, Some(owner.uid), Some(owner.gid)).map_err(unchanged(path))?;
+/// Gives what is the gateway's user's back, or says how. What cannot be done must not keep the rest from
+/// being taken back.
+fn given_back(path: &Path, owner: Owner, done: String) -> String {
+    match its_owner().and_then(|gateways| ownership::give(path, gateways, owner).map_err(unchanged(path))) {
+        Ok(()) => done,
+        Err(failed) => format!(
+            "{}; type: sudo chown -R --no-dereference {}:{} {}",
+            crate::cli::chain(&failed),
+            owner.uid,
+            owner.gid,
+            path.display()
+        ),
     }
-    Ok(())
+}
+
+/// Another text for a file that stays whose it is, and as closed as it is.
+fn rewrite(path: &Path, text: &str) -> Result<(), BulkheadError> {
+    let metadata = fs::symlink_metadata(path).map_err(unchanged(path))?;
+    durable::replace(path, text.as_bytes(), metadata.permissions().mode() & 0o777)?;
+    chown(path, Some(metadata.uid()), Some(metadata.gid())).map_err(unchanged(path))
 }
 
 /// The user of the gateway, who has to be there by now.
@@ -279,4 +290,16 @@ async fn run(tool: &Tool) -> Result<(), BulkheadError> {
 
 fn unchanged(path: &Path) -> impl FnOnce(io::Error) -> BulkheadError + '_ {
     move |cause| BulkheadError::Unchanged { path: path.to_owned(), cause }
+}
+
+/// Whole folders are moved by their names: that is one step, and nothing is ever there twice.
+fn across<'p>(from: &'p Path, to: &'p Path) -> impl FnOnce(io::Error) -> BulkheadError + 'p {
+    move |cause| match cause.kind() {
+        io::ErrorKind::CrossesDevices => BulkheadError::Unfit(format!(
+            "{} lies on a disk of its own, and cannot be moved to {} as a whole",
+            from.display(),
+            to.display()
+        )),
+        _ => BulkheadError::Unchanged { path: from.to_owned(), cause },
+    }
 }

@@ -7,7 +7,7 @@ use guardian_rules::fact::Service;
 use serde::{Deserialize, Serialize};
 
 use super::BulkheadError;
-use super::ownership::{Other, Owner};
+use super::ownership::{Identity, Owner};
 use crate::sys::durable;
 use crate::sys::paths::Paths;
 use crate::sys::trusted;
@@ -29,9 +29,8 @@ pub(crate) enum Change {
     Mode { path: PathBuf, before: u32, after: u32 },
     /// A service was stopped, and does not start by itself any more.
     Stopped { service: Service, owner: Owner, enabled: bool, file: Option<PathBuf> },
-    /// A folder was moved and given to the gateway's user. Until it is done, what is at its new place
-    /// is but a copy.
-    Moved { from: PathBuf, to: PathBuf, before: Owner, others: Vec<Other>, done: bool },
+    /// This very folder was moved, and given to the gateway's user.
+    Moved { from: PathBuf, to: PathBuf, before: Owner, identity: Identity },
     /// A file was written: the service, the sandbox's profile.
     Written { path: PathBuf },
     /// The service runs.
@@ -101,14 +100,6 @@ impl Ledger {
         self.write()
     }
 
-    /// The latest change, a move, is done.
-    pub(crate) fn moved(&mut self) -> Result<(), BulkheadError> {
-        if let Some(Change::Moved { done, .. }) = self.changes.last_mut() {
-            *done = true;
-        }
-        self.write()
-    }
-
     /// The latest change has been taken back.
     pub(crate) fn taken_back(&mut self) -> Result<(), BulkheadError> {
         self.changes.pop();
@@ -119,8 +110,14 @@ impl Ledger {
     }
 
     fn write(&self) -> Result<(), BulkheadError> {
-        // Nothing in it fails to be JSON.
-        let bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let bytes = serde_json::to_vec_pretty(self).map_err(|odd| {
+            BulkheadError::Unfit(format!("what is to be changed cannot be written down: {odd}"))
+        })?;
+        if bytes.len() as u64 > LIMIT {
+            return Err(BulkheadError::Unfit(
+                "what is to be changed is too much to be written down".to_owned(),
+            ));
+        }
         Ok(durable::replace(&self.path, &bytes, 0o600)?)
     }
 }

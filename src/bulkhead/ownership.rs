@@ -1,25 +1,24 @@
-//! Gives a folder and all that is in it to another user.
+//! Gives a folder and all that is in it from one user to another.
 //!
-//! The folder was somebody's who may have put links in it: names are looked up in folders that are held
-//! open, links are given away themselves and never followed, and what another file system has mounted
-//! there is left alone.
+//! The folder was, or will be, somebody's who may be hostile and may still hold it open. So nothing is
+//! looked up twice: each file is held, looked at and given away as the same thing, links are given away
+//! themselves, and what belongs to anybody else is not touched.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
-use nix::fcntl::{AtFlags, OFlag};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use nix::unistd::{Gid, Uid, fchown, fchownat};
+use nix::fcntl::OFlag;
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 
-/// Deeper than this nobody goes.
-const DEPTH: usize = 64;
-/// As many files belong to somebody else, at most, and are remembered.
-const OTHERS: usize = 4096;
+/// Deeper than this nobody goes: each folder on the way is held open.
+const DEPTH: usize = 256;
 
 /// A user and a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,115 +27,136 @@ pub(crate) struct Owner {
     pub(crate) gid: u32,
 }
 
-/// A file that belonged to neither, by its path below the folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Other {
-    pub(crate) path: PathBuf,
-    pub(crate) owner: Owner,
+/// Which folder it is, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
 }
 
-/// Who owns what in a folder that is not `owner`'s.
-pub(crate) fn others(folder: &Path, owner: Owner) -> io::Result<Vec<Other>> {
-    let mut others = Vec::new();
+impl Identity {
+    /// Of a folder that is no link.
+    pub(crate) fn of(folder: &Path) -> io::Result<Self> {
+        let metadata = File::from(open(folder)?).metadata()?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// Whether all of it is `owner`'s; else the first thing that is not.
+pub(crate) fn all_is(folder: &Path, owner: Owner) -> io::Result<()> {
     walk(folder, &mut |entry| {
-        entry.has_one_name()?;
-        let found = Owner { uid: entry.stat.st_uid, gid: entry.stat.st_gid };
-        if found != owner {
-            if others.len() == OTHERS {
-                return Err(io::Error::other(format!("more than {OTHERS} files in it belong to others")));
-            }
-            others.push(Other { path: entry.path.to_owned(), owner: found });
+        if entry.stat.st_uid == owner.uid {
+            return Ok(());
         }
-        Ok(())
-    })?;
-    Ok(others)
-}
-
-/// Gives the folder and all that is in it to `owner`, except for what `others` says.
-pub(crate) fn give(folder: &Path, owner: Owner, others: &[Other]) -> io::Result<()> {
-    walk(folder, &mut |entry| {
-        let owner = others.iter().find(|it| it.path == entry.path).map_or(owner, |it| it.owner);
-        entry.has_one_name()?;
-        entry.give(Uid::from_raw(owner.uid), Gid::from_raw(owner.gid))
+        let whose = format!(
+            "{} belongs to user {}: give it to its owner, or move it away",
+            entry.path.display(),
+            entry.stat.st_uid
+        );
+        Err(io::Error::other(whose))
     })
 }
 
-/// Something in the folder.
+/// Gives what is `from`'s to `to`: a group that is not `from`'s stays.
+pub(crate) fn give(folder: &Path, from: Owner, to: Owner) -> io::Result<()> {
+    walk(folder, &mut |entry| {
+        if entry.stat.st_uid != from.uid {
+            return Ok(());
+        }
+        let group = (entry.stat.st_gid == from.gid).then(|| Gid::from_raw(to.gid));
+        Ok(change_owner(entry, Uid::from_raw(to.uid), group)?)
+    })
+}
+
+/// Something in the folder, held.
 struct Entry<'e> {
     /// Below the folder; empty for the folder itself.
     path: &'e Path,
     stat: FileStat,
-    at: At<'e>,
+    held: &'e OwnedFd,
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "elsewhere a link cannot be held"))]
+    at: Option<(&'e OwnedFd, &'e CStr)>,
 }
 
-enum At<'e> {
-    Folder(&'e OwnedFd),
-    In(&'e OwnedFd, &'e Path),
+#[cfg(target_os = "linux")]
+fn change_owner(entry: &Entry<'_>, uid: Uid, gid: Option<Gid>) -> nix::Result<()> {
+    nix::unistd::fchownat(entry.held, c"", Some(uid), gid, nix::fcntl::AtFlags::AT_EMPTY_PATH)
 }
 
-impl Entry<'_> {
-    /// A second name may be somebody else's, elsewhere.
-    fn has_one_name(&self) -> io::Result<()> {
-        if is(&self.stat, SFlag::S_IFREG) && self.stat.st_nlink > 1 {
-            let linked =
-                format!("{} has a second name (a hard link): remove one of them", self.path.display());
-            return Err(io::Error::other(linked));
+/// A link cannot be held there; it is given away by its name, and never followed.
+#[cfg(not(target_os = "linux"))]
+fn change_owner(entry: &Entry<'_>, uid: Uid, gid: Option<Gid>) -> nix::Result<()> {
+    match entry.at {
+        Some((folder, name)) if is(&entry.stat, SFlag::S_IFLNK) => {
+            nix::unistd::fchownat(folder, name, Some(uid), gid, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
         }
-        Ok(())
+        _ => nix::unistd::fchown(entry.held, Some(uid), gid),
     }
+}
 
-    fn give(&self, uid: Uid, gid: Gid) -> io::Result<()> {
-        let given = match self.at {
-            At::Folder(folder) => fchown(folder, Some(uid), Some(gid)),
-            At::In(folder, name) => {
-                fchownat(folder, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
-            }
-        };
-        Ok(given?)
-    }
+/// Holds a file without opening it: nothing is read, no device acts, no pipe waits.
+#[cfg(target_os = "linux")]
+fn hold(folder: &OwnedFd, name: &CStr) -> nix::Result<OwnedFd> {
+    nix::fcntl::openat(folder, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn hold(folder: &OwnedFd, name: &CStr) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_SYMLINK | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    nix::fcntl::openat(folder, name, flags, Mode::empty())
+}
+
+fn open(folder: &Path) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    nix::fcntl::open(folder, flags, Mode::empty())
 }
 
 fn walk(folder: &Path, visit: &mut dyn FnMut(&Entry<'_>) -> io::Result<()>) -> io::Result<()> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let opened = nix::fcntl::open(folder, flags, Mode::empty())?;
+    let opened = open(folder)?;
     let device = fstat(&opened)?.st_dev;
-    descend(&opened, Path::new(""), device, 0, visit)
+    let mut walk = Walk { device, visit };
+    walk.descend(&opened, Path::new(""), 0)?;
+    (walk.visit)(&Entry { path: Path::new(""), stat: fstat(&opened)?, held: &opened, at: None })
 }
 
-fn descend(
-    folder: &OwnedFd,
-    path: &Path,
+struct Walk<'v> {
     device: nix::libc::dev_t,
-    depth: usize,
-    visit: &mut dyn FnMut(&Entry<'_>) -> io::Result<()>,
-) -> io::Result<()> {
-    if depth > DEPTH {
-        return Err(io::Error::other(format!("{} lies deeper than {DEPTH} folders", path.display())));
-    }
-    let mut names = Vec::new();
-    for entry in Dir::from_fd(folder.try_clone()?)?.iter() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(PathBuf::from(OsStr::from_bytes(name)));
+    visit: &'v mut dyn FnMut(&Entry<'_>) -> io::Result<()>,
+}
+
+impl Walk<'_> {
+    fn descend(&mut self, folder: &OwnedFd, path: &Path, depth: usize) -> io::Result<()> {
+        if depth > DEPTH {
+            return Err(io::Error::other(format!("there are more than {DEPTH} folders within each other")));
         }
-    }
-    for name in names {
-        let inside = path.join(&name);
-        let stat = fstatat(folder, &name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-        if stat.st_dev != device {
-            return Err(io::Error::other(format!("{} is another file system", inside.display())));
+        let mut names: Vec<CString> = Vec::new();
+        for entry in Dir::from_fd(folder.try_clone()?)?.iter() {
+            let entry = entry?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                names.push(entry.file_name().to_owned());
+            }
         }
-        if is(&stat, SFlag::S_IFDIR) {
-            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            let opened = nix::fcntl::openat(folder, &name, flags, Mode::empty())?;
-            descend(&opened, &inside, device, depth + 1, visit)?;
-        } else {
-            visit(&Entry { path: &inside, stat, at: At::In(folder, &name) })?;
+        for name in names {
+            let inside = path.join(PathBuf::from(std::ffi::OsStr::new(&*name.to_string_lossy())));
+            let held = hold(folder, &name)?;
+            let stat = fstat(&held)?;
+            if stat.st_dev != self.device {
+                return Err(io::Error::other(format!("{} is another file system", inside.display())));
+            }
+            if is(&stat, SFlag::S_IFDIR) {
+                // The same folder, opened to be listed.
+                let opened = nix::fcntl::openat(
+                    &held,
+                    c".",
+                    OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+                    Mode::empty(),
+                )?;
+                self.descend(&opened, &inside, depth + 1)?;
+            }
+            (self.visit)(&Entry { path: &inside, stat, held: &held, at: Some((folder, &name)) })?;
         }
+        Ok(())
     }
-    let stat = fstat(folder)?;
-    visit(&Entry { path, stat, at: At::Folder(folder) })
 }
 
 fn is(stat: &FileStat, kind: SFlag) -> bool {
@@ -146,9 +166,12 @@ fn is(stat: &FileStat, kind: SFlag) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
+
+    const ANA: Owner = Owner { uid: 4001, gid: 4001 };
+    const GATEWAY: Owner = Owner { uid: 4100, gid: 4100 };
 
     fn owner(path: &Path) -> (u32, u32) {
         let metadata = fs::symlink_metadata(path).unwrap();
@@ -159,16 +182,12 @@ mod tests {
         Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
     }
 
-    #[test]
-    fn a_second_name_of_somebodys_file_is_refused() {
-        let top = tempfile::tempdir().unwrap();
-        fs::write(top.path().join("outside"), "").unwrap();
-        let folder = top.path().join("state");
-        fs::create_dir(&folder).unwrap();
-        fs::hard_link(top.path().join("outside"), folder.join("inside")).unwrap();
-        let refused = others(&folder, own()).unwrap_err().to_string();
-        assert!(refused.contains("inside has a second name"), "{refused}");
-        assert!(give(&folder, own(), &[]).is_err());
+    /// Takes root, as all of this does; elsewhere nobody can give a file away.
+    fn is_root() -> bool {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: only root can give files away");
+        }
+        nix::unistd::geteuid().is_root()
     }
 
     #[test]
@@ -176,36 +195,61 @@ mod tests {
         let top = tempfile::tempdir().unwrap();
         fs::create_dir(top.path().join("real")).unwrap();
         symlink("real", top.path().join("link")).unwrap();
-        assert!(give(&top.path().join("link"), own(), &[]).is_err());
+        assert!(give(&top.path().join("link"), own(), own()).is_err());
+        assert!(Identity::of(&top.path().join("link")).is_err());
     }
 
-    /// Takes root, as all of this does; elsewhere nobody can give a file away.
     #[test]
-    fn all_of_it_is_given_and_given_back_with_its_exceptions_and_links_are_not_followed() {
-        if !nix::unistd::geteuid().is_root() {
-            println!("skipped: only root can give files away");
+    fn what_is_somebody_elses_is_named_before_anything_is_given() {
+        let top = tempfile::tempdir().unwrap();
+        fs::write(top.path().join("file"), "").unwrap();
+        all_is(top.path(), own()).unwrap();
+        let refused = all_is(top.path(), ANA).unwrap_err().to_string();
+        assert!(refused.contains("file belongs to user"), "{refused}");
+    }
+
+    #[test]
+    fn all_of_it_is_given_and_given_back_and_nothing_of_anybody_else() {
+        if !is_root() {
             return;
         }
         let top = tempfile::tempdir().unwrap();
         let folder = top.path().join("state");
         fs::create_dir_all(folder.join("a/b")).unwrap();
-        for name in ["a/b/file", "a/roots"] {
+        for name in ["a/b/file", "a/of a group", "a/roots"] {
             fs::write(folder.join(name), "").unwrap();
         }
         fs::write(top.path().join("outside"), "").unwrap();
         symlink("../../outside", folder.join("a/link")).unwrap();
-        let ana = Owner { uid: 4001, gid: 4001 };
-        give(&folder, ana, &[]).unwrap();
-        std::os::unix::fs::chown(folder.join("a/roots"), Some(0), Some(5)).unwrap();
-        let kept = others(&folder, ana).unwrap();
-        assert_eq!(kept, [Other { path: "a/roots".into(), owner: Owner { uid: 0, gid: 5 } }]);
-        give(&folder, Owner { uid: 4100, gid: 4100 }, &[]).unwrap();
-        for name in ["", "a", "a/b", "a/b/file", "a/roots", "a/link"] {
+        fs::hard_link(top.path().join("outside"), folder.join("a/second name")).unwrap();
+        nix::unistd::mkfifo(&folder.join("a/pipe"), Mode::S_IRWXU).unwrap();
+        for name in ["", "a", "a/b", "a/b/file", "a/link", "a/pipe", "a/of a group"] {
+            std::os::unix::fs::lchown(folder.join(name), Some(4001), Some(4001)).unwrap();
+        }
+        std::os::unix::fs::lchown(folder.join("a/of a group"), None, Some(5)).unwrap();
+        give(&folder, ANA, GATEWAY).unwrap();
+        for name in ["", "a", "a/b", "a/b/file", "a/link", "a/pipe"] {
             assert_eq!(owner(&folder.join(name)), (4100, 4100), "{name}");
         }
+        assert_eq!(owner(&folder.join("a/of a group")), (4100, 5));
+        for name in ["a/roots", "a/second name"] {
+            assert_eq!(owner(&folder.join(name)), (own().uid, own().gid), "{name}");
+        }
         assert_eq!(owner(&top.path().join("outside")), (own().uid, own().gid));
-        give(&folder, ana, &kept).unwrap();
+        give(&folder, GATEWAY, ANA).unwrap();
         assert_eq!(owner(&folder.join("a/b/file")), (4001, 4001));
-        assert_eq!(owner(&folder.join("a/roots")), (0, 5));
+        assert_eq!(owner(&folder.join("a/of a group")), (4001, 5));
+    }
+
+    #[test]
+    fn a_folder_that_was_put_in_its_place_is_another_one() {
+        let top = tempfile::tempdir().unwrap();
+        let (one, other) = (top.path().join("one"), top.path().join("other"));
+        fs::create_dir(&one).unwrap();
+        let identity = Identity::of(&one).unwrap();
+        fs::rename(&one, &other).unwrap();
+        fs::create_dir(&one).unwrap();
+        assert_ne!(Identity::of(&one).unwrap(), identity);
+        assert_eq!(Identity::of(&other).unwrap(), identity);
     }
 }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use guardian_probes::command::Tool;
 use guardian_rules::fact::{Manager, Product, Service};
 
+use super::USER;
 use super::attempt::{Attempt, Deed};
 use super::ownership::Owner;
 use super::present::{Present, session};
-use super::{HOME, USER};
 use crate::install::plan::line;
 use crate::sys::paths::Paths;
 
@@ -52,14 +52,14 @@ pub(crate) struct Ground {
 /// Where the gateway's state will be.
 pub(crate) fn new_state(present: &Present) -> PathBuf {
     let name = present.state.file_name().unwrap_or_default();
-    Path::new(HOME).join(name)
+    present.new_home().join(name)
 }
 
 /// The variables by which the gateway finds its state.
 pub(crate) fn variables(present: &Present) -> Vec<(String, String)> {
     let state = new_state(present);
     let config = |name: &str| state.join(name).display().to_string();
-    let mut variables = vec![("HOME".to_owned(), HOME.to_owned())];
+    let mut variables = vec![("HOME".to_owned(), present.new_home().display().to_string())];
     // Without a name the later ones are meant: they know the earlier ones' variables too.
     let (prefix, file) = match present.product {
         Some(Product::Clawdbot) => ("CLAWDBOT", "clawdbot.json"),
@@ -83,7 +83,7 @@ pub(crate) fn steps(present: &Present, ground: Ground) -> Vec<Step> {
         steps.push(Step::Mode { path: present.home.clone(), before, after });
     }
     steps.push(Step::Stop { service: present.service.clone(), owner: present.owner });
-    steps.push(Step::Folder { path: HOME.into(), heir: present.owner });
+    steps.push(Step::Folder { path: present.new_home(), heir: present.owner });
     steps.push(Step::Move { from: present.state.clone(), to: new_state(present), owner: present.owner });
     steps.extend(files.into_iter().map(|(path, text)| Step::Write { path, text }));
     if let Some((path, before)) = policy

@@ -75,13 +75,31 @@ pub(crate) fn find(snapshot: &Snapshot) -> Result<Present, BulkheadError> {
     })
 }
 
-/// The state is a folder of the owner's below the home, and the configuration lies in it. Gives the
-/// mode of the home.
+impl Present {
+    /// The home of the gateway's own user: beside its owner's, so that the state moves there by its name
+    /// and is whole at every moment.
+    pub(crate) fn new_home(&self) -> PathBuf {
+        match self.home.parent() {
+            Some(beside) if beside != Path::new("/") => beside.join(USER),
+            _ => PathBuf::from(if cfg!(target_os = "macos") { "/var/moltbot" } else { "/var/lib/moltbot" }),
+        }
+    }
+}
+
+/// The home is a person's, and the state a folder directly in it that has the configuration in it.
+/// Gives the mode of the home.
 fn fits(home: &Path, uid: u32, state: &Path, config: Option<&Path>) -> Result<u32, BulkheadError> {
     let unfit = |why: String| Err(BulkheadError::Unfit(why));
     let look = |path: &Path| {
         path.symlink_metadata().map_err(|cause| BulkheadError::Unread { path: path.to_owned(), cause })
     };
+    // They go into units and commands of root's, and the owner may have chosen them.
+    if !is_plain(home) || !is_plain(state) {
+        return unfit(
+            "the gateway's home or state has a name with other signs than letters, digits and . _ - /"
+                .to_owned(),
+        );
+    }
     if state.parent() != Some(home) {
         return unfit(format!(
             "the gateway's state {} does not lie directly in {}",
@@ -89,19 +107,22 @@ fn fits(home: &Path, uid: u32, state: &Path, config: Option<&Path>) -> Result<u3
             home.display()
         ));
     }
-    let folder = look(state)?;
+    let (folder, at_home) = (look(state)?, look(home)?);
     if !folder.is_dir() || folder.uid() != uid {
         return unfit(format!("{} is not a folder of the gateway's own user", state.display()));
     }
+    if !at_home.is_dir() || at_home.uid() != uid || home.parent().is_none() {
+        return unfit(format!("{} is not the home of the gateway's user alone", home.display()));
+    }
     match config {
-        Some(config) if config.starts_with(state) => {}
-        _ => return unfit(format!("the gateway's configuration does not lie in {}", state.display())),
+        Some(config) if config.starts_with(state) => Ok(at_home.permissions().mode() & 0o7777),
+        _ => unfit(format!("the gateway's configuration does not lie in {}", state.display())),
     }
-    let metadata = look(home)?;
-    if !metadata.is_dir() {
-        return unfit(format!("{} is not a folder", home.display()));
-    }
-    Ok(metadata.permissions().mode() & 0o7777)
+}
+
+fn is_plain(path: &Path) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+    path.is_absolute() && path.as_os_str().as_encoded_bytes().iter().all(|byte| plain(*byte))
 }
 
 /// The runtime folder of a user's manager, as `pam_systemd(8)` lays it out.
@@ -109,5 +130,38 @@ pub(crate) fn session(service: &Service) -> Option<PathBuf> {
     match service.manager {
         Manager::System => None,
         Manager::User(uid) => Some(PathBuf::from(format!("/run/user/{uid}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_state_whose_name_would_be_a_line_of_a_unit_is_not_moved() {
+        for name in ["x\nExecStartPost=+/evil", "a b", "a\"b", "a%hb", "a\\x2f", "\u{1b}[2K"] {
+            let home = Path::new("/home/ana");
+            let refused = fits(home, 1000, &home.join(name), None).unwrap_err().to_string();
+            assert!(refused.contains("other signs"), "{name:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_state_directly_in_its_owners_home_fits_and_others_do_not() {
+        let top = tempfile::Builder::new().prefix("home").tempdir().unwrap();
+        let home = top.path();
+        let state = home.join(".openclaw");
+        fs::create_dir_all(state.join("in")).unwrap();
+        let uid = nix::unistd::geteuid().as_raw();
+        let config = state.join("openclaw.json");
+        assert_eq!(fits(home, uid, &state, Some(&config)).unwrap() & 0o7, 0);
+        assert!(fits(home, uid, &state.join("in"), Some(&config)).is_err(), "deeper");
+        assert!(fits(home, uid, &state, Some(Path::new("/etc/openclaw.json"))).is_err(), "elsewhere");
+        assert!(fits(home, uid, &state, None).is_err(), "unknown");
+        assert!(fits(home, uid + 1, &state, Some(&config)).is_err(), "somebody else's");
+        std::os::unix::fs::symlink(&state, home.join("link")).unwrap();
+        assert!(fits(home, uid, &home.join("link"), Some(&home.join("link/openclaw.json"))).is_err());
     }
 }

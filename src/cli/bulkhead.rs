@@ -18,10 +18,11 @@ use crate::bulkhead::attempt::{self, Outcome};
 use crate::bulkhead::ledger::{Ledger, text};
 use crate::bulkhead::plan::{self, Ground, Step};
 use crate::bulkhead::present::{self, Present};
-use crate::bulkhead::{BulkheadError, HOME, USER, agent, unit};
+use crate::bulkhead::{BulkheadError, USER, agent, unit};
 use crate::config::Config;
 use crate::exit;
 use crate::install::account::{self, Account};
+use crate::install::apply::trust;
 use crate::install::site::Manager;
 use crate::lock;
 use crate::round;
@@ -120,17 +121,28 @@ async fn whole(named: Option<&Path>, folders: &Folders) -> Result<Whole, Failure
         return Err(stands.into());
     }
     let present = present::find(&look(&config).await)?;
+    let new_home = present.new_home();
+    if let Some(beside) = new_home.parent() {
+        trust(beside).map_err(|failed| BulkheadError::Unfit(super::chain(&failed)))?;
+    }
+    if new_home.symlink_metadata().is_ok() {
+        let there = format!("{} is there already: move it away first", new_home.display());
+        return Err(BulkheadError::Unfit(there).into());
+    }
     let place = named.map(Path::to_owned).or_else(Config::own_place);
     let policy = place.filter(|it| it.exists());
     let account = if User::from_name(USER).ok().flatten().is_some() {
         Vec::new()
     } else {
-        account::commands(manager, Account { name: USER, home: HOME, title: "Moltbot gateway" })
-            .await
-            .map_err(|failed| match failed {
-                crate::install::InstallError::NoId => BulkheadError::NoId,
-                other => BulkheadError::Unfit(super::chain(&other)),
-            })?
+        account::commands(
+            manager,
+            Account { name: USER, home: &new_home.display().to_string(), title: "Moltbot gateway" },
+        )
+        .await
+        .map_err(|failed| match failed {
+            crate::install::InstallError::NoId => BulkheadError::NoId,
+            other => BulkheadError::Unfit(super::chain(&other)),
+        })?
     };
     let (files, service) = files(manager, &present, &paths).await?;
     let policy_text =
@@ -160,11 +172,13 @@ async fn files(
         Manager::Systemd => {
             let tool = plan::systemctl(&present.service, present.owner, &["cat", &present.service.name]);
             let shown = tool.run().await.map_err(|cause| failed(&tool, cause))?.stdout;
-            let runs = unit::read(&shown, &present.home).map_err(|odd| {
+            let runs = unit::read(&shown, &present.home.display().to_string()).map_err(|odd| {
                 BulkheadError::Unfit(format!("{} cannot be taken over: {odd}", present.service))
             })?;
-            let programs = unit::programs_in(&present.home, &runs.command).map_err(in_home)?;
-            let text = unit::text(&runs, &programs, &variables, &paths.lock());
+            if let Some(program) = unit::in_home(&present.home, &runs.command) {
+                return Err(in_home(program));
+            }
+            let text = unit::text(&runs, &variables, &present.new_home(), &paths.lock());
             let name = "moltbot-gateway.service";
             Ok((vec![(Path::new(unit::FOLDER).join(name), text)], name.to_owned()))
         }
@@ -174,11 +188,13 @@ async fn files(
             let shown = tool.run().await.map_err(|cause| failed(&tool, cause))?.stdout;
             let runs = agent::read(&shown)
                 .ok_or_else(|| BulkheadError::Unfit(format!("{} is not understood", file.display())))?;
-            let command: Vec<String> = runs.arguments.iter().map(|it| format!("\"{it}\"")).collect();
-            let programs = unit::programs_in(&present.home, &command.join(" ")).map_err(in_home)?;
+            if let Some(program) = unit::in_home(&present.home, &runs.arguments) {
+                return Err(in_home(program));
+            }
+            let home = present.new_home();
             let files = vec![
-                (agent::PROFILE.into(), agent::profile(&programs)),
-                (agent::daemon(), agent::text(&runs, &variables, &paths.lock())),
+                (agent::PROFILE.into(), agent::profile(&home)),
+                (agent::daemon(), agent::text(&runs, &variables, &home, &paths.lock())),
             ];
             Ok((files, agent::LABEL.to_owned()))
         }
@@ -233,10 +249,12 @@ fn reaches(present: &Present) -> String {
 }
 
 fn afterwards(present: &Present) -> String {
+    let home = present.new_home();
+    let home = home.display();
     format!(
         "\nAfterwards\n  What the agent kept outside of {state}, a workspace in the home for one, is out of its reach: move\n  \
-         it to {HOME} yourself, and give it to {USER}.\n  \
-         Its commands are typed as its user: sudo -u {USER} env HOME={HOME} openclaw ...\n  \
+         it to {home} yourself, and give it to {USER}.\n  \
+         Its commands are typed as its user: sudo -u {USER} env HOME={home} openclaw ...\n  \
          `sudo guardian bulkhead undo` takes all of this back.\n",
         state = present.state.display()
     )
@@ -251,8 +269,9 @@ async fn apply(named: Option<&Path>, folders: &Folders, yes: bool) -> Result<u8,
         return Err(BulkheadError::Unfit(open.to_owned()).into());
     }
     let question = format!(
-        "The gateway stops, its state moves to {HOME}, and it starts again as {USER}. `guardian bulkhead plan` \
-         shows every step. Go on?"
+        "The gateway stops, its state moves to {}, and it starts again as {USER}. `guardian bulkhead plan` \
+         shows every step. Go on?",
+        whole.present.new_home().display()
     );
     if !confirm(&question, yes)? {
         return Ok(exit::WARNING);
@@ -293,8 +312,13 @@ async fn apply(named: Option<&Path>, folders: &Folders, yes: bool) -> Result<u8,
         ),
         (0, false) => writeln!(
             page,
-            "\nBULKHEAD  {} attempts, all refused; but the gateway does not answer yet. Look: journalctl -u moltbot-gateway",
-            outcomes.len()
+            "\nBULKHEAD  {} attempts, all refused; but the gateway does not answer yet. Look: {}",
+            outcomes.len(),
+            if whole.manager == Manager::Systemd {
+                "journalctl -u moltbot-gateway"
+            } else {
+                "log show --predicate 'process == \"node\"' --last 5m"
+            }
         ),
         (through, _) => writeln!(page, "\nLEAKS  {through} of {} attempts were not refused.", outcomes.len()),
     };

@@ -111,7 +111,7 @@ fn behind_a_bulkhead_a_real_gateway_reads_nothing_of_its_owner_and_changes_nothi
     for words in [
         "✗ /home/ana/.ssh (SSH keys)",
         "close /home/ana to other users: mode 0755 becomes 0750",
-        "move /home/ana/.openclaw to /var/lib/moltbot/.openclaw",
+        "move /home/ana/.openclaw to /home/_moltbot/.openclaw",
         "| ProtectHome=tmpfs",
     ] {
         assert!(said.contains(words), "{words}: {said}");
@@ -160,12 +160,12 @@ fn behind_a_bulkhead_a_real_gateway_reads_nothing_of_its_owner_and_changes_nothi
     let (code, said) = root.types(GUARDIAN, &["bulkhead", "undo", "--yes"]);
     println!("$ sudo guardian bulkhead undo\n{said}");
     assert!(
-        code == 1 && said.contains("what the gateway has made in /var/lib/moltbot stays there"),
+        code == 1 && said.contains("what the gateway has made in /home/_moltbot stays there"),
         "{code}: {said}"
     );
-    let nobodys = host.run(User::Root, &["find", "/var/lib/moltbot", "!", "-user", "ana"]);
+    let nobodys = host.run(User::Root, &["find", "/home/_moltbot", "!", "-user", "ana"]);
     assert_eq!(nobodys, "", "nothing is left to a user that is gone");
-    host.run(User::Root, &["rm", "-r", "/var/lib/moltbot"]);
+    host.run(User::Root, &["rm", "-r", "/home/_moltbot"]);
     answers(host);
     assert_eq!(runs_as(host), "ana");
     let foreign = "find /home/ana/.openclaw ! -user ana -o ! -group ana";
