@@ -15,7 +15,7 @@ use crate::line::line;
 
 /// A list of devices has some hundred bytes a device.
 const MAX_SIZE: u64 = 1024 * 1024;
-/// As many are told.
+/// A list of more is none: nobody has as many, and one is not to hide among them.
 const MAX_DEVICES: usize = 1000;
 
 /// The devices of the gateway whose state is in this folder, the latest first.
@@ -42,12 +42,14 @@ pub(super) fn paired_as_seen(view: &View, state: &Path) -> Result<Vec<Device>, B
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<Vec<Device>> {
     let list: serde_json::Map<String, Value> = serde_json::from_slice(bytes).ok()?;
+    if list.len() > MAX_DEVICES {
+        return None;
+    }
     let text = |device: &Value, key: &str| {
         device.get(key).and_then(Value::as_str).map(|text| line(&text.chars().take(80).collect::<String>()))
     };
     let mut devices: Vec<Device> = list
         .iter()
-        .take(MAX_DEVICES)
         .map(|(id, device)| Device {
             id: line(&id.chars().take(16).collect::<String>()),
             client: text(device, "clientId").unwrap_or_else(|| "an unnamed client".to_owned()),

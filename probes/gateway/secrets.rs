@@ -87,7 +87,7 @@ impl Person {
                 }
                 Err(refused) => return Err(Blindness::denied(format!("{}: {refused}", step.display()))),
             };
-            // What a link leads to is not followed: it lies somewhere else, under its own name.
+            // To this process something else lies there.
             if metadata.is_symlink() {
                 return Ok(false);
             }
@@ -109,7 +109,13 @@ pub fn of(view: &View, person: &Person, homes: &[PathBuf]) -> Result<Vec<Secret>
         .flat_map(|home| IN_HOMES.iter().map(move |(name, what)| (home.join(name), *what, 4)));
     let engines = ENGINES.iter().map(|path| (PathBuf::from(path), "a container engine: root", 2));
     for (path, what, wanted) in in_homes.chain(engines) {
-        if person.reaches(view, &path, wanted)? {
+        // People keep such things behind links; what this host's links lead to is what is judged.
+        let real = match std::fs::canonicalize(&path) {
+            Ok(real) => real,
+            Err(none) if matches!(none.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+            Err(_) => path.clone(),
+        };
+        if person.reaches(view, &real, wanted)? {
             found.push(Secret { path, what: what.to_owned() });
         }
     }
@@ -184,9 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn root_reaches_everything_and_a_link_is_where_it_leads() {
+    fn root_reaches_everything_and_what_links_lead_to() {
         let (_top, home, _) = home();
         std::os::unix::fs::symlink("/nonexistent", home.join(".netrc")).unwrap();
+        fs::rename(home.join(".ssh"), home.join("keys")).unwrap();
+        std::os::unix::fs::symlink("keys", home.join(".ssh")).unwrap();
         let root = Person { uid: 0, groups: BTreeSet::new() };
         assert_eq!(found(&root, &home), [home.join(".ssh"), home.join(".npmrc")]);
     }

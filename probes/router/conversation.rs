@@ -40,8 +40,11 @@ pub(super) struct Device {
     pub(super) from: Ipv4Addr,
     /// Where it says that it describes itself.
     pub(super) location: String,
-    /// The addresses of this host: others' mappings are no concern of Guardian's.
+    /// The addresses that this host has in its network: others' mappings are no concern of Guardian's, and it
+    /// can carry nothing to those that this host has elsewhere.
     pub(super) own: BTreeSet<IpAddr>,
+    /// Whether this host goes to the internet by it, as far as that can be told.
+    pub(super) is_the_way_out: bool,
     /// When all questions end.
     pub(super) until: Instant,
 }
@@ -98,11 +101,12 @@ impl Device {
         let public = public.and_then(|(status, body)| soap::external_address(status, &body));
         mappings.sort_unstable();
         mappings.dedup();
-        let told = Router { at, public, mappings: Ok(mappings) };
+        let told = Router { at, is_the_way_out: self.is_the_way_out, public, mappings: Ok(mappings) };
         std::iter::once(told).chain(ended.err().map(|why| silent(at, why))).collect()
     }
 
     async fn list(&self, url: &Url, service: &Service, mappings: &mut Vec<Mapping>) -> Result<(), Blindness> {
+        let mut odd = None;
         for index in 0..MAX_ENTRIES {
             let (status, body) = self.put(url, service, Action::Entry(index)).await?;
             match soap::entry(index, status, &body) {
@@ -110,10 +114,13 @@ impl Device {
                     mappings.push(Mapping { external, to: SocketAddr::new(client, internal), text });
                 }
                 Entry::Carries { .. } | Entry::Idle => {}
-                Entry::End => return Ok(()),
+                Entry::End => return odd.map_or(Ok(()), Err),
                 Entry::Refused(why) => return Err(Blindness::denied(why)),
+                // Others that come after it count all the same.
                 Entry::Malformed => {
-                    return Err(Blindness::malformed(format!("entry {index} of its list makes no sense")));
+                    odd.get_or_insert(Blindness::malformed(format!(
+                        "entry {index} of its list makes no sense"
+                    )));
                 }
             }
         }
@@ -180,7 +187,7 @@ impl Device {
 
 /// A router that does not tell.
 pub(super) fn silent(at: SocketAddr, why: Blindness) -> Router {
-    Router { at, public: None, mappings: Err(why) }
+    Router { at, is_the_way_out: true, public: None, mappings: Err(why) }
 }
 
 /// Without the address that the library would name: a device chose it.

@@ -9,6 +9,9 @@ use crate::blindness::Blindness;
 pub struct Router {
     /// Where it was asked.
     pub at: SocketAddr,
+    /// This host sends what is for the internet there, as far as that can be told: other devices may say
+    /// anything of a way from the internet.
+    pub is_the_way_out: bool,
     /// Its address on the internet, if it tells.
     pub public: Option<IpAddr>,
     /// The ports it carries to addresses of this host, or why it does not tell.

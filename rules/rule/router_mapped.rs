@@ -51,6 +51,12 @@ fn of_mapping(rule: &Rule, scene: &Scene<'_>, router: &Router, mapping: &Mapping
     let finding = Finding { answer, ..rule.yes(&public, evidence) };
     Some(if scene.allows_path("router") {
         finding.allowed()
+    } else if !router.is_the_way_out {
+        let mut finding = finding;
+        finding.evidence.push(
+            "it is not the router that this host goes to the internet by: any device can say so".to_owned(),
+        );
+        Finding { severity: Severity::Warning, ..finding }
     } else if scene.doors_at(*to).is_empty() {
         let mut finding = finding;
         finding.evidence.push(format!("nobody listens on {to}, for now"));

@@ -112,3 +112,12 @@ fn an_allowed_path_is_info() {
         .notes(RULE, "198.51.100.1:4711")
         .is_safe();
 }
+
+#[test]
+fn what_another_device_of_the_network_claims_is_a_warning_and_opens_no_circuit() {
+    kiosk()
+        .behind(Router { is_the_way_out: false, ..router_to(FACE) })
+        .judged()
+        .warns(RULE, "198.51.100.1")
+        .because(RULE, "any device can say so");
+}

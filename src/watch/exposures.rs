@@ -3,7 +3,7 @@
 use guardian_rules::fact::Exposure;
 use jiff::{SignedDuration, Timestamp};
 
-/// As many are remembered.
+/// As many are told apart.
 const MOST: usize = 16;
 /// Older ones fall away.
 const AGE: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -14,8 +14,13 @@ pub(super) fn begin(exposures: &mut Vec<Exposure>, clean: Option<Timestamp>) {
         return;
     }
     exposures.push(Exposure { from: clean.map(milliseconds), until: None });
-    let surplus = exposures.len().saturating_sub(MOST);
-    exposures.drain(..surplus);
+    // Two become one rather than none: nobody gets out of sight by being followed by others.
+    while exposures.len() > MOST
+        && let [first, second, ..] = exposures.as_mut_slice()
+    {
+        second.from = first.from;
+        exposures.remove(0);
+    }
 }
 
 /// Whatever is exposed is blocked now.
@@ -69,7 +74,7 @@ mod tests {
             begin(&mut exposures, Some(at(100)));
             end(&mut exposures, at(41));
         }
-        assert_eq!((exposures.len(), exposures[0].from), (MOST, Some(24_000)));
+        assert_eq!((exposures.len(), exposures[0].from), (MOST, Some(0)), "none is lost");
         forget(&mut exposures, at(41 + 29 * 24 * 3600));
         assert_eq!(exposures.len(), MOST);
         forget(&mut exposures, at(42 + 30 * 24 * 3600));

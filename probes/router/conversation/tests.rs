@@ -50,6 +50,7 @@ impl Stage {
             from: Ipv4Addr::LOCALHOST,
             location: format!("http://127.0.0.1:{}/rootDesc.xml", self.port),
             own: BTreeSet::from(["192.168.77.2".parse().unwrap()]),
+            is_the_way_out: true,
             until: Instant::now() + Duration::from_secs(8),
         }
     }

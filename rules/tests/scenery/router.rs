@@ -12,7 +12,7 @@ pub(crate) fn router_to(address: &str) -> Router {
 
 /// A router that carries nothing to this host.
 pub(crate) fn idle_router() -> Router {
-    Router { at: at("192.168.1.1:5000"), public: None, mappings: Ok(Vec::new()) }
+    Router { at: at("192.168.1.1:5000"), is_the_way_out: true, public: None, mappings: Ok(Vec::new()) }
 }
 
 /// A router that keeps what it carries to itself.
