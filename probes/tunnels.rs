@@ -3,7 +3,7 @@
 //! A tunnel goes out, so nothing on this host listens for those who come in by it, and while nobody
 //! does there is no connection either. Its own word is all there is: an API on loopback, its
 //! arguments, its configuration. What arguments and configurations tell is read by
-//! [`routes`](crate::routes) and judged there; here they only decide whether more is to be known.
+//! [`routes`] and judged there; here they only decide whether more is to be known.
 //!
 //! An API's word clears only if the socket on which it was given is the tunnel's own; else it may
 //! accuse.
