@@ -36,11 +36,14 @@ const AGAIN: Duration = Duration::from_secs(1);
 const REDRAWN: Duration = Duration::from_secs(10);
 static LIVE_NOW: AtomicUsize = AtomicUsize::new(0);
 
-/// Puts every message in place of what is shown. What is typed into a form meanwhile stays.
+/// Puts every message in place of what is shown. What is typed into a form meanwhile stays, and what was
+/// unfolded stays unfolded.
 const SCRIPT: &str = "const live=document.getElementById('live');\
 const source=new EventSource('/_guardian/events');\
-source.onmessage=event=>{if(!live.contains(document.activeElement)||document.activeElement.tagName!=='INPUT')\
-live.innerHTML=JSON.parse(event.data)};\
+const folds=()=>[...live.querySelectorAll('details')];\
+source.onmessage=event=>{if(live.contains(document.activeElement)&&document.activeElement.tagName==='INPUT')return;\
+const open=folds().map(it=>it.open);live.innerHTML=JSON.parse(event.data);\
+folds().forEach((it,place)=>{it.open=it.open||open[place]})};\
 source.onerror=()=>{document.getElementById('lost').hidden=source.readyState===1};\
 source.onopen=()=>{document.getElementById('lost').hidden=true};";
 
@@ -139,6 +142,7 @@ fn shown_state(status: &Status, now: Timestamp) -> Markup {
                 }
             }
         }
+        (looks(status, now))
     }
 }
 
@@ -155,18 +159,18 @@ fn days(status: &Status, now: Timestamp) -> Markup {
     html! {
         @if !parts.is_empty() {
             h2 { "The last seven days" }
-            svg viewBox="0 0 1000 40" role="img" aria-label="How the circuit was in the last seven days; the list below says the same" {
-                rect class="bar-none" x="0" y="0" width="1000" height="22" rx="3" {}
+            svg viewBox="0 0 1000 10" preserveAspectRatio="none" role="img"
+                aria-label="How the circuit was in the last seven days; the list below says the same" {
+                rect class="bar-none" x="0" y="0" width="1000" height="10" {}
                 @for part in &parts {
                     // Whatever was short is seen too.
                     rect class=(word(part.was).0) x=(per_mille(part.from)) y="0"
-                        width=(per_mille((part.to - part.from).max(0.003))) height="22" {
+                        width=(per_mille((part.to - part.from).max(0.003))) height="10" {
                         title { (word(part.was).1) }
                     }
                 }
-                text x="0" y="37" { "7 days ago" }
-                text x="1000" y="37" text-anchor="end" { "now" }
             }
+            p class="quiet ends" { span { "7 days ago" } span { "now" } }
             details {
                 summary { "As a list" }
                 ul {
@@ -176,22 +180,32 @@ fn days(status: &Status, now: Timestamp) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// How each probe fares: folded, as long as all of them see.
+fn looks(status: &Status, now: Timestamp) -> Markup {
+    let blind = status.probes.iter().filter(|probe| probe.reason.is_some()).count();
+    html! {
         @if !status.probes.is_empty() {
             h2 { "What is looked at" }
-            table {
-                @for probe in &status.probes {
-                    tr {
-                        th scope="row" { (probe.probe) }
-                        td {
-                            @match &probe.reason {
-                                Some(why) => { span class="stop" { "blind" } " " (why) }
-                                None => { span class="go" { "seen" } }
+            details open[blind > 0] {
+                summary { (status.probes.len() - blind) " of " (status.probes.len()) " probes see" }
+                table {
+                    @for probe in &status.probes {
+                        tr {
+                            th scope="row" { (probe.probe) }
+                            td {
+                                @match &probe.reason {
+                                    Some(why) => { span class="stop" { "blind" } " " (why) }
+                                    None => { span class="go" { "seen" } }
+                                }
                             }
-                        }
-                        td class="quiet" {
-                            @match probe.looked {
-                                Some(looked) => { (ago(looked, now)) }
-                                None => { "never" }
+                            td class="quiet" {
+                                @match probe.looked {
+                                    Some(looked) => { (ago(looked, now)) }
+                                    None => { "never" }
+                                }
                             }
                         }
                     }
@@ -403,9 +417,9 @@ mod tests {
         }];
         let page = shown_state(&status, now).into_string();
         for part in [
-            r#"<rect class="bar-go" x="500.00" y="0" width="250.00" height="22">"#,
-            r#"<rect class="bar-stop" x="750.00" y="0" width="125.00" height="22">"#,
-            r#"<rect class="bar-none" x="875.00" y="0" width="125.00" height="22">"#,
+            r#"<rect class="bar-go" x="500.00" y="0" width="250.00" height="10">"#,
+            r#"<rect class="bar-stop" x="750.00" y="0" width="125.00" height="10">"#,
+            r#"<rect class="bar-none" x="875.00" y="0" width="125.00" height="10">"#,
             "denied: &lt;no&gt;",
             "2 hours ago",
             "&lt;node&gt;",
