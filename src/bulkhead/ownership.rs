@@ -12,13 +12,19 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
-use nix::unistd::{Gid, Uid};
+use nix::unistd::{Gid, Uid, fchownat};
 use serde::{Deserialize, Serialize};
 
 /// Deeper than this nobody goes: each folder on the way is held open.
 const DEPTH: usize = 256;
+
+/// How a folder is opened.
+const FOLDER: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_CLOEXEC);
 
 /// A user and a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,51 +70,61 @@ pub(crate) fn give(folder: &Path, from: Owner, to: Owner) -> io::Result<()> {
             return Ok(());
         }
         let group = (entry.stat.st_gid == from.gid).then(|| Gid::from_raw(to.gid));
-        Ok(change_owner(entry, Uid::from_raw(to.uid), group)?)
+        Ok(entry.give(Uid::from_raw(to.uid), group)?)
     })
 }
 
-/// Something in the folder, held.
+/// Something in the folder.
 struct Entry<'e> {
     /// Below the folder; empty for the folder itself.
     path: &'e Path,
     stat: FileStat,
-    held: &'e OwnedFd,
-    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "elsewhere a link cannot be held"))]
-    at: Option<(&'e OwnedFd, &'e CStr)>,
+    held: Held<'e>,
 }
 
-#[cfg(target_os = "linux")]
-fn change_owner(entry: &Entry<'_>, uid: Uid, gid: Option<Gid>) -> nix::Result<()> {
-    nix::unistd::fchownat(entry.held, c"", Some(uid), gid, nix::fcntl::AtFlags::AT_EMPTY_PATH)
+/// What is given away is what was looked at.
+enum Held<'e> {
+    /// It is held.
+    Itself(&'e OwnedFd),
+    /// It cannot be held on this system; it is given away by its name, and never followed. Whoever
+    /// exchanges it meanwhile gives away another thing of this folder.
+    Named(&'e OwnedFd, &'e CStr),
 }
 
-/// A link cannot be held there; it is given away by its name, and never followed.
-#[cfg(not(target_os = "linux"))]
-fn change_owner(entry: &Entry<'_>, uid: Uid, gid: Option<Gid>) -> nix::Result<()> {
-    match entry.at {
-        Some((folder, name)) if is(&entry.stat, SFlag::S_IFLNK) => {
-            nix::unistd::fchownat(folder, name, Some(uid), gid, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
+impl Entry<'_> {
+    fn give(&self, uid: Uid, gid: Option<Gid>) -> nix::Result<()> {
+        match self.held {
+            #[cfg(target_os = "linux")]
+            Held::Itself(held) => fchownat(held, c"", Some(uid), gid, AtFlags::AT_EMPTY_PATH),
+            #[cfg(not(target_os = "linux"))]
+            Held::Itself(held) => nix::unistd::fchown(held, Some(uid), gid),
+            Held::Named(folder, name) => {
+                fchownat(folder, name, Some(uid), gid, AtFlags::AT_SYMLINK_NOFOLLOW)
+            }
         }
-        _ => nix::unistd::fchown(entry.held, Some(uid), gid),
     }
 }
 
 /// Holds a file without opening it: nothing is read, no device acts, no pipe waits.
 #[cfg(target_os = "linux")]
-fn hold(folder: &OwnedFd, name: &CStr) -> nix::Result<OwnedFd> {
-    nix::fcntl::openat(folder, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+fn hold(folder: &OwnedFd, name: &CStr) -> nix::Result<(FileStat, Option<OwnedFd>)> {
+    let held = openat(folder, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    Ok((fstat(&held)?, Some(held)))
 }
 
+/// Without `O_PATH` only folders can be held and not be opened for anything.
 #[cfg(not(target_os = "linux"))]
-fn hold(folder: &OwnedFd, name: &CStr) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_SYMLINK | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    nix::fcntl::openat(folder, name, flags, Mode::empty())
+fn hold(folder: &OwnedFd, name: &CStr) -> nix::Result<(FileStat, Option<OwnedFd>)> {
+    let stat = nix::sys::stat::fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if !is(&stat, SFlag::S_IFDIR) {
+        return Ok((stat, None));
+    }
+    let held = openat(folder, name, FOLDER, Mode::empty())?;
+    Ok((fstat(&held)?, Some(held)))
 }
 
 fn open(folder: &Path) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    nix::fcntl::open(folder, flags, Mode::empty())
+    nix::fcntl::open(folder, FOLDER, Mode::empty())
 }
 
 fn walk(folder: &Path, visit: &mut dyn FnMut(&Entry<'_>) -> io::Result<()>) -> io::Result<()> {
@@ -116,7 +132,7 @@ fn walk(folder: &Path, visit: &mut dyn FnMut(&Entry<'_>) -> io::Result<()>) -> i
     let device = fstat(&opened)?.st_dev;
     let mut walk = Walk { device, visit };
     walk.descend(&opened, Path::new(""), 0)?;
-    (walk.visit)(&Entry { path: Path::new(""), stat: fstat(&opened)?, held: &opened, at: None })
+    (walk.visit)(&Entry { path: Path::new(""), stat: fstat(&opened)?, held: Held::Itself(&opened) })
 }
 
 struct Walk<'v> {
@@ -138,22 +154,17 @@ impl Walk<'_> {
         }
         for name in names {
             let inside = path.join(PathBuf::from(std::ffi::OsStr::new(&*name.to_string_lossy())));
-            let held = hold(folder, &name)?;
-            let stat = fstat(&held)?;
+            let (stat, held) = hold(folder, &name)?;
             if stat.st_dev != self.device {
                 return Err(io::Error::other(format!("{} is another file system", inside.display())));
             }
-            if is(&stat, SFlag::S_IFDIR) {
+            if let Some(held) = held.as_ref().filter(|_| is(&stat, SFlag::S_IFDIR)) {
                 // The same folder, opened to be listed.
-                let opened = nix::fcntl::openat(
-                    &held,
-                    c".",
-                    OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-                    Mode::empty(),
-                )?;
+                let opened = openat(held, c".", FOLDER, Mode::empty())?;
                 self.descend(&opened, &inside, depth + 1)?;
             }
-            (self.visit)(&Entry { path: &inside, stat, held: &held, at: Some((folder, &name)) })?;
+            let held = held.as_ref().map_or(Held::Named(folder, &name), Held::Itself);
+            (self.visit)(&Entry { path: &inside, stat, held })?;
         }
         Ok(())
     }

@@ -83,11 +83,7 @@ impl GateBooks {
             return;
         }
         let first = self.looked.replace(now).is_none();
-        let stamp = FileStamp::of(&self.passphrase_file);
-        if stamp != self.passphrase_seen {
-            self.passphrase_seen = stamp;
-            self.sessions.end_all();
-        }
+        self.look_at_passphrase();
         let stamp = FileStamp::of(&self.token_file);
         if !first && self.tokens_read == stamp {
             return;
@@ -98,6 +94,14 @@ impl GateBooks {
         });
         self.tokens_read = stamp;
         self.tokens_changed = true;
+    }
+
+    fn look_at_passphrase(&mut self) {
+        let stamp = FileStamp::of(&self.passphrase_file);
+        if stamp != self.passphrase_seen {
+            self.passphrase_seen = stamp;
+            self.sessions.end_all();
+        }
     }
 
     /// Looks whether credentials have ended; whether any may have since the last time.
@@ -138,6 +142,8 @@ impl GateBooks {
 
     /// Somebody signed in: begins a session, and tells its secret.
     pub(crate) fn signed_in(&mut self, who: &Arc<str>, now: Moment) -> Result<String, NoRandomness> {
+        // A passphrase that was set a moment ago began this one, and ends those before it.
+        self.look_at_passphrase();
         self.sessions.begin(who, now)
     }
 
@@ -292,6 +298,17 @@ mod tests {
         assert!(books.session(&cookies, at(2)).is_some(), "a planted one beside it does not matter");
         std::fs::write(folder.path().join("passphrase"), "another").unwrap();
         assert!(books.session(&cookies, at(4)).is_none());
+    }
+
+    #[test]
+    fn whoever_signs_in_with_the_new_passphrase_at_once_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut books = books(&folder);
+        let old = books.signed_in(&"owner".into(), at(1)).unwrap();
+        std::fs::write(folder.path().join("passphrase"), "another").unwrap();
+        let new = books.signed_in(&"owner".into(), at(1)).unwrap();
+        let mut lives = |secret: &str| books.session(&format!("guardian_session={secret}"), at(9)).is_some();
+        assert!(lives(&new) && !lives(&old));
     }
 
     #[test]
