@@ -142,8 +142,8 @@ pub(crate) struct Watcher {
     lasting: Target,
     /// When exactly its processes were born.
     pins: Pins,
-    /// The target as it was last written down, and when.
-    saved: (Target, Moment),
+    /// What was last written down.
+    saved: Saved,
     /// The latest wall time ever seen: a clock that was set back revives no allowance.
     latest: Timestamp,
     /// What lasts whatever the state is.
@@ -188,6 +188,14 @@ pub(crate) struct Watcher {
     reported: Option<Moment>,
 }
 
+/// What was last written down, and when.
+#[derive(Debug, Clone)]
+struct Saved {
+    target: Target,
+    past: Past,
+    at: Moment,
+}
+
 /// How long a trip took.
 #[derive(Debug, Clone, Copy, Default)]
 struct Times {
@@ -221,7 +229,7 @@ impl Watcher {
             rules,
             users,
             state,
-            saved: (target.clone(), now.moment),
+            saved: Saved { target: target.clone(), past: past.clone(), at: now.moment },
             lasting: target.clone(),
             pins: Pins::default(),
             schedule,
@@ -331,8 +339,9 @@ impl Watcher {
             self.verdict = Some(Verdict::Blind);
             self.step(Event::Round(overdue), now);
         }
-        let unsaved = now.moment.since(self.saved.1);
-        if (!self.target.lasts_as(&self.saved.0) && unsaved >= SAVES) || unsaved >= LIVES {
+        let unsaved = now.moment.since(self.saved.at);
+        let news = !self.target.lasts_as(&self.saved.target) || self.past != self.saved.past;
+        if (news && unsaved >= SAVES) || unsaved >= LIVES {
             self.save();
         }
         if now.moment.since(self.told) >= STATUS {

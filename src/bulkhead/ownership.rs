@@ -21,10 +21,8 @@ use serde::{Deserialize, Serialize};
 const DEPTH: usize = 256;
 
 /// How a folder is opened.
-const FOLDER: OFlag = OFlag::O_RDONLY
-    .union(OFlag::O_DIRECTORY)
-    .union(OFlag::O_NOFOLLOW)
-    .union(OFlag::O_CLOEXEC);
+const FOLDER: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// A user and a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,9 +96,7 @@ impl Entry<'_> {
             Held::Itself(held) => fchownat(held, c"", Some(uid), gid, AtFlags::AT_EMPTY_PATH),
             #[cfg(not(target_os = "linux"))]
             Held::Itself(held) => nix::unistd::fchown(held, Some(uid), gid),
-            Held::Named(folder, name) => {
-                fchownat(folder, name, Some(uid), gid, AtFlags::AT_SYMLINK_NOFOLLOW)
-            }
+            Held::Named(folder, name) => fchownat(folder, name, Some(uid), gid, AtFlags::AT_SYMLINK_NOFOLLOW),
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::isolation::Isolation;
-use super::{LEASE_ROUNDS, SHORTEST_LEASE, Watcher, exposures};
+use super::{LEASE_ROUNDS, SHORTEST_LEASE, Saved, Watcher, exposures};
 use crate::breaker::effect::{Effect, Notice, Reach};
 use crate::breaker::event::Event;
 use crate::breaker::state::State;
@@ -40,7 +40,6 @@ impl Watcher {
         }
         if self.state.circuit() != before {
             self.note_turn(now.wall.max(self.latest));
-            self.save();
             self.isolation = Isolation::begun(now.moment);
             if matches!(self.state, State::HalfOpen(_)) {
                 self.doubt_all();
@@ -118,7 +117,7 @@ impl Watcher {
         crash::point(&format!("save-{circuit}-after"));
         self.note("memory", saved);
         // Tried is enough: a disk that refuses is not asked all the time.
-        self.saved = (self.target.clone(), clock::moment());
+        self.saved = Saved { target: self.target.clone(), past: self.past.clone(), at: clock::moment() };
     }
 
     pub(super) fn record(&mut self, what: &str, about: Value) {

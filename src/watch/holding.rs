@@ -18,7 +18,6 @@ impl Watcher {
             self.times.block = Some(at.since(began));
             exposures::end(&mut self.past.exposures, self.latest.max(clock::now().wall));
             self.sight.set_exposures(&self.past.exposures);
-            self.save();
         }
         if self.isolation.wall(self.wall_stands(report), clock::moment()) {
             match self.state {

@@ -51,7 +51,7 @@ fn is_never_reached(what: &str, policy: &str, port: u16, trips: bool, expose: im
     let Knocks { tried, through } = knocks;
     let circuit = daemon.status()["breaker"].clone();
     println!("measured: sealed, {what}: {through} of {tried} connections came through; circuit {circuit}");
-    assert!(tried > 100, "{what}: knocked {tried} times");
+    assert!(tried > 30, "{what}: knocked {tried} times");
     assert_eq!(through, 0, "{what}: connections got through the seal");
     if trips {
         daemon.is("open");
