@@ -74,11 +74,10 @@ impl<'a> Gate<'a> {
             if answer.status == status {
                 return begun.elapsed();
             }
-            assert!(
-                begun.elapsed() < Duration::from_secs(40),
-                "waited for {status}: {answer:?}\n{}",
-                self.process.printed()
-            );
+            if begun.elapsed() > Duration::from_secs(40) {
+                let (_, watcher) = guardian(self.host, User::Root, User::Root, &["status"]);
+                panic!("waited for {status}: {answer:?}\n{watcher}\n{}", self.process.printed());
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
