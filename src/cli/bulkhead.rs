@@ -16,6 +16,7 @@ use super::{Failure, Folders, answer, answer_json};
 use crate::bulkhead::apply::{Builder, undo};
 use crate::bulkhead::attempt::{self, Outcome};
 use crate::bulkhead::ledger::{Ledger, text};
+use crate::bulkhead::ownership::all_is;
 use crate::bulkhead::plan::{self, Ground, Step};
 use crate::bulkhead::present::{self, Present};
 use crate::bulkhead::{BulkheadError, USER, agent, unit};
@@ -121,6 +122,10 @@ async fn whole(named: Option<&Path>, folders: &Folders) -> Result<Whole, Failure
         return Err(stands.into());
     }
     let present = present::find(&look(&config).await)?;
+    // Before anything is stopped for it.
+    all_is(&present.state, present.owner).map_err(|cause| {
+        BulkheadError::Unfit(format!("{} cannot be moved: {cause}", present.state.display()))
+    })?;
     let new_home = present.new_home();
     if let Some(beside) = new_home.parent() {
         trust(beside).map_err(|failed| BulkheadError::Unfit(super::chain(&failed)))?;
