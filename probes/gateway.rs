@@ -6,12 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{
-    ConfigFile, ConfigState, GatewayProcess, Manager, Process, Role, Secret, Service,
-};
+use guardian_rules::fact::{ConfigFile, ConfigState, GatewayProcess, Manager, Process, Role, Service};
 use guardian_rules::snapshot::{ProbeId, Snapshot};
 use nix::unistd::{Uid, User};
 
@@ -21,7 +19,7 @@ use crate::gateway::environment::Environment;
 use crate::gateway::lock::{Lock, Writer, locks};
 use crate::gateway::marks::{Judged, Marks, gateways};
 use crate::gateway::place::{Known, Places};
-use crate::gateway::secrets::Person;
+use crate::gateway::secrets::Reached;
 use crate::owner::role::{Shown, is_runtime, may_wrap, product_of_service, script, title};
 use crate::owner::table::{Entry, Table};
 use crate::probe::{Ground, Probe, blocking};
@@ -43,9 +41,6 @@ const MAX_CANDIDATES: usize = 128;
 /// So many programs may be between a supervisor and its gateway: `sh`, `npm`, `sh` again.
 const MAX_WRAPPERS: usize = 8;
 
-/// As long as what a process reaches is not looked for again.
-const SECRETS: Duration = Duration::from_mins(1);
-
 /// Names looked at in a home.
 const MAX_SIBLINGS: usize = 4096;
 
@@ -55,15 +50,7 @@ pub struct Gateway {
     table: Table,
     configs: Configs,
     homes: HashMap<u32, Option<PathBuf>>,
-    /// By process and birth.
-    secrets: HashMap<(u32, u64), Secrets>,
-}
-
-/// The secrets that were found within a process's reach.
-#[derive(Debug)]
-struct Secrets {
-    at: Instant,
-    found: Result<Vec<Secret>, Blindness>,
+    reached: Reached,
 }
 
 impl Probe for Gateway {
@@ -93,12 +80,6 @@ pub fn configuration(path: &Path) -> ConfigState {
         Ok(view) => configs::read_alone(&view, path),
         Err(failed) => ConfigState::Unreadable(Blindness::denied(failed.to_string())),
     }
-}
-
-/// The homes of this host's people, a few dozen at most.
-#[must_use]
-pub fn homes() -> Vec<PathBuf> {
-    platform::homes()
 }
 
 /// The ports that each process listens on.
@@ -289,7 +270,10 @@ impl Gateway {
         marks.extend(candidate.network.map(str::to_owned));
         let within_reach = match process.uid {
             _ if judged.wrapper => Ok(Vec::new()),
-            Some(uid) => self.within_reach(process, uid, view),
+            Some(uid) => {
+                let home = self.home(uid);
+                self.reached.by(process, uid, home, view)
+            }
             None => Err(Blindness::denied("its user cannot be told")),
         };
         GatewayProcess {
@@ -303,21 +287,6 @@ impl Gateway {
             within_reach,
             devices,
         }
-    }
-
-    /// The secrets of people that a process reaches: looked for now and then, for they seldom move.
-    fn within_reach(&mut self, process: &Process, uid: u32, view: &View) -> Result<Vec<Secret>, Blindness> {
-        let key = (process.pid, process.started);
-        self.secrets.retain(|_, known| known.at.elapsed() < SECRETS);
-        if let Some(known) = self.secrets.get(&key) {
-            return known.found.clone();
-        }
-        let person = Person { uid, groups: platform::groups(process.pid) };
-        let mut homes = platform::homes();
-        homes.extend(self.home(uid).filter(|home| home != Path::new("/") && !homes.contains(home)));
-        let found = secrets::of(view, &person, &homes);
-        self.secrets.insert(key, Secrets { at: Instant::now(), found: found.clone() });
-        found
     }
 
     /// A user's home by the user database.
@@ -401,22 +370,10 @@ fn service(
 mod platform {
     use guardian_rules::fact::Service;
 
-    use std::collections::BTreeSet;
-    use std::path::PathBuf;
-
-    use crate::gateway::{procfs, secrets};
-    use crate::listeners::passwd;
+    use crate::gateway::procfs;
 
     pub(super) fn same_network(pid: u32) -> Option<bool> {
         procfs::same_network(pid)
-    }
-
-    pub(super) fn groups(pid: u32) -> BTreeSet<u32> {
-        procfs::read(pid, "status").map(|status| procfs::groups(&status)).unwrap_or_default()
-    }
-
-    pub(super) fn homes() -> Vec<PathBuf> {
-        secrets::homes(&passwd::read())
     }
 
     pub(super) fn service(pid: u32) -> Option<Service> {
@@ -437,30 +394,11 @@ mod platform {
 
 #[cfg(not(target_os = "linux"))]
 mod platform {
-    use std::collections::BTreeSet;
-    use std::path::PathBuf;
-
     use guardian_rules::fact::Service;
-
-    use crate::gateway::secrets::MAX_HOMES;
 
     #[expect(clippy::unnecessary_wraps, reason = "on Linux it may not be told")]
     pub(super) fn same_network(_: u32) -> Option<bool> {
         Some(true)
-    }
-
-    /// Every person of a Mac is in `staff`; which other groups a process is in, launchd decides.
-    pub(super) fn groups(_: u32) -> BTreeSet<u32> {
-        BTreeSet::from([20])
-    }
-
-    /// A Mac keeps its people out of passwd(5), and their homes in one place.
-    pub(super) fn homes() -> Vec<PathBuf> {
-        let entries = std::fs::read_dir("/Users").into_iter().flatten().take(MAX_HOMES).flatten();
-        let homes = entries.map(|entry| entry.path());
-        homes
-            .filter(|home| home.file_name().is_some_and(|name| name != "Shared" && name != "Guest"))
-            .collect()
     }
 
     pub(super) fn service(_: u32) -> Option<Service> {

@@ -21,6 +21,7 @@ use crate::owner::role::{Relay, Shown, may_relay, relay};
 use crate::owner::table::{Entry, Table};
 use crate::probe::{Ground, Probe, blocking};
 use crate::routes::argument::{Instruction, instructions};
+use crate::routes::target::Target;
 
 pub mod argument;
 pub mod caddy;
@@ -138,6 +139,19 @@ pub struct Understood {
     pub instructions: Vec<Instruction>,
     /// There are no others: nothing was left out, and it names no other file.
     pub whole: bool,
+}
+
+impl Understood {
+    /// A line that carries to an address; one that is no address leaves something out.
+    pub(crate) fn carry(&mut self, keyword: &str, address: &str) {
+        match Target::parse(address) {
+            Some(target) => {
+                let text = format!("{keyword}{}:{}", target.host, target.port);
+                self.instructions.push(Instruction { listens: Vec::new(), target, text });
+            }
+            None => self.whole = false,
+        }
+    }
 }
 
 /// What a program's configuration says, and the file in which it begins.

@@ -3,14 +3,15 @@
 //!
 //! Access control lists and security modules are not asked: they may allow less, and an ACL more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use guardian_rules::blindness::Blindness;
-use guardian_rules::fact::Secret;
+use guardian_rules::fact::{Process, Secret};
 
 use crate::file::View;
 
@@ -100,6 +101,48 @@ impl Person {
     }
 }
 
+/// What processes reach: looked for now and then, for it seldom changes.
+#[derive(Debug, Default)]
+pub(super) struct Reached(HashMap<(u32, u64), Looked>);
+
+#[derive(Debug)]
+struct Looked {
+    at: Instant,
+    found: Result<Vec<Secret>, Blindness>,
+}
+
+/// As long as it is not looked for again.
+const LASTS: Duration = Duration::from_mins(1);
+
+impl Reached {
+    /// What a process of this user, whose home is there, reaches of its own and of others.
+    pub(super) fn by(
+        &mut self,
+        process: &Process,
+        uid: u32,
+        home: Option<PathBuf>,
+        view: &View,
+    ) -> Result<Vec<Secret>, Blindness> {
+        self.0.retain(|_, looked| looked.at.elapsed() < LASTS);
+        let key = (process.pid, process.started);
+        if let Some(looked) = self.0.get(&key) {
+            return looked.found.clone();
+        }
+        let person = Person { uid, groups: platform::groups(process.pid) };
+        let mut homes = homes_here();
+        homes.extend(home.filter(|home| home != Path::new("/") && !homes.contains(home)));
+        let found = of(view, &person, &homes);
+        self.0.insert(key, Looked { at: Instant::now(), found: found.clone() });
+        found
+    }
+}
+
+/// The homes of this host's people, a few dozen at most.
+#[must_use]
+pub fn homes_here() -> Vec<PathBuf> {
+    platform::homes()
+}
+
 /// The secrets in these homes, and the engines of this host, that a process reaches.
 pub fn of(view: &View, person: &Person, homes: &[PathBuf]) -> Result<Vec<Secret>, Blindness> {
     let mut found = Vec::new();
@@ -133,6 +176,43 @@ pub fn homes(passwd: &str) -> Vec<PathBuf> {
     };
     let homes: BTreeSet<PathBuf> = passwd.lines().filter_map(of).collect();
     homes.into_iter().take(MAX_HOMES).collect()
+}
+
+#[cfg(target_os = "linux")]
+mod platform {
+    use std::collections::BTreeSet;
+    use std::path::PathBuf;
+
+    use crate::gateway::procfs;
+    use crate::listeners::passwd;
+
+    pub(super) fn groups(pid: u32) -> BTreeSet<u32> {
+        procfs::read(pid, "status").map(|status| procfs::groups(&status)).unwrap_or_default()
+    }
+
+    pub(super) fn homes() -> Vec<PathBuf> {
+        super::homes(&passwd::read())
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod platform {
+    use std::collections::BTreeSet;
+    use std::path::PathBuf;
+
+    /// Every person of a Mac is in `staff`; which other groups a process is in, launchd decides.
+    pub(super) fn groups(_: u32) -> BTreeSet<u32> {
+        BTreeSet::from([20])
+    }
+
+    /// A Mac keeps its people out of passwd(5), and their homes in one place.
+    pub(super) fn homes() -> Vec<PathBuf> {
+        let entries = std::fs::read_dir("/Users").into_iter().flatten().take(super::MAX_HOMES).flatten();
+        let homes = entries.map(|entry| entry.path());
+        homes
+            .filter(|home| home.file_name().is_some_and(|name| name != "Shared" && name != "Guest"))
+            .collect()
+    }
 }
 
 #[cfg(test)]

@@ -75,25 +75,18 @@ fn add(
     ports: Option<&[u16]>,
     plugin: Option<(&str, Option<&str>)>,
 ) {
-    let mut carry = |target: Target, text: String| {
-        found.instructions.push(Instruction { listens: Vec::new(), target, text });
-    };
     match (plugin, ports) {
         _ if kind.ends_with("udp") => {}
-        (Some((_, Some(address))), _) => match Target::parse(address) {
-            Some(target) => {
-                let text = format!("localAddr = {}:{}", target.host, target.port);
-                carry(target, text);
-            }
-            None => found.whole = false,
-        },
+        (Some((_, Some(address))), _) => found.carry("localAddr = ", address),
         (Some(("static_file" | "unix_domain_socket", None)), _) => {}
         // A proxy for every destination, a network, or something new.
         (Some(_), _) | (None, None) => found.whole = false,
         (None, Some(ports)) => {
             for port in ports {
                 let host = ip.filter(|ip| !ip.is_empty()).unwrap_or("127.0.0.1").to_owned();
-                carry(Target { host, port: *port }, format!("localPort = {port}"));
+                let target = Target { host, port: *port };
+                let text = format!("localPort = {port}");
+                found.instructions.push(Instruction { listens: Vec::new(), target, text });
             }
         }
     }

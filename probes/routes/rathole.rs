@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::routes::Understood;
-use crate::routes::argument::Instruction;
-use crate::routes::target::Target;
 
 #[derive(Deserialize)]
 struct File {
@@ -33,13 +31,7 @@ pub fn interpret(text: &str) -> Understood {
     let mut found = Understood { instructions: Vec::new(), whole: true };
     let services = file.client.into_iter().flat_map(|client| client.services.into_values());
     for service in services.filter(|service| service.kind.as_deref() != Some("udp")) {
-        match Target::parse(&service.local_addr) {
-            Some(target) => {
-                let text = format!("local_addr = {}:{}", target.host, target.port);
-                found.instructions.push(Instruction { listens: Vec::new(), target, text });
-            }
-            None => found.whole = false,
-        }
+        found.carry("local_addr = ", &service.local_addr);
     }
     found
 }

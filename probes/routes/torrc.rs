@@ -2,8 +2,6 @@
 //! that it includes are not followed; services that a controller adds stand in no file.
 
 use crate::routes::Understood;
-use crate::routes::argument::Instruction;
-use crate::routes::target::Target;
 
 /// Where packages put it.
 pub const USUAL: [&str; 4] =
@@ -30,13 +28,7 @@ pub fn interpret(text: &str) -> Understood {
         if target.starts_with("unix:") {
             continue;
         }
-        match Target::parse(target) {
-            Some(target) => {
-                let text = format!("HiddenServicePort {}:{}", target.host, target.port);
-                found.instructions.push(Instruction { listens: Vec::new(), target, text });
-            }
-            None => found.whole = false,
-        }
+        found.carry("HiddenServicePort ", target);
     }
     found
 }

@@ -361,7 +361,7 @@ async fn comes_up(config: &Config) -> bool {
 
 /// Has the gateway's user try what it must not be able to do.
 async fn attempts(whole: &Whole) -> Result<Vec<Outcome>, Failure> {
-    let mut homes = guardian_probes::gateway::homes();
+    let mut homes = secrets::homes_here();
     homes.extend(Some(whole.present.home.clone()).filter(|home| !homes.contains(home)));
     homes.retain(|home| home.is_dir());
     let there = |path: &PathBuf| path.symlink_metadata().is_ok();

@@ -1,5 +1,7 @@
 //! The page of the state: what the watcher says, live, and the way back in.
 
+mod shown;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,9 +14,7 @@ use maud::{Markup, html};
 use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep, timeout};
 
-use super::{CLOSE, RECOVER, SIGN_OUT};
-use crate::barrier::Held;
-use crate::breaker::state::Circuit;
+use super::SIGN_OUT;
 use crate::cli::chain;
 use crate::control::ControlError;
 use crate::control::client::Client;
@@ -23,9 +23,7 @@ use crate::gate::admit::Caller;
 use crate::gate::body::Answer;
 use crate::gate::page::{Page, Wants};
 use crate::gate::service::{Outcome, Service};
-use crate::status::page::{ago, lead, next_steps, second};
-use crate::status::timeline::{self, Was};
-use crate::status::{Daemon, Status, TripStatus};
+use crate::status::Status;
 use crate::sys::clock;
 
 /// Pages that may be live at once: each has a place at the watcher, where the gate's user has eight.
@@ -81,217 +79,13 @@ async fn ask(gate: &Gate) -> Result<Status, ControlError> {
 /// The part of the page that changes.
 fn state(status: &Result<Status, ControlError>) -> Markup {
     match status {
-        Ok(status) => shown_state(status, Timestamp::now()),
+        Ok(status) => shown::state(status, Timestamp::now()),
         Err(failed) => html! {
             h1 { span class="state stop" { "NO WATCHER" } }
             p { "Nobody watches, so nothing is forwarded." }
             p class="quiet" { (chain(failed)) }
             p { "On the gateway's machine, type: " code { "guardian status" } }
         },
-    }
-}
-
-fn shown_state(status: &Status, now: Timestamp) -> Markup {
-    let (word, sentence) = lead(status);
-    let colour = match (status.daemon, status.breaker) {
-        (Daemon::Running, Circuit::Closed) => "go",
-        (Daemon::Running, Circuit::HalfOpen) => "wait",
-        _ => "stop",
-    };
-    html! {
-        h1 { span class={ "state " (colour) } { (word) } }
-        p { (capital(&sentence)) }
-        @if let Some(since) = status.since {
-            p class="quiet" { "Since " (second(since)) " (" (ago(since, now)) ")." }
-        }
-        @if let Some(trip) = &status.trip { (why(trip)) }
-        (way_back(status))
-        @if !status.warnings.is_empty() {
-            h2 { "Worth knowing" }
-            @for warning in &status.warnings {
-                p { strong { (warning.subject) } " " code { (warning.rule) } }
-                ul { @for line in &warning.evidence { li { (line) } } }
-                p class="quiet" { "To do: " (warning.remedy) }
-            }
-        }
-        (days(status, now))
-        @if !status.degraded.is_empty() {
-            h2 { "What is missing" }
-            ul { @for line in &status.degraded { li { (line) } } }
-        }
-        h2 { "Allowed beside loopback and VPN" }
-        @if status.allowances.is_empty() {
-            p class="quiet" { "Nothing." }
-        } @else {
-            ul {
-                @for allowed in &status.allowances {
-                    li { code { (allowed.target()) } " until " (second(allowed.until)) ": " (allowed.reason) }
-                }
-            }
-        }
-        @if !status.gateways.is_empty() {
-            h2 { "Gateways" }
-            ul {
-                @for gateway in &status.gateways {
-                    li {
-                        (text(gateway, "product")) " "
-                        @for listener in gateway.get("listeners").and_then(|it| it.as_array()).into_iter().flatten() {
-                            code { (listener.as_str().unwrap_or_default()) } " "
-                        }
-                    }
-                }
-            }
-        }
-        (looks(status, now))
-    }
-}
-
-/// The last days as a picture, and in words for whoever does not see it.
-fn days(status: &Status, now: Timestamp) -> Markup {
-    let parts = timeline::parts(&status.timeline, now);
-    let word = |was| match was {
-        Was::Closed => ("bar-go", "closed"),
-        Was::HalfOpen => ("bar-wait", "half-open"),
-        Was::Open => ("bar-stop", "open"),
-        Was::Unwatched => ("bar-none", "not watched"),
-    };
-    let per_mille = |part: f64| format!("{:.2}", part * 1000.0);
-    html! {
-        @if !parts.is_empty() {
-            h2 { "The last seven days" }
-            svg viewBox="0 0 1000 10" preserveAspectRatio="none" role="img"
-                aria-label="How the circuit was in the last seven days; the list below says the same" {
-                rect class="bar-none" x="0" y="0" width="1000" height="10" {}
-                @for part in &parts {
-                    // Whatever was short is seen too.
-                    rect class=(word(part.was).0) x=(per_mille(part.from)) y="0"
-                        width=(per_mille((part.to - part.from).max(0.003))) height="10" {
-                        title { (word(part.was).1) }
-                    }
-                }
-            }
-            p class="quiet ends" { span { "7 days ago" } span { "now" } }
-            details {
-                summary { "As a list" }
-                ul {
-                    @for turn in status.timeline.iter().rev() {
-                        li { (second(turn.at)) ": " (word(turn.was).1) }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// How each probe fares: folded, as long as all of them see.
-fn looks(status: &Status, now: Timestamp) -> Markup {
-    let blind = status.probes.iter().filter(|probe| probe.reason.is_some()).count();
-    html! {
-        @if !status.probes.is_empty() {
-            h2 { "What is looked at" }
-            details open[blind > 0] {
-                summary { (status.probes.len() - blind) " of " (status.probes.len()) " probes see" }
-                table {
-                    @for probe in &status.probes {
-                        tr {
-                            th scope="row" { (probe.probe) }
-                            td {
-                                @match &probe.reason {
-                                    Some(why) => { span class="stop" { "blind" } " " (why) }
-                                    None => { span class="go" { "seen" } }
-                                }
-                            }
-                            td class="quiet" {
-                                @match probe.looked {
-                                    Some(looked) => { (ago(looked, now)) }
-                                    None => { "never" }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The sentences of `guardian status` follow a word; here they stand alone.
-fn capital(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-fn text<'a>(value: &'a serde_json::Value, key: &str) -> &'a str {
-    value.get(key).and_then(serde_json::Value::as_str).unwrap_or("gateway")
-}
-
-fn why(trip: &TripStatus) -> Markup {
-    html! {
-        section class="card" {
-            h2 { "Why it tripped" }
-            p { (trip.why) }
-            @for finding in &trip.findings {
-                p { strong { (finding.subject) } " " code { (finding.rule) } }
-                ul { @for line in &finding.evidence { li { (line) } } }
-                p { "To do: " (finding.remedy) }
-            }
-            @if !trip.barriers.is_empty() {
-                h2 { "What holds" }
-                table {
-                    @for barrier in &trip.barriers {
-                        tr {
-                            th scope="row" { (barrier.barrier.as_str()) }
-                            td {
-                                @match barrier.held {
-                                    Held::Yes => { span class="go" { "stands" } }
-                                    Held::No => { span class="stop" { "does not stand" } }
-                                    Held::Unknown => { span class="wait" { "cannot be told" } }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// What to do next, and the form for it where it can be done from here.
-fn way_back(status: &Status) -> Markup {
-    let form = |action: &str, what: &str, explained: &str| {
-        html! {
-            form method="post" action=(action) {
-                p { (explained) }
-                label for="passphrase" { "Passphrase" }
-                input type="password" name="passphrase" id="passphrase" autocomplete="current-password" required;
-                button { (what) }
-            }
-        }
-    };
-    html! {
-        section class="card" {
-            h2 { "What to do next" }
-            @match (status.daemon, status.breaker) {
-                (Daemon::Running, Circuit::Open) => (form(
-                    RECOVER,
-                    "Begin to recover",
-                    "Mend what is named above first. The configuration is reviewed; if it passes, the gateway \
-                     may run again for this machine alone.",
-                )),
-                (Daemon::Running, Circuit::HalfOpen) => {
-                    @if let Some(recovery) = &status.half_open {
-                        p { "Safe rounds in a row: " strong { (recovery.safe) " of " (recovery.wanted) } ". "
-                            "Without a decision the circuit opens again at " (second(recovery.until)) "." }
-                    }
-                    (form(CLOSE, "Close the circuit", "Test the panel on this machine. Then whoever is allowed gets in again."))
-                }
-                _ => {
-                    @let steps = next_steps(status);
-                    @if steps.is_empty() { p class="quiet" { "Nothing." } }
-                    @for step in steps { p { code { (step) } } }
-                }
-            }
-        }
     }
 }
 
@@ -370,16 +164,11 @@ fn event(status: &Result<Status, ControlError>) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use guardian_rules::finding::{Answer, Severity};
-    use guardian_rules::snapshot::ProbeId;
-
     use super::*;
+    use crate::breaker::state::Circuit;
     use crate::config::Mode;
     use crate::gate::own::EVENTS;
-    use crate::round::Outcome;
-    use crate::status::ProbeStatus;
-    use crate::status::timeline::Turn;
-    use crate::trip::Evidence;
+    use crate::status::Daemon;
 
     #[test]
     fn what_a_process_calls_itself_is_text_on_the_page_and_one_line_in_the_stream() {
@@ -389,56 +178,6 @@ mod tests {
         let text = std::str::from_utf8(&event).unwrap();
         assert!(text.contains("&lt;script&gt;") && !text.contains("<script>"));
         assert_eq!(text.matches('\n').count(), 2);
-    }
-
-    #[test]
-    fn the_last_days_the_warnings_and_the_age_of_every_look_are_on_the_page() {
-        let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let ago = |hours: i64| now - jiff::SignedDuration::from_hours(hours);
-        let mut status = Status::new(Circuit::Closed, None, Mode::Enforce, Daemon::Running);
-        status.timeline = vec![
-            Turn { at: ago(84), was: Was::Closed },
-            Turn { at: ago(42), was: Was::Open },
-            Turn { at: ago(21), was: Was::Unwatched },
-        ];
-        status.probes = vec![ProbeStatus {
-            probe: ProbeId::Peers,
-            outcome: Outcome::Blind,
-            reason: Some("denied: <no>".to_owned()),
-            looked: Some(ago(2)),
-        }];
-        status.warnings = vec![Evidence {
-            rule: "home-shared".to_owned(),
-            severity: Severity::Warning,
-            answer: Answer::Yes,
-            subject: "<node>".to_owned(),
-            evidence: Vec::new(),
-            remedy: "Type this.".to_owned(),
-        }];
-        let page = shown_state(&status, now).into_string();
-        for part in [
-            r#"<rect class="bar-go" x="500.00" y="0" width="250.00" height="10">"#,
-            r#"<rect class="bar-stop" x="750.00" y="0" width="125.00" height="10">"#,
-            r#"<rect class="bar-none" x="875.00" y="0" width="125.00" height="10">"#,
-            "denied: &lt;no&gt;",
-            "2 hours ago",
-            "&lt;node&gt;",
-            "home-shared",
-        ] {
-            assert!(page.contains(part), "{part}:\n{page}");
-        }
-    }
-
-    #[test]
-    fn each_state_offers_the_step_that_leads_out_of_it() {
-        let page =
-            |circuit, daemon| state(&Ok(Status::new(circuit, None, Mode::Enforce, daemon))).into_string();
-        assert!(page(Circuit::Open, Daemon::Running).contains(RECOVER));
-        assert!(page(Circuit::HalfOpen, Daemon::Running).contains(CLOSE));
-        for (circuit, daemon) in [(Circuit::Closed, Daemon::Running), (Circuit::Open, Daemon::Stale)] {
-            let page = page(circuit, daemon);
-            assert!(!page.contains(RECOVER) && !page.contains(CLOSE));
-        }
     }
 
     #[test]
