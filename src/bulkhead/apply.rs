@@ -303,3 +303,63 @@ fn across<'p>(from: &'p Path, to: &'p Path) -> impl FnOnce(io::Error) -> Bulkhea
         _ => BulkheadError::Unchanged { path: from.to_owned(), cause },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::scratch::Scratch;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    /// A step whose undoing runs no command.
+    fn closes(path: &Path) -> Step {
+        Step::Mode { path: path.to_owned(), before: 0o755, after: 0o750 }
+    }
+
+    async fn applied(ledger: &mut Ledger, step: &Step) -> Result<(), BulkheadError> {
+        Builder { manager: Manager::Launchd, ledger, gateway: 0 }.apply(step).await
+    }
+
+    #[tokio::test]
+    async fn what_fails_was_written_down_first_and_all_before_it_is_taken_back() {
+        let scratch = Scratch::new();
+        scratch.paths.prepare().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+        let mut ledger = Ledger::begin(&scratch.paths).unwrap();
+        applied(&mut ledger, &closes(home.path())).await.unwrap();
+        let nowhere = home.path().join("nowhere/file");
+        let writes = Step::Write { path: nowhere.clone(), text: String::new() };
+        applied(&mut ledger, &writes).await.unwrap_err();
+        // As whoever comes after a crash finds it.
+        drop(ledger);
+        let mut ledger = Ledger::read(&scratch.paths).unwrap();
+        assert_eq!(ledger.changes.last(), Some(&Change::Written { path: nowhere }));
+        assert!(matches!(Ledger::stands(&scratch.paths), Some(BulkheadError::Half)));
+        assert_eq!(mode(home.path()), 0o750);
+        assert!(undo(Manager::Launchd, &mut ledger).await.unwrap().is_empty());
+        assert_eq!(mode(home.path()), 0o755);
+        assert!(matches!(Ledger::read(&scratch.paths), Err(BulkheadError::None)));
+    }
+
+    #[tokio::test]
+    async fn what_somebody_has_changed_since_stays_and_is_said() {
+        let scratch = Scratch::new();
+        scratch.paths.prepare().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let policy = folder.path().join("guardian.toml");
+        fs::write(&policy, "before\n").unwrap();
+        fs::set_permissions(&policy, Permissions::from_mode(0o640)).unwrap();
+        let mut ledger = Ledger::begin(&scratch.paths).unwrap();
+        let step =
+            Step::Policy { path: policy.clone(), before: "before\n".to_owned(), after: "after\n".to_owned() };
+        applied(&mut ledger, &step).await.unwrap();
+        assert_eq!((fs::read_to_string(&policy).unwrap().as_str(), mode(&policy)), ("after\n", 0o640));
+        fs::write(&policy, "theirs\n").unwrap();
+        let cautions = undo(Manager::Launchd, &mut ledger).await.unwrap();
+        assert!(cautions.len() == 1 && cautions[0].contains("was changed since"), "{cautions:?}");
+        assert_eq!(fs::read_to_string(&policy).unwrap(), "theirs\n");
+    }
+}

@@ -176,6 +176,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::sys::scratch::leave_out;
 
     const ANA: Owner = Owner { uid: 4001, gid: 4001 };
     const GATEWAY: Owner = Owner { uid: 4100, gid: 4100 };
@@ -192,7 +193,7 @@ mod tests {
     /// Takes root, as all of this does; elsewhere nobody can give a file away.
     fn is_root() -> bool {
         if !nix::unistd::geteuid().is_root() {
-            println!("skipped: only root can give files away");
+            leave_out("only root can give files away");
         }
         nix::unistd::geteuid().is_root()
     }
