@@ -163,9 +163,7 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     assert_eq!(code, 0, "{said}");
     assert!(!said.contains("✓ write") && !said.contains("✓ copy") && !said.contains("✓ make"), "{said}");
 
-    Manager::System.write(host, Ipv4Addr::UNSPECIFIED);
-    Manager::System.ask(host, &["daemon-reload"]);
-    Manager::System.ask(host, &["restart", UNIT]);
+    Manager::System.moves(host, Ipv4Addr::UNSPECIFIED);
     root.until(guardian, "open");
     until("a wall", || !place.outside.reaches(at(LAN, PORT)));
     assert_eq!(
@@ -191,9 +189,7 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     root.until(guardian, "open");
     assert!(!place.outside.reaches(at(LAN, PORT)));
 
-    Manager::System.write(host, Ipv4Addr::LOCALHOST);
-    Manager::System.ask(host, &["daemon-reload"]);
-    Manager::System.ask(host, &["restart", UNIT]);
+    Manager::System.moves(host, Ipv4Addr::LOCALHOST);
     root.recovers(guardian);
     root.until(guardian, "closed");
     until("the gate again", || {
@@ -237,9 +233,7 @@ fn a_user_without_root_installs_is_protected_and_leaves_nothing() {
     until("the gate", || host.listens(DOOR));
     until("the gate asks who is there", || http::call(host, at(LOOPBACK, DOOR)).ok() == Some(401));
 
-    ANAS.write(host, Ipv4Addr::UNSPECIFIED);
-    ANAS.ask(host, &["daemon-reload"]);
-    ANAS.ask(host, &["restart", UNIT]);
+    ANAS.moves(host, Ipv4Addr::UNSPECIFIED);
     ana.until(guardian, "open");
     until("an end", || http::call(&place.outside, at(LAN, PORT)).ok().is_none_or(|status| status == 503));
     ANAS.write(host, Ipv4Addr::LOCALHOST);

@@ -111,6 +111,14 @@ impl Manager {
         );
     }
 
+    /// The gateway is told to listen there, and to start again. Nobody waits for its start: a trip that
+    /// stops it at once has that job cancelled.
+    pub(crate) fn moves(self, host: &Host, ip: Ipv4Addr) {
+        self.write(host, ip);
+        self.ask(host, &["daemon-reload"]);
+        self.ask(host, &["restart", "--no-block", UNIT]);
+    }
+
     /// The manager runs, and the gateway does, open to the network.
     pub(crate) fn exposes(self, host: &Host) {
         self.starts(host);
