@@ -198,14 +198,18 @@ fn summary(site: &Site, status: Option<&Status>, powers: &Powers, config: &Confi
     page.push_str(&powers.page());
     page.push_str("\nNext\n");
     let guardian = as_typed(site);
+    let mut next = Vec::new();
     if !site.paths.gate_passphrase().exists() {
-        let _ = writeln!(page, "  {guardian} gate passphrase   sets what you sign in with at the gate");
+        next.push((format!("{guardian} gate passphrase"), "sets what you sign in with at the gate"));
     }
-    let _ =
-        writeln!(page, "  {guardian} gate setup        prints the gateway's settings that go with the gate");
-    let _ = writeln!(page, "  {guardian} status            says how things are");
+    next.push((format!("{guardian} gate setup"), "prints the gateway's settings that go with the gate"));
+    next.push((format!("{guardian} status"), "says how things are"));
     if site.manager == Manager::Systemd && site.scope == Scope::User {
-        page.push_str("  loginctl enable-linger       keeps it running while you are not signed in\n");
+        next.push(("loginctl enable-linger".to_owned(), "keeps it running while you are not signed in"));
+    }
+    let widest = next.iter().map(|(command, _)| command.chars().count()).max().unwrap_or_default();
+    for (command, what) in next {
+        let _ = writeln!(page, "  {command:widest$}   {what}");
     }
     if site.scope == Scope::Machine {
         page.push_str(

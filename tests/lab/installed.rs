@@ -1,5 +1,6 @@
 //! From `guardian install` to `guardian uninstall --purge`, on a host with a real systemd: protected,
-//! exposed, tripped, upgraded, recovered, and clean again byte for byte.
+//! exposed, tripped, told, upgraded, recovered, and clean again byte for byte. What is typed and what
+//! comes is in `docs/transcripts`.
 
 use std::net::Ipv4Addr;
 use std::process::Stdio;
@@ -12,7 +13,10 @@ use crate::host::{Host, User};
 use crate::http;
 use crate::place::{LAN, LOOPBACK, at};
 use crate::ready::Lab;
+use crate::running::Running;
+use crate::session::Session;
 use crate::supervised::{ANAS, Manager, PORT, UNIT, place, until};
+use crate::transcript::Transcript;
 
 const DOOR: u16 = 18700;
 
@@ -50,20 +54,15 @@ impl Person<'_> {
         self.status(program)
     }
 
+    /// Types it again until it is done: what was mended a moment ago has to be seen first. What came
+    /// in the end.
     #[track_caller]
-    pub(crate) fn recovers(&self, program: &str) {
-        self.insists(program, &["recover", "--yes"], 1);
-        self.insists(program, &["close", "--yes"], 0);
-    }
-
-    /// Types it again until it is done: what was mended a moment ago has to be seen first.
-    #[track_caller]
-    pub(crate) fn insists(&self, program: &str, arguments: &[&str], at_most: i32) {
+    pub(crate) fn insists(&self, program: &str, arguments: &[&str], at_most: i32) -> (i32, String) {
         let begun = Instant::now();
         loop {
             let (code, said) = self.types(program, arguments);
             if (0..=at_most).contains(&code) {
-                return;
+                return (code, said);
             }
             assert!(begun.elapsed() < Duration::from_mins(1), "{arguments:?}: {code}: {said}");
             sleep(Duration::from_millis(300));
@@ -103,6 +102,74 @@ pub(crate) fn untouched(host: &Host) {
     host.run(User::Root, &["sh", "-c", "useradd --system warm-up && userdel warm-up"]);
 }
 
+/// Somebody whose commands are taken down.
+struct Teller<'a> {
+    person: Person<'a>,
+    /// What stands before a command, and the program as it is typed.
+    prompt: &'static str,
+    program: &'static str,
+    story: Transcript,
+}
+
+impl Teller<'_> {
+    /// Types a command of the installed Guardian. It ends so, and says these words.
+    #[track_caller]
+    fn types(&mut self, arguments: &[&str], code: i32, words: &[&str]) {
+        let (came, said) = self.person.types(self.program, arguments);
+        self.take_down(&format!("{} {}", self.prompt, arguments.join(" ")), &said, came);
+        self.holds((came, said), code, words);
+    }
+
+    /// The same of another file of the program.
+    #[track_caller]
+    fn types_of(&mut self, file: &str, shown: &str, arguments: &[&str], code: i32, words: &[&str]) {
+        let (came, said) = self.person.types(file, arguments);
+        self.take_down(&format!("{shown} {}", arguments.join(" ")), &said, came);
+        self.holds((came, said), code, words);
+    }
+
+    #[track_caller]
+    fn holds(&self, (came, said): (i32, String), code: i32, words: &[&str]) {
+        println!("{said}");
+        assert_eq!(came, code, "{said}\n{:#}", self.person.status(self.program));
+        for word in words {
+            assert!(said.contains(word), "{word:?} is missing:\n{said}");
+        }
+    }
+
+    fn take_down(&mut self, command: &str, said: &str, code: i32) {
+        self.story.typed(command, said, code);
+    }
+
+    /// Reviews, mends nothing more, and closes.
+    #[track_caller]
+    fn recovers(&mut self) {
+        for (arguments, at_most) in [(["recover", "--yes"], 1), (["close", "--yes"], 0)] {
+            let (code, said) = self.person.insists(self.program, &arguments, at_most);
+            self.take_down(&format!("{} {}", self.prompt, arguments.join(" ")), &said, code);
+        }
+        self.person.until(self.program, "closed");
+    }
+
+    /// Ana's desktop shows a message that says this, and it stays.
+    #[track_caller]
+    fn is_told(&mut self, session: &Session<'_>, service: &Running, words: &[&str]) {
+        until("a message on the desktop", || {
+            Session::first_message(service).is_some() && session.shown() > 0
+        });
+        let (headline, text) = Session::first_message(service).unwrap();
+        let message = format!("{headline}\n{text}");
+        self.story.aside("The desktop shows, until it is clicked away:");
+        self.story.shown(&message);
+        for word in words {
+            assert!(message.contains(word), "{word:?} is missing:\n{message}");
+        }
+    }
+}
+
+/// The folder of Ana's session, where desktops have its bus.
+const ANAS_SESSION: &str = "/run/user/4001";
+
 #[test]
 fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     let Some(_lab) = Lab::open() else { return };
@@ -114,24 +181,25 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     Manager::System.ask(host, &["daemon-reload"]);
     Manager::System.ask(host, &["start", UNIT]);
     until("the gateway", || host.listens(PORT));
+    ANAS.starts(host);
+    let session = Session::begin(host, ANAS_SESSION);
+    let service = session.service();
     let before = everything(host);
-    let root = Person { host, user: User::Root };
+    let guardian = "/usr/local/bin/guardian";
+    let mut root = Teller {
+        person: Person { host, user: User::Root },
+        prompt: "sudo guardian",
+        program: guardian,
+        story: Transcript::begin("as-root", "Guardian on a machine, from install to uninstall, by root."),
+    };
+    let (fresh, shown) = ("/mnt/bin/guardian", "sudo ./guardian");
 
-    let (code, said) = root.types("/mnt/bin/guardian", &["install", "--dry-run"]);
+    let (code, said) = root.person.types(fresh, &["install", "--dry-run"]);
     assert!(code == 0 && said.contains("write /etc/systemd/system/guardian.service"), "{said}");
     same(&everything(host), &before);
 
-    let (code, said) = root.types("/mnt/bin/guardian", &["install"]);
-    println!("{said}");
-    let states = host.run(
-        User::Root,
-        &["systemctl", "show", "--property=Id,Result,ExecMainStatus", "guardian", "guardian-gate"],
-    );
-    assert_eq!(code, 0, "{said}\n{states}{:#}", root.status("/usr/local/bin/guardian"));
-    for word in ["INSTALLED", "CLOSED", "at 127.0.0.1:18789", "sudo guardian gate passphrase"] {
-        assert!(said.contains(word), "{word}: {said}");
-    }
-    let guardian = "/usr/local/bin/guardian";
+    let words = ["INSTALLED", "CLOSED", "at 127.0.0.1:18789", "sudo guardian gate passphrase"];
+    root.types_of(fresh, shown, &["install"], 0, &words);
     let verified = host
         .run(User::Root, &["sh", "-c", "systemd-analyze verify guardian.service guardian-gate.service 2>&1"]);
     assert_eq!(verified, "", "units are sound");
@@ -150,7 +218,7 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
         Manager::System.ask(host, &["show", "--property", "MainPID", "--value", "guardian-gate.service"]);
     let user = host.run(User::Root, &["stat", "-c", "%U", &format!("/proc/{gate}")]);
     assert_eq!(user.trim(), "_guardian-gate");
-    let (code, token) = root.types(guardian, &["token", "new", "lab"]);
+    let (code, token) = root.person.types(guardian, &["token", "new", "lab"]);
     assert_eq!(code, 0, "{token}");
     let field = format!("Guardian-Token: {}", token.trim());
     until("a credential that is let through", || {
@@ -159,55 +227,61 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     });
 
     // Twice is once, but for what runs.
-    let (code, said) = root.types("/mnt/bin/guardian", &["install"]);
+    let (code, said) = root.person.types(fresh, &["install"]);
     assert_eq!(code, 0, "{said}");
     assert!(!said.contains("✓ write") && !said.contains("✓ copy") && !said.contains("✓ make"), "{said}");
 
+    root.story.aside("Ana signs in at the desktop: her session starts Guardian's notifier.");
+    let notifier = "guardian-notifier.service";
+    ANAS.ask(host, &["daemon-reload"]);
+    ANAS.ask(host, &["start", notifier]);
+    root.types(&["status"], 0, &["CLOSED"]);
+
+    root.story.aside("The gateway is told to listen on every address, and starts again.");
     Manager::System.moves(host, Ipv4Addr::UNSPECIFIED);
-    root.until(guardian, "open");
+    root.person.until(guardian, "open");
     until("a wall", || !place.outside.reaches(at(LAN, PORT)));
+    root.is_told(&session, &service, &["Gateway blocked on", "Type: guardian status"]);
+    root.types(&["status"], 2, &["OPEN", "bound-beyond-allowed", "guardian recover"]);
     assert_eq!(
         http::ask(host, at(LOOPBACK, DOOR), "GET /", &[&field]).unwrap().status,
         503,
         "the gate is shut"
     );
 
-    // A newer one takes over what it finds, and does not let go of it.
+    root.story.aside("A newer Guardian takes over, and does not let go of what it finds.");
     host.run(User::Root, &["sh", "-c", "cp /mnt/bin/guardian /tmp/newer && echo >> /tmp/newer"]);
     let started =
         Manager::System.ask(host, &["show", "--property", "MainPID", "--value", "guardian.service"]);
-    let (code, said) = root.types("/tmp/newer", &["install"]);
-    assert_eq!(code, 2, "{said}");
-    assert!(
-        said.contains("✓ copy this program") && said.contains("✓ systemctl restart guardian.service"),
-        "{said}"
-    );
+    let words = ["✓ copy this program", "✓ systemctl restart guardian.service"];
+    root.types_of("/tmp/newer", "sudo ./newer", &["install"], 2, &words);
     assert_ne!(
         Manager::System.ask(host, &["show", "--property", "MainPID", "--value", "guardian.service"]),
         started
     );
-    root.until(guardian, "open");
+    root.person.until(guardian, "open");
     assert!(!place.outside.reaches(at(LAN, PORT)));
 
+    root.types(&["recover", "--yes"], 2, &["0.0.0.0:18789"]);
+    root.story.aside("The gateway is told to listen on loopback again, and starts again.");
     Manager::System.moves(host, Ipv4Addr::LOCALHOST);
-    root.recovers(guardian);
-    root.until(guardian, "closed");
+    root.recovers();
     until("the gate again", || {
         http::ask(host, at(LOOPBACK, DOOR), "GET /", &[&field]).is_ok_and(|it| it.status != 503)
     });
 
     // Taken off while it blocks, it gives everything back.
-    let (_, said) = root.types(guardian, &["trip", "to be taken off"]);
-    println!("{said}");
-    root.until(guardian, "open");
-    let (code, said) = root.types(guardian, &["uninstall", "--purge", "--yes"]);
-    assert_eq!(code, 0, "{said}");
-    println!("{said}");
+    root.types(&["trip", "to be taken off"], 2, &["OPEN"]);
+    root.person.until(guardian, "open");
+    ANAS.ask(host, &["stop", notifier]);
+    root.types(&["uninstall", "--purge", "--yes"], 0, &[]);
     host.run(User::Root, &["rm", "/tmp/newer"]);
     same(&everything(host), &before);
+    root.story.aside("The machine is byte for byte what it was.");
     until("the gateway", || host.listens(PORT));
     let units = host.run(User::Root, &["sh", "-c", "systemctl list-units --all --no-legend 'guardian*'; :"]);
     assert!(!units.contains("running"), "{units}");
+    root.story.end();
 }
 
 #[test]
@@ -221,27 +295,43 @@ fn a_user_without_root_installs_is_protected_and_leaves_nothing() {
     ANAS.ask(host, &["daemon-reload"]);
     ANAS.ask(host, &["start", UNIT]);
     until("the gateway", || host.listens(PORT));
+    let session = Session::begin(host, ANAS_SESSION);
+    let service = session.service();
     let before = everything(host);
-    let ana = Person { host, user: User::Ana };
-
-    let (code, said) = ana.types("/mnt/bin/guardian", &["install"]);
-    assert!(code == 64 && said.contains("guardian install --user"), "{code}: {said}");
-    let (code, said) = ana.types("/mnt/bin/guardian", &["install", "--user"]);
-    println!("{said}");
-    assert_eq!(code, 0, "{said}");
     let guardian = "/home/ana/.local/bin/guardian";
+    let mut ana = Teller {
+        person: Person { host, user: User::Ana },
+        prompt: "guardian",
+        program: guardian,
+        story: Transcript::begin(
+            "as-a-user",
+            "Guardian for one user, from install to uninstall, without root.",
+        ),
+    };
+    let (fresh, shown) = ("/mnt/bin/guardian", "./guardian");
+
+    ana.types_of(fresh, shown, &["install"], 64, &["guardian install --user"]);
+    ana.types_of(fresh, shown, &["install", "--user"], 0, &["INSTALLED", "CLOSED"]);
     until("the gate", || host.listens(DOOR));
     until("the gate asks who is there", || http::call(host, at(LOOPBACK, DOOR)).ok() == Some(401));
 
+    ana.story.aside("The gateway is told to listen on every address, and starts again.");
     ANAS.moves(host, Ipv4Addr::UNSPECIFIED);
-    ana.until(guardian, "open");
+    ana.person.until(guardian, "open");
     until("an end", || http::call(&place.outside, at(LAN, PORT)).ok().is_none_or(|status| status == 503));
+    ana.is_told(&session, &service, &["Gateway blocked on", "Type: guardian status"]);
+    ana.types(&["status"], 2, &["OPEN", "bound-beyond-allowed", "guardian recover"]);
+    ana.story.aside("The gateway is told to listen on loopback again. It is kept from starting.");
     ANAS.write(host, Ipv4Addr::LOCALHOST);
     ANAS.ask(host, &["daemon-reload"]);
-    ana.recovers(guardian);
-    ana.until(guardian, "closed");
+    ana.recovers();
 
-    let (code, said) = ana.types(guardian, &["uninstall", "--user", "--purge"]);
-    assert_eq!(code, 0, "{said}");
+    ana.story.aside("A newer Guardian takes over.");
+    host.run(User::Root, &["sh", "-c", "cp /mnt/bin/guardian /tmp/newer && echo >> /tmp/newer"]);
+    ana.types_of("/tmp/newer", "./newer", &["install", "--user"], 0, &["✓ copy this program", "CLOSED"]);
+    ana.types(&["uninstall", "--user", "--purge"], 0, &[]);
+    host.run(User::Root, &["rm", "/tmp/newer"]);
     same(&everything(host), &before);
+    ana.story.aside("The home is byte for byte what it was.");
+    ana.story.end();
 }

@@ -27,6 +27,8 @@ mod relay;
 mod report;
 mod running;
 mod seccomp;
+mod session;
+mod transcript;
 
 mod addresses;
 mod announced;

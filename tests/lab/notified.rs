@@ -4,7 +4,6 @@
 use std::fs;
 use std::io::Write as _;
 use std::process::{ChildStdin, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -12,97 +11,39 @@ use serde_json::{Value, json};
 use crate::host::{Host, User};
 use crate::ready::Lab;
 use crate::running::Running;
+use crate::session::{SOON, Session};
 
-/// The folder in which the session keeps its sockets.
+/// The folder in which the session keeps its bus.
 const SESSION: &str = "/mnt/lab/session";
-/// The session's bus.
-const BUS: &str = "unix:path=/mnt/lab/session/bus";
-/// Long enough for anything that happens within a session.
-const SOON: Duration = Duration::from_secs(10);
-
-/// A session of Ana's: a display and a bus.
-struct Session {
-    _bus: Running,
-    _display: Running,
-    host: Host,
-}
-
 /// `guardian notifier`, and where it reads notices.
 struct Notifier {
     process: Running,
     notices: ChildStdin,
 }
 
-impl Session {
-    fn begin() -> Self {
-        let host = Host::new();
-        host.run(User::Ana, &["mkdir", "-m", "700", SESSION]);
-        let mut display =
-            host.start(User::Ana, Host::command("Xvfb").args([":7", "-screen", "0", "640x480x24"]));
-        display.wait_until("the display", SOON, || host.path("/tmp/.X11-unix/X7").exists());
-        let mut bus = Host::command("dbus-daemon");
-        bus.args(["--session", "--nofork", "--nopidfile", "--address", BUS]);
-        let mut bus = host.start(User::Ana, &mut bus);
-        bus.wait_until("the bus", SOON, || host.path(&format!("{SESSION}/bus")).exists());
-        Self { _bus: bus, _display: display, host }
-    }
+/// A host on which Ana sits at a desktop.
+fn desk() -> Host {
+    let host = Host::new();
+    host.run(User::Ana, &["mkdir", "-m", "700", SESSION]);
+    host
+}
 
-    /// The service that shows notifications. It prints what it shows.
-    fn service(&self) -> Running {
-        let mut dunst = Host::command("dunst");
-        dunst.arg("-print").env("DISPLAY", ":7").env("DBUS_SESSION_BUS_ADDRESS", BUS);
-        let mut service = self.host.start(User::Ana, &mut dunst);
-        service.wait_until("the service", SOON, || {
-            let names =
-                ["org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "ListNames"];
-            self.busctl("call", &names).to_string().contains("org.freedesktop.Notifications")
-        });
-        service
-    }
-
-    fn notifier(&self) -> Notifier {
-        let log = self.host.path("/mnt/lab/notifier.log");
+impl Notifier {
+    fn of(session: &Session<'_>) -> Self {
+        let log = session.host.path("/mnt/lab/notifier.log");
         let file = fs::File::create(&log).unwrap();
         let mut command = Host::command("/mnt/bin/guardian");
         command
             .args(["notifier", "--stdin"])
-            .env("DBUS_SESSION_BUS_ADDRESS", BUS)
+            .env("DBUS_SESSION_BUS_ADDRESS", session.address())
             .stdin(Stdio::piped())
             .stdout(file.try_clone().unwrap())
             .stderr(file);
-        let mut child = self.host.spawn(User::Ana, &mut command);
+        let mut child = session.host.spawn(User::Ana, &mut command);
         let notices = child.stdin.take().unwrap();
-        Notifier { process: Running::new(child, "guardian notifier".to_owned(), log), notices }
+        Self { process: Running::new(child, "guardian notifier".to_owned(), log), notices }
     }
 
-    fn busctl(&self, verb: &str, about: &[&str]) -> Value {
-        let address = format!("--address={BUS}");
-        let command = [&["busctl", &address, "--json=short", verb], about].concat();
-        serde_json::from_str(&self.host.run(User::Ana, &command)).unwrap()
-    }
-
-    fn dunst(&self, verb: &str, what: &str) -> Value {
-        let name = "org.freedesktop.Notifications";
-        self.busctl(verb, &[name, "/org/freedesktop/Notifications", "org.dunstproject.cmd0", what])["data"]
-            .take()
-    }
-
-    /// How many notifications are shown.
-    fn shown(&self) -> u64 {
-        self.dunst("get-property", "displayedLength").as_u64().unwrap()
-    }
-
-    /// Takes away what is shown, and returns all that was ever taken away, the last first.
-    fn take_away(&self) -> Vec<Value> {
-        let name = "org.freedesktop.Notifications";
-        let address = format!("--address={BUS}");
-        let close = ["/org/freedesktop/Notifications", "org.dunstproject.cmd0", "NotificationCloseAll"];
-        self.host.run(User::Ana, &[&["busctl", &address, "call", name], &close[..]].concat());
-        self.dunst("call", "NotificationListHistory")[0].as_array().unwrap().clone()
-    }
-}
-
-impl Notifier {
     /// Tells it of a trip.
     fn tell(&mut self, event: &str, id: &str, subjects: &[&str]) {
         let finding = |subject: &&str| {
@@ -120,9 +61,10 @@ impl Notifier {
 #[test]
 fn a_trip_is_shown_once_and_stays_and_its_news_takes_its_place() {
     let Some(_lab) = Lab::open() else { return };
-    let session = Session::begin();
+    let host = desk();
+    let session = Session::begin(&host, SESSION);
     let mut service = session.service();
-    let mut notifier = session.notifier();
+    let mut notifier = Notifier::of(&session);
     for _ in 0..3 {
         notifier.tell("tripped", "first", &["0.0.0.0:18789"]);
     }
@@ -152,8 +94,9 @@ fn a_trip_is_shown_once_and_stays_and_its_news_takes_its_place() {
 #[test]
 fn a_trip_that_nobody_shows_is_shown_once_somebody_does() {
     let Some(_lab) = Lab::open() else { return };
-    let session = Session::begin();
-    let mut notifier = session.notifier();
+    let host = desk();
+    let session = Session::begin(&host, SESSION);
+    let mut notifier = Notifier::of(&session);
     notifier.tell("tripped", "first", &["0.0.0.0:18789"]);
     let log = session.host.path("/mnt/lab/notifier.log");
     let tried_again = || fs::read_to_string(&log).unwrap().contains("trying again");
@@ -165,10 +108,11 @@ fn a_trip_that_nobody_shows_is_shown_once_somebody_does() {
 #[test]
 fn a_service_that_hangs_keeps_no_message_back_for_ever() {
     let Some(_lab) = Lab::open() else { return };
-    let session = Session::begin();
+    let host = desk();
+    let session = Session::begin(&host, SESSION);
     let mut service = session.service();
     service.signal(Signal::SIGSTOP);
-    let mut notifier = session.notifier();
+    let mut notifier = Notifier::of(&session);
     notifier.tell("tripped", "first", &["0.0.0.0:18789"]);
     let log = session.host.path("/mnt/lab/notifier.log");
     let gave_up = || fs::read_to_string(&log).unwrap().contains("did not answer within");
