@@ -10,6 +10,7 @@ mod control;
 mod drill;
 mod enforce;
 mod exit;
+mod exposition;
 mod gate;
 mod install;
 mod journal;
