@@ -17,6 +17,7 @@ mod journal;
 mod lease;
 mod lock;
 mod memory;
+mod metrics;
 mod notify;
 mod page;
 mod powers;
