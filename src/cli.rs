@@ -15,6 +15,7 @@ mod failure;
 mod gate;
 mod history;
 mod install;
+mod log;
 mod manual;
 mod notifier;
 mod recover;
@@ -32,7 +33,6 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use guardian_probes::listeners::witness::child as witness;
-use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
 use crate::control::ControlError;
@@ -154,7 +154,7 @@ pub(crate) fn run() -> u8 {
             return if asked_for { exit::OK } else { exit::USAGE };
         }
     };
-    log_to_stderr();
+    log::to_stderr();
     let named = arguments.config.as_deref();
     let folders = &arguments.folders;
     let config = || Config::load(named).map_err(Failure::from);
@@ -228,17 +228,4 @@ fn style() -> Style {
 /// A small runtime for a command that talks with others.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)
-}
-
-/// Logs go to standard error, `GUARDIAN_LOG` says how much (`guardian=debug`); nothing by default
-/// but warnings.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("GUARDIAN_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(colours)
-        .without_time()
-        .init();
 }

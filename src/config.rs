@@ -137,6 +137,9 @@ impl Config {
         let unknown = users
             .filter(|name| uid(name).is_none())
             .map(|name| format!("there is no user {name:?} on this host."));
+        let metrics = self.settings.metrics.listen.filter(|at| self.is_taken(*at));
+        let metrics =
+            metrics.map(|at| format!("[metrics] listen: {at} is the gateway's port, or the gate's."));
         let allowances = self.settings.allowance.iter().filter_map(|allowance| match &allowance.target {
             _ if ended(allowance) => {
                 Some(format!("the allowance {:?} ended on {}.", allowance.reason, allowance.until))
@@ -146,7 +149,14 @@ impl Config {
             }
             Target::Network(_) | Target::Path(_) => None,
         });
-        unknown.chain(allowances).collect()
+        unknown.chain(metrics).chain(allowances).collect()
+    }
+
+    /// Whether somebody else is to listen there.
+    fn is_taken(&self, at: SocketAddr) -> bool {
+        self.settings.gateway.ports.contains(&at.port())
+            || self.gate_upstream() == at
+            || self.settings.gate.listen.contains(&at)
     }
 
     /// The configuration as TOML, defaults included.
@@ -224,6 +234,14 @@ mod tests {
             ("[cadence]\nsonar = \"1s\"", "sonar"),
             ("[gate]\nlisten = [\"localhost:1\"]", "line 2"),
             ("[gate]\nrate = { per_second = 0, burst = 1 }", "line 2"),
+            ("[metrics]\nlisten = \"0.0.0.0:18710\"", "loopback"),
+            ("[metrics]\nlisten = \"192.168.1.7:18710\"", "loopback"),
+            ("[metrics]\nlisten = \"[::]:18710\"", "loopback"),
+            ("[metrics]\nlisten = \"[::ffff:192.168.1.7]:18710\"", "loopback"),
+            ("[metrics]\nlisten = \"100.64.7.7:18710\"", "loopback"),
+            ("[metrics]\nlisten = \"127.0.0.1:0\"", "port"),
+            ("[metrics]\nlisten = \"localhost:18710\"", "line 2"),
+            ("[metrics]\nport = 18710", "port"),
             ("[gate.tls]\ncertificate = \"x\"\npem = \"y\"", "pem"),
             ("[[allowance]]\nnetwork = \"192.168.1.0/24\"\nreason = \"r\"", "until"),
             ("[[allowance]]\nreason = \"r\"\nuntil = 2026-12-31T00:00:00Z", "network"),
@@ -266,6 +284,22 @@ mod tests {
         let config = config("[cadence]\nlisteners = \"100ms\"");
         assert_eq!(config.cadence(ProbeId::Listeners), Some(Duration::from_millis(100)));
         assert_eq!(config.cadence(ProbeId::Peers), None);
+    }
+
+    #[test]
+    fn numbers_are_shown_on_loopback_and_where_nobody_else_listens() {
+        for (at, cautions) in [
+            ("127.0.0.1:18710", 0),
+            ("[::1]:18710", 0),
+            ("127.0.0.1:18789", 1),
+            ("[::1]:18789", 1),
+            ("127.0.0.1:18700", 1),
+        ] {
+            let config = config(&format!("[metrics]\nlisten = \"{at}\""));
+            assert_eq!(config.settings.metrics.listen, Some(at.parse().unwrap()), "{at}");
+            assert_eq!(config.cautions(Timestamp::UNIX_EPOCH).len(), cautions, "{at}");
+        }
+        assert_eq!(config("").settings.metrics.listen, None, "nowhere by default");
     }
 
     #[test]

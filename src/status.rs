@@ -3,10 +3,13 @@
 pub(crate) mod absent;
 pub(crate) mod menu;
 pub(crate) mod page;
+pub(crate) mod prometheus;
 pub(crate) mod timeline;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use guardian_rules::finding::{Finding, Severity};
 use guardian_rules::snapshot::ProbeId;
 use guardian_rules::verdict::Verdict;
 use jiff::Timestamp;
@@ -70,6 +73,9 @@ pub(crate) struct Status {
     /// What the last whole round found worth knowing, that does not move the verdict.
     #[serde(default)]
     pub(crate) warnings: Vec<Evidence>,
+    /// How much each rule found in the last whole round.
+    #[serde(default)]
+    pub(crate) found: Vec<Found>,
     /// How each probe fares.
     #[serde(default)]
     pub(crate) probes: Vec<ProbeStatus>,
@@ -139,6 +145,29 @@ pub(crate) struct AllowanceStatus {
     pub(crate) until: Timestamp,
 }
 
+/// How much a rule found, of one severity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Found {
+    /// Which.
+    pub(crate) rule: String,
+    /// How much it weighs.
+    pub(crate) severity: Severity,
+    /// How many findings.
+    pub(crate) count: u64,
+}
+
+impl Found {
+    /// Of these findings.
+    pub(crate) fn count(findings: &[Finding]) -> Vec<Self> {
+        let mut counts = BTreeMap::<_, u64>::new();
+        for finding in findings {
+            *counts.entry((finding.rule, finding.severity)).or_default() += 1;
+        }
+        let of = |((rule, severity), count): ((&str, _), _)| Self { rule: rule.to_owned(), severity, count };
+        counts.into_iter().map(of).collect()
+    }
+}
+
 /// How a probe fares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProbeStatus {
@@ -184,6 +213,7 @@ impl Status {
             half_open: None,
             gateways: Vec::new(),
             warnings: Vec::new(),
+            found: Vec::new(),
             probes: Vec::new(),
             timeline: Vec::new(),
             round: None,

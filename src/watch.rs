@@ -50,10 +50,11 @@ use crate::enforce::Enforcer;
 use crate::journal::Journal;
 use crate::lease::Lease;
 use crate::memory::Past;
+use crate::metrics::Metrics;
 use crate::notify::Stamped;
 use crate::powers::Powers;
-use crate::status::Status;
 use crate::status::timeline;
+use crate::status::{Found, Status};
 use crate::sys::clock::{self, Moment, Now};
 use crate::sys::paths::Paths;
 use crate::sys::wake::Wake;
@@ -176,6 +177,10 @@ pub(crate) struct Watcher {
     gateways: Vec<serde_json::Value>,
     /// What it warned of.
     warnings: Vec<Evidence>,
+    /// How much of what it found.
+    found: Vec<Found>,
+    /// Who asks for numbers is answered by it.
+    metrics: Metrics,
     told: Moment,
     turned: Moment,
     /// How long the system had been awake then.
@@ -221,6 +226,7 @@ impl Watcher {
         let damaged = !undo.damaged().is_empty();
         let first = standing_orders::of(&config, &powers, &users, &sight, &state, &target);
         let enforcer = Enforcer::start(undo, paths.endings(), first)?;
+        let metrics = Metrics::of(lines.status.subscribe());
         let mut watcher = Self {
             config,
             config_path,
@@ -256,6 +262,8 @@ impl Watcher {
             reader: Reader::new(),
             gateways: Vec::new(),
             warnings: Vec::new(),
+            found: Vec::new(),
+            metrics,
             told: now.moment,
             turned: now.moment,
             awake: clock::awake(),
@@ -284,6 +292,7 @@ impl Watcher {
         let wake = Wake::new().inspect_err(|failed| tracing::info!(%failed, "changes are not told")).ok();
         let mut reports = self.enforcer.report.clone();
         self.tell_status();
+        self.metrics.follow(self.config.settings.metrics.listen);
         loop {
             let now = clock::now();
             if !self.enforcer.is_alive() {

@@ -15,7 +15,9 @@ use crate::exit;
 use crate::page::Style;
 use crate::status::menu::menu;
 use crate::status::page::{line, page, second};
+use crate::status::prometheus::prometheus;
 use crate::status::{Daemon, Status, absent};
+use crate::sys::clock;
 use crate::sys::paths::Paths;
 
 /// Between two attempts to reach a daemon that is not there.
@@ -25,6 +27,7 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 /// The options of `guardian status`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "a switch each")]
 pub(super) struct Arguments {
     /// Answer with JSON
     #[arg(long)]
@@ -35,6 +38,9 @@ pub(super) struct Arguments {
     /// Answer for a menu bar, as `SwiftBar` and xbar read it
     #[arg(long, conflicts_with_all = ["json", "watch"])]
     swiftbar: bool,
+    /// Answer with numbers for Prometheus
+    #[arg(long, conflicts_with_all = ["json", "watch", "swiftbar"])]
+    prometheus: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, config: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {
@@ -59,6 +65,8 @@ pub(super) fn run(arguments: &Arguments, config: Option<&Path>, folders: &Folder
         // A menu bar takes any other code for a plugin that is broken.
         answer(&menu(&status, Timestamp::now()))?;
         return Ok(exit::OK);
+    } else if arguments.prometheus {
+        answer(&prometheus(&status, clock::now()))?;
     } else {
         answer(&page(&status, Timestamp::now(), style()))?;
     }

@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) gate: Gate,
     /// Who is told of a trip.
     pub(crate) notify: Notify,
+    /// What monitoring reads.
+    pub(crate) metrics: Metrics,
     /// What is allowed beside loopback and VPN.
     pub(crate) allowance: Vec<Allowance>,
 }
@@ -56,6 +58,7 @@ impl Default for Settings {
             cadence: BTreeMap::new(),
             gate: Gate::default(),
             notify: Notify::default(),
+            metrics: Metrics::default(),
             allowance: Vec::new(),
         }
     }
@@ -208,6 +211,15 @@ impl Default for Notify {
     }
 }
 
+/// What monitoring reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Metrics {
+    /// Where the watcher answers `GET /metrics`: on loopback, or nowhere.
+    #[serde(deserialize_with = "on_loopback", skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
 /// A written exception: what, why and until when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "WrittenAllowance", into = "WrittenAllowance")]
@@ -350,4 +362,18 @@ impl From<Cadence> for Span {
 fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
     let ports: Vec<u16> = Vec::deserialize(deserializer)?;
     if ports.contains(&0) { Err(de::Error::custom("0 is no port")) } else { Ok(ports) }
+}
+
+/// The numbers are for this machine alone: whoever wants them elsewhere has them fetched.
+fn on_loopback<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let at = SocketAddr::deserialize(deserializer)?;
+    if at.port() == 0 {
+        return Err(de::Error::custom("0 is no port"));
+    }
+    if at.ip().is_loopback() {
+        Ok(Some(at))
+    } else {
+        let told = format!("{at} is not on loopback, and others would read it: write 127.0.0.1:18710");
+        Err(de::Error::custom(told))
+    }
 }

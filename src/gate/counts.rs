@@ -2,7 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+
+use crate::exposition::Exposition;
 
 /// The counters of a running gate.
 #[derive(Debug, Default)]
@@ -46,30 +47,21 @@ impl Counts {
 
     /// All of them in Prometheus' text format; `vouched` is whether a lease is live.
     pub(crate) fn prometheus(&self, vouched: bool) -> String {
-        let mut text = String::new();
-        let mut metric = |name: &str, kind: &str, help: &str| {
-            // Writing into a string cannot fail.
-            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-            std::mem::take(&mut text)
-        };
-        let mut all =
-            metric("guardian_gate_vouched", "gauge", "Whether the watcher vouches for the gateway.");
-        let _ = writeln!(all, "guardian_gate_vouched {}", u8::from(vouched));
-        all += &metric("guardian_gate_requests_total", "counter", "Requests answered, by status.");
+        let mut text = Exposition::default();
+        text.gauge("guardian_gate_vouched", "Whether the watcher vouches for the gateway.")
+            .is(u8::from(vouched));
+        let mut requests = text.counter("guardian_gate_requests_total", "Requests answered, by status.");
         for (status, count) in &*self.answered.borrow() {
-            let _ = writeln!(all, "guardian_gate_requests_total{{status=\"{status}\"}} {count}");
+            requests.with(&[("status", &status.to_string())], count);
         }
-        all += &metric("guardian_gate_refused_total", "counter", "Requests not forwarded, by reason.");
+        let mut refused = text.counter("guardian_gate_refused_total", "Requests not forwarded, by reason.");
         for (word, count) in &*self.refused.borrow() {
-            let _ = writeln!(all, "guardian_gate_refused_total{{reason=\"{word}\"}} {count}");
+            refused.with(&[("reason", word)], count);
         }
-        all += &metric("guardian_gate_connections_total", "counter", "Connections taken.");
-        let _ = writeln!(all, "guardian_gate_connections_total {}", self.connections.get());
-        all += &metric("guardian_gate_connections", "gauge", "Connections open now.");
-        let _ = writeln!(all, "guardian_gate_connections {}", self.open.get());
-        all += &metric("guardian_gate_websockets", "gauge", "WebSockets open now.");
-        let _ = writeln!(all, "guardian_gate_websockets {}", self.sockets.get());
-        all
+        text.counter("guardian_gate_connections_total", "Connections taken.").is(self.connections.get());
+        text.gauge("guardian_gate_connections", "Connections open now.").is(self.open.get());
+        text.gauge("guardian_gate_websockets", "WebSockets open now.").is(self.sockets.get());
+        text.into_text()
     }
 }
 

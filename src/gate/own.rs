@@ -18,6 +18,7 @@ use super::admit::{Books as _, Caller, Shown, greet};
 use super::page::{Page, Wants};
 use super::refusal::Refusal;
 use super::service::{Outcome, Service, shown};
+use crate::exposition::CONTENT_TYPE;
 use crate::sys::clock;
 
 pub(super) use sign_in::page as sign_in_page;
@@ -97,7 +98,7 @@ pub(super) async fn answer(service: &Service, parts: Parts, body: Incoming, want
         METRICS if get => {
             let vouched = gate.vouching.for_client(service.client.remote).is_some();
             let text = gate.counts.prometheus(vouched);
-            Outcome::page(Page::text(200, "text/plain; version=0.0.4", text)).by(&caller.name)
+            Outcome::page(Page::text(200, CONTENT_TYPE, text)).by(&caller.name)
         }
         RECOVER if post => recovery::recover(service, &form(body).await).await.by(&caller.name),
         CLOSE if post => recovery::close(service, &form(body).await).await.by(&caller.name),

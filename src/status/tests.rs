@@ -1,6 +1,6 @@
 //! What a status says, and how it is said.
 
-use guardian_rules::finding::{Answer, Severity};
+use guardian_rules::finding::Answer;
 use serde_json::{Value, json};
 
 use super::page::{line, page};

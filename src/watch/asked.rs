@@ -107,6 +107,7 @@ impl Watcher {
                 self.trouble.remove("policy");
                 self.record("policy reloaded", serde_json::Value::Null);
                 self.give_orders();
+                self.metrics.follow(self.config.settings.metrics.listen);
                 self.tell_status();
                 Ok(())
             }

@@ -11,7 +11,9 @@ use crate::barrier::{Barrier, Held};
 use crate::breaker::state::State;
 use crate::lock;
 use crate::round::Outcome;
-use crate::status::{AllowanceStatus, BarrierStatus, Daemon, ProbeStatus, Recovery, Status, TripStatus};
+use crate::status::{
+    AllowanceStatus, BarrierStatus, Daemon, Found, ProbeStatus, Recovery, Status, TripStatus,
+};
 use crate::sys::clock;
 use crate::trip::Evidence;
 
@@ -38,6 +40,8 @@ impl Watcher {
         status.degraded = self.powers.missing().collect();
         status.degraded.extend(self.trouble.values().cloned());
         status.degraded.extend(report.trouble().map(str::to_owned));
+        // Nothing that is blocked depends on it.
+        status.degraded.extend(self.metrics.trouble().map(str::to_owned));
         status.armed = self.powers.armed() && self.trouble.is_empty();
         status.round = self.round;
         status.verdict = self.verdict;
@@ -47,10 +51,12 @@ impl Watcher {
                 judgement.gateways.iter().filter_map(|it| serde_json::to_value(it).ok()).collect();
             let worth_knowing = judgement.findings.iter().filter(|it| it.severity == Severity::Warning);
             self.warnings = worth_knowing.take(WARNINGS).map(Evidence::from).collect();
+            self.found = Found::count(&judgement.findings);
         }
         // The last ones that were seen: between two pictures nobody wants to see none.
         status.gateways.clone_from(&self.gateways);
         status.warnings.clone_from(&self.warnings);
+        status.found.clone_from(&self.found);
         status.probes = self.probes();
         status.timeline.clone_from(&self.past.timeline);
         status.allowances = self

@@ -34,6 +34,23 @@ fn without_a_daemon_and_without_a_lock_nothing_is_blocked_and_nothing_is_watched
 }
 
 #[test]
+fn without_a_daemon_the_numbers_say_that_it_is_down_and_the_exit_code_is_the_same() {
+    let place = Place::new();
+    let output = place.guardian(&["status", "--prometheus"]);
+    assert_eq!(code(&output), 3);
+    let text = said(&output);
+    for line in ["guardian_up 0", "guardian_armed 0", "guardian_breaker_state{state=\"closed\"} 1"] {
+        assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+    }
+    fs::write(place.lock(), "{ half a").unwrap();
+    let text = said(&place.guardian(&["status", "--prometheus"]));
+    assert!(text.contains("guardian_breaker_state{state=\"open\"} 1"), "{text}");
+    for other in ["--json", "--watch", "--swiftbar"] {
+        assert_eq!(code(&place.guardian(&["status", "--prometheus", other])), 64, "{other}");
+    }
+}
+
+#[test]
 fn a_lock_in_any_form_is_open() {
     let place = Place::new();
     fs::write(place.lock(), "{ half a").unwrap();

