@@ -11,14 +11,21 @@ use std::os::fd::AsFd;
 
 use nix::sys::stat::fstat;
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{self, Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// From now on. `GUARDIAN_LOG` says how much (`guardian=debug`); nothing by default but warnings.
+/// Who says how much (`guardian=debug,hyper=info`). Nothing by default but warnings.
+const VARIABLE: &str = "GUARDIAN_LOG";
+
+/// From now on.
 pub(super) fn to_stderr() {
-    let filter = EnvFilter::try_from_env("GUARDIAN_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let named = env::var(VARIABLE).ok().map(|named| named.parse::<Targets>());
+    let misread = matches!(named, Some(Err(_)));
+    let filter = named.and_then(Result::ok).unwrap_or_else(|| Targets::new().with_default(Level::WARN));
     let stderr = io::stderr();
     let named = env::var("JOURNAL_STREAM").ok();
     let lines = Lines {
@@ -27,11 +34,16 @@ pub(super) fn to_stderr() {
     };
     let colours = stderr.is_terminal();
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(Level::TRACE)
         .with_writer(io::stderr)
         .with_ansi(colours)
         .event_format(lines)
+        .finish()
+        .with(filter)
         .init();
+    if misread {
+        tracing::warn!("{VARIABLE} is not understood: warnings alone are shown; write guardian=debug");
+    }
 }
 
 /// Whether this is the stream that `JOURNAL_STREAM` names (`systemd.exec(5)`), by device and inode: what
