@@ -49,6 +49,7 @@ mod noise;
 mod notified;
 mod open;
 mod ordinary;
+mod packaged;
 mod paired;
 mod precise;
 mod redirected;
