@@ -37,6 +37,7 @@ mod containers;
 mod crashed;
 mod cut_off;
 mod decoys;
+mod formula;
 mod forwarded;
 mod gated;
 mod harmless;
