@@ -196,11 +196,25 @@ fn a_package_does_not_go_before_the_barriers_of_a_watcher_that_was_started_by_ha
     let wall = || does(host, "nft list tables").contains("inet guardian");
     let watcher = host.start(User::Root, Host::command(GUARDIAN).arg("daemon"));
     until("the seal", wall);
-    let (code, said) = types(host, "dpkg --remove guardian");
-    assert!(code != 0 && said.contains("the package stays") && installed(host) && wall(), "{code}: {said}");
+    let refused = |why: &str| {
+        let (code, said) = types(host, "dpkg --remove guardian");
+        assert!(code != 0 && said.contains("the package stays") && said.contains(why), "{code}: {said}");
+        assert!(installed(host) && wall(), "{said}");
+    };
+    refused("a daemon runs");
     does(host, &format!("kill -KILL {}", watcher.pid()));
     drop(watcher);
     assert!(wall(), "it stays up without a watcher");
+    does(host, "touch /var/lib/guardian/bulkhead.json");
+    refused("sudo guardian bulkhead undo");
+    // What cannot be taken down keeps what could take it down.
+    does(
+        host,
+        "rm /var/lib/guardian/bulkhead.json; cp /usr/sbin/nft /mnt/lab/nft; cp /bin/false /usr/sbin/nft",
+    );
+    let (code, said) = types(host, "dpkg --remove guardian");
+    assert!(code != 0 && said.contains("not taken back: the firewall") && installed(host), "{code}: {said}");
+    does(host, "cp /mnt/lab/nft /usr/sbin/nft");
     let said = does(host, "dpkg --remove guardian");
     assert!(said.contains("taken back: the firewall") && !wall(), "{said}");
 }
