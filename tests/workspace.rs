@@ -254,6 +254,13 @@ fn every_dependency_says_why_it_is_there() {
     }
 }
 
+#[test]
+fn the_formula_is_of_this_version() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/homebrew/guardian.rb");
+    let formula = fs::read_to_string(path).expect("the formula");
+    assert!(formula.contains(concat!("\n  version \"", env!("CARGO_PKG_VERSION"), "\"\n")));
+}
+
 /// Every function of Rust files below a folder.
 fn functions(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).expect("a folder").filter_map(Result::ok) {

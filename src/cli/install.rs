@@ -64,7 +64,9 @@ pub(super) fn site(user: bool, named: Option<&Path>, folders: &Folders) -> Resul
 
 async fn install(site: &Site, dry_run: bool) -> Result<u8, Failure> {
     let found = gateways(&site.policy).await;
-    let steps = plan::install(site, account(site).await?, policy::text(&found));
+    let mut installer = Installer::new(site);
+    let mut steps = plan::install(site, account(site).await?, policy::text(&found));
+    steps.extend(plan::superseded(site, installer.manifest()));
     if dry_run {
         let told: String = steps.iter().map(Step::told).collect();
         answer(&format!("This is what `guardian install` would do:\n\n{told}"))?;
@@ -74,7 +76,6 @@ async fn install(site: &Site, dry_run: bool) -> Result<u8, Failure> {
     if site.scope == Scope::Machine && site.copied_from.is_none() {
         trust(&site.program)?;
     }
-    let mut installer = Installer::new(site);
     let mut page = String::new();
     for step in &steps {
         match installer.apply(step).await {

@@ -160,6 +160,10 @@ impl<'a> Installer<'a> {
 
     fn folder(&mut self, path: &Path, for_gate: bool) -> Result<Became, InstallError> {
         let made = self.make(path)?;
+        // That there is an installation is known even where nothing had to be added for it.
+        if *path == self.site.paths.state && !self.site.paths.manifest().exists() {
+            self.note()?;
+        }
         if for_gate && let Some(user) = gates_user() {
             std::os::unix::fs::lchown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
                 .map_err(|cause| InstallError::Folder { path: path.to_owned(), cause })?;

@@ -118,6 +118,13 @@ pub(crate) fn install(site: &Site, account: Vec<Tool>, policy: String) -> Vec<St
     steps
 }
 
+/// The copy of an earlier installation, which nothing runs once the services run a package's program; typed by
+/// its name alone it would come before that one.
+pub(crate) fn superseded(site: &Site, manifest: &Manifest) -> Option<Step> {
+    let copy = manifest.program.as_ref().filter(|it| **it == site.own_place() && **it != site.program)?;
+    Some(Step::RemoveProgram { path: copy.clone() })
+}
+
 /// What takes it away before its barriers are lowered: nobody must raise them again.
 pub(crate) fn stop(site: &Site) -> Vec<Step> {
     Unit::ALL.into_iter().rev().flat_map(|unit| unit.stop(site)).collect()

@@ -74,8 +74,16 @@ impl Host {
 
     /// A host whose first process is a real systemd; or why there can be none here.
     pub(crate) fn with_systemd() -> Result<Self, String> {
-        let mut script = Command::new("bash");
-        let host = Self::furnished(script.arg(ready::scripts().join("systemd.sh")))?;
+        Self::managed(&mut Command::new("bash"))
+    }
+
+    /// The same with a bare Debian in place of this machine's programs: packages can be installed there.
+    pub(crate) fn bare_debian() -> Result<Self, String> {
+        Self::managed(Command::new("bash").env("LAB_ROOT", ready::cache().join("root")))
+    }
+
+    fn managed(bash: &mut Command) -> Result<Self, String> {
+        let host = Self::furnished(bash.arg(ready::scripts().join("systemd.sh")))?;
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(30) {
             let mut asked = Self::command("systemctl");

@@ -7,7 +7,7 @@
 #
 # LAB_CACHE, LAB_SCRIPTS and LAB_GUARDIAN say where the gateways, this folder and the program are;
 # they appear as /mnt/cache, /mnt/scripts and /mnt/bin/guardian, readable for every user of the host.
-# With LAB_SYSTEMD it becomes a systemd instead of waiting; see `systemd.sh`, which starts it then.
+# With LAB_SYSTEMD (and LAB_ROOT) it becomes a systemd instead of waiting; see `systemd.sh`, which starts it then.
 set -euo pipefail
 
 if [ -n "${LAB_SYSTEMD:-}" ]; then

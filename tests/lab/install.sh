@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the lab needs: Debian packages, Node 24, a tunnel's agent and three real gateways.
+# Installs what the lab needs: Debian packages, Node 24, a tunnel's agent, three real gateways and the root of a
+# bare Debian.
 #
 #   tests/lab/install.sh            install what is missing; quick when nothing is
 #   tests/lab/install.sh --check    change nothing; fail if something is missing, and say what
 #
 # Debian packages go to the system and need root; their services are neither started nor touched
-# when they are there already. Node, the gateways and promtool go to the cache folder, from PyPI, npm
-# and Debian:
+# when they are there already. Node and the gateways go to the cache folder, from PyPI and npm; promtool
+# and the bare root too, from the same mirror as this machine's own packages:
 #   ${GUARDIAN_LAB_CACHE:-${XDG_CACHE_HOME:-~/.cache}/guardian-lab}
 set -euo pipefail
 
@@ -29,6 +30,8 @@ tools=(
   chromium:chromium wrk:wrk
   # Redirects of both kinds of iptables; an engine for containers, and what it needs to run one.
   iptables-legacy:iptables podman:podman crun:crun
+  # A package, a bare Debian to install it in, and a language that a formula is written in.
+  dpkg-shlibdeps:dpkg-dev strip:binutils mmdebstrap:mmdebstrap ruby:ruby
   # The compiler and the fuzzing runtime want a C and a C++ compiler.
   cc:gcc c++:g++
 )
@@ -139,6 +142,27 @@ install_ngrok() {
   mv "$ngrok_dir.part" "$ngrok_dir"
 }
 
+# A bare Debian of this machine's own release, for which programs are built here: no more than apt, systemd, and
+# what a package for people who read manuals is tried with. Apt asks no network afterwards.
+bare=$cache/root
+bare_packages=systemd,nftables,iproute2,man-db,bash-completion
+bare_release() { (. /etc/os-release && echo "${VERSION_CODENAME:-}"); }
+bare_present() { [ "$(cat "$bare/etc/lab-made-of" 2>/dev/null)" = "$(bare_release) $bare_packages" ]; }
+
+install_bare() {
+  if bare_present; then return 0; fi
+  local release mirror
+  release=$(bare_release)
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' "Codename: $release" |
+    head -n 1)
+  say "making a bare Debian ($release)"
+  rm -rf "$bare" "$bare.part"
+  mmdebstrap --quiet --mode=root --variant=apt --include="$bare_packages" "$release" "$bare.part" \
+    "${mirror:-http://deb.debian.org/debian}" >&2
+  echo "$release $bare_packages" >"$bare.part/etc/lab-made-of"
+  mv "$bare.part" "$bare"
+}
+
 install_gateway() {
   local spec=$1 dir
   dir=$(gateway_dir "$spec")
@@ -185,6 +209,7 @@ check() {
   driver_present || missing+="$driver "
   ngrok_present || missing+="$ngrok "
   promtool_present || missing+="promtool "
+  bare_present || missing+="a-bare-Debian "
   for spec in "${gateways[@]}"; do
     gateway_present "$spec" || missing+="$spec "
   done
@@ -198,11 +223,14 @@ case ${1:-} in
     exec 9>"$cache/lock"
     flock 9
     install_packages
+    install_bare &
+    bare_job=$!
     install_node
     install_driver
     install_ngrok
     install_promtool
     install_gateways
+    wait "$bare_job"
     check
     say "everything is there: $cache"
     ;;

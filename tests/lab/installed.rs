@@ -2,6 +2,7 @@
 //! exposed, tripped, told, upgraded, recovered, and clean again byte for byte. What is typed and what
 //! comes is in `docs/transcripts`.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::thread::sleep;
@@ -82,14 +83,8 @@ pub(crate) fn everything(host: &Host) -> String {
 
 #[track_caller]
 pub(crate) fn same(now: &str, before: &str) {
-    let only = |these: &str, those: &str| {
-        these
-            .lines()
-            .filter(|line| !those.lines().any(|it| it == *line))
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    assert!(now == before, "more: {:#?}\nless: {:#?}", only(now, before), only(before, now));
+    let [is, was] = [now, before].map(|text| text.lines().collect::<BTreeSet<_>>());
+    assert!(now == before, "more: {:#?}\nless: {:#?}", &is - &was, &was - &is);
 }
 
 /// A machine on which nobody has heard of Guardian, and whose users can be changed.

@@ -7,6 +7,9 @@
 # A systemd acts on the files that it finds: it clears /tmp, and sets the kernel up. So it finds none
 # of this machine: /usr is read-only, /etc is a copy, and all else is new and empty. If anything of
 # this machine can be written all the same, the host does not come up.
+#
+# With LAB_ROOT the host is that root and not this machine's programs: a bare Debian, whose every file can be
+# written, for what is written lies in memory over it.
 set -euo pipefail
 
 # What would act on the machine rather than on its files, or wait for what is not there.
@@ -18,6 +21,9 @@ masked=(
   systemd-journal-flush.service systemd-journald.socket systemd-journald-dev-log.socket
   systemd-journald-audit.socket dbus.service dbus.socket
 )
+
+# What is this machine's, and must not be written.
+fixed=(/lab/scripts /lab/guardian /lab/cache/{bin,node,npm})
 
 # A cgroup of its own, which is the root of the host's tree of cgroups: services are told apart by it.
 # The machine may have its own tree anywhere, and read-only; so it is mounted once more.
@@ -52,25 +58,35 @@ own_root() {
   local root=/mnt name outside=()
   mount --make-rprivate /
   mount -t tmpfs -o mode=755 tmpfs "$root"
+  if [ -n "${LAB_ROOT:-}" ]; then
+    mkdir "$root"/{written,work,whole}
+    mount -t overlay -o "lowerdir=$LAB_ROOT,upperdir=$root/written,workdir=$root/work" overlay "$root/whole"
+    root=$root/whole
+    # What the clock would have it do has no place between two looks.
+    masked+=(timers.target)
+  fi
   mkdir -p "$root"/{usr,etc,var,tmp,run,home,root,proc,sys,dev,old,mnt,lab/cache,lab/scripts}
-  for name in bin sbin lib lib32 lib64 libx32; do
-    [ ! -L "/$name" ] || cp -a "/$name" "$root/$name"
-  done
-  mount --bind /usr "$root/usr"
+  if [ -z "${LAB_ROOT:-}" ]; then
+    for name in bin sbin lib lib32 lib64 libx32; do
+      [ ! -L "/$name" ] || cp -a "/$name" "$root/$name"
+    done
+    mount --bind /usr "$root/usr"
+    fixed+=(/usr)
+    cp -a /etc/. "$root/etc/"
+    rm -rf "$root/etc/systemd/system" "$root/etc/systemd/user" "$root/etc/fstab"
+  fi
   mount --bind "$LAB_SCRIPTS" "$root/lab/scripts"
   touch "$root/lab/guardian"
   mount --bind "$LAB_GUARDIAN" "$root/lab/guardian"
   mkdir "$root"/lab/cache/{bin,node,npm}
   for name in bin node npm; do mount --bind "$LAB_CACHE/$name" "$root/lab/cache/$name"; done
-  for name in usr lab/scripts lab/guardian lab/cache/{bin,node,npm}; do mount -o remount,bind,ro "$root/$name"; done
-  outside=("$LAB_CACHE" "$LAB_SCRIPTS" "$LAB_GUARDIAN")
+  for name in "${fixed[@]}"; do mount -o remount,bind,ro "$root$name"; done
+  outside=("$LAB_CACHE" "$LAB_SCRIPTS" "$LAB_GUARDIAN" ${LAB_ROOT:+"$LAB_ROOT"})
   LAB_CACHE=/lab/cache LAB_SCRIPTS=/lab/scripts LAB_GUARDIAN=/lab/guardian
 
-  cp -a /etc/. "$root/etc/"
-  rm -rf "$root/etc/systemd/system" "$root/etc/systemd/user" "$root/etc/fstab"
   mkdir -p "$root"/etc/systemd/{system,user} "$root"/var/{log,lib,tmp}
   touch "$root/etc/fstab"
-  for name in "${masked[@]}"; do ln -s /dev/null "$root/etc/systemd/system/$name"; done
+  for name in "${masked[@]}"; do ln -sf /dev/null "$root/etc/systemd/system/$name"; done
 
   mount -t proc proc "$root/proc"
   mount -t sysfs -o ro sysfs "$root/sys"
@@ -88,7 +104,7 @@ own_root() {
   pivot_root . old
   cd /
   umount -l /old
-  for name in /usr /lab/scripts /lab/guardian /lab/cache/{bin,node,npm}; do
+  for name in "${fixed[@]}"; do
     [ ! -w "$name" ] || { echo "systemd.sh: $name could be written" >&2; exit 1; }
   done
   # Only what lies in the new root by design may be there.
@@ -104,7 +120,7 @@ become() {
   mount -o remount,bind,ro /proc/sys
   [ ! -e /proc/sysrq-trigger ] || mount --bind /dev/null /proc/sysrq-trigger
   local name
-  for name in /usr /sys/kernel /proc/sys/kernel/printk; do
+  for name in "${fixed[@]}" /sys/kernel /proc/sys/kernel/printk; do
     [ ! -w "$name" ] || { echo "systemd.sh: $name could be written" >&2; exit 1; }
   done
   mkdir -p /run/lock

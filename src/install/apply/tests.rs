@@ -86,6 +86,19 @@ async fn what_is_there_already_is_not_done_again_and_an_upgrade_replaces_the_pro
 }
 
 #[tokio::test]
+async fn an_installation_is_known_even_where_nothing_had_to_be_added() {
+    let mut bench = Bench::new();
+    let program = bench.folder.path().join("built");
+    (bench.site.program, bench.site.copied_from) = (program, None);
+    fs::create_dir_all(&bench.site.paths.state).unwrap();
+    bench.does(&bench.plan()[..1]).await;
+    assert!(bench.site.paths.manifest().exists());
+    let manifest = Manifest::read(&bench.site.paths);
+    bench.does(&plan::remove(&bench.site, &manifest, true)).await;
+    assert!(bench.site.program.exists() && !bench.site.paths.state.exists());
+}
+
+#[tokio::test]
 async fn a_link_in_place_of_a_file_is_replaced_and_not_followed() {
     let bench = Bench::new();
     let file = crate::install::unit::Unit::Watcher.file(&bench.site);

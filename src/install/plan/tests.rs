@@ -164,3 +164,25 @@ fn what_was_there_before_and_what_people_made_stays_unless_all_has_to_go() {
     added.program = Some("/usr/bin/env".into());
     assert!(!gone(&remove(&site, &added, true), "/usr/bin/env"));
 }
+
+#[test]
+fn a_copy_goes_when_the_services_run_a_packages_program_and_that_one_never_does() {
+    let mut site = site(Manager::Systemd, Scope::Machine);
+    let mut added = Manifest::default();
+    added.program = Some("/usr/local/bin/guardian".into());
+    assert_eq!(superseded(&site, &added), None, "it is what runs");
+    site.program = "/usr/bin/guardian".into();
+    site.copied_from = None;
+    let copy = std::path::PathBuf::from("/usr/local/bin/guardian");
+    assert_eq!(superseded(&site, &added), Some(Step::RemoveProgram { path: copy }));
+    assert_eq!(superseded(&site, &Manifest::default()), None, "somebody else's");
+
+    let steps = install(&site, Vec::new(), String::new());
+    assert!(!steps.iter().any(|step| matches!(step, Step::Program { .. })), "it is run where it is");
+    for program in [None, Some("/usr/bin/guardian".into())] {
+        added.program = program;
+        assert_eq!(superseded(&site, &added), None);
+        let takes = |step: &Step| step.told().contains("/usr/bin/guardian");
+        assert!(!remove(&site, &added, true).iter().any(takes), "the package's own");
+    }
+}
