@@ -35,12 +35,14 @@ pub(crate) mod session;
 pub(crate) mod setup;
 mod socket;
 pub(crate) mod source;
+pub(crate) mod spent;
 pub(crate) mod standin;
 mod standing;
 mod suspicion;
 pub(crate) mod throttle;
 pub(crate) mod tls;
 pub(crate) mod token;
+pub(crate) mod totp;
 pub(crate) mod upstream;
 pub(crate) mod vouching;
 pub(crate) mod wire;
@@ -132,8 +134,7 @@ impl Gate {
             books: RefCell::new(GateBooks::new(
                 settings.rate.into(),
                 settings.rate_of_all.into(),
-                paths.gate_tokens(),
-                paths.gate_passphrase(),
+                paths,
                 clock::moment(),
             )),
             forward: Forward { upstream },
@@ -142,7 +143,7 @@ impl Gate {
             counts: Counts::default(),
             suspicions: RefCell::default(),
             standin: StandIn::new(&secret::fresh()?),
-            keeper: Keeper::new(paths.gate_passphrase()),
+            keeper: Keeper::new(paths),
             paths: paths.clone(),
         })
     }

@@ -1,5 +1,7 @@
 //! `guardian gate`: the only door to the panel, and what goes with it.
 
+mod totp;
+
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use clap::{Args, Subcommand};
@@ -29,6 +31,11 @@ enum What {
         #[arg(long)]
         stdin: bool,
     },
+    /// Ask for a code of an authenticator app too
+    Totp {
+        #[command(subcommand)]
+        what: totp::What,
+    },
     /// Make a certificate for the gate's hosts
     Certificate,
     /// Print the settings of the gateway that go with the gate
@@ -44,6 +51,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> 
     match &arguments.what {
         None => serve(config, &paths),
         Some(What::Passphrase { stdin }) => set_passphrase(&paths, *stdin),
+        Some(What::Totp { what }) => totp::run(what, &paths),
         Some(What::Certificate) => {
             paths.prepare_gate()?;
             let path = tls::make(&config.settings.gate.hosts, &paths.gate()).map_err(Failure::Tls)?;

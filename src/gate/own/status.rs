@@ -2,6 +2,8 @@
 
 mod shown;
 
+pub(super) use shown::capital;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +16,7 @@ use maud::{Markup, html};
 use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep, timeout};
 
-use super::SIGN_OUT;
+use super::{AskedFor, SIGN_OUT};
 use crate::cli::chain;
 use crate::control::ControlError;
 use crate::control::client::Client;
@@ -58,6 +60,7 @@ pub(super) async fn page(service: &Service, wants: Wants) -> Outcome {
             Outcome::page(Page::json(200, &value))
         }
         (Wants::Html, status) => {
+            let asked = service.gate.books.borrow_mut().asked_for();
             let main = html! {
                 nav {
                     strong { "Guardian" }
@@ -65,7 +68,7 @@ pub(super) async fn page(service: &Service, wants: Wants) -> Outcome {
                     form method="post" action=(SIGN_OUT) { button class="plain" { "Sign out" } }
                 }
                 p id="lost" class="stop" role="status" hidden { "This page has lost the gate; what it shows is old." }
-                div id="live" aria-live="polite" { (state(&status)) }
+                div id="live" aria-live="polite" { (state(&status, asked)) }
             };
             Outcome::page(Page::html(200, "Guardian", &main, Some(SCRIPT)))
         }
@@ -77,9 +80,9 @@ async fn ask(gate: &Gate) -> Result<Status, ControlError> {
 }
 
 /// The part of the page that changes.
-fn state(status: &Result<Status, ControlError>) -> Markup {
+fn state(status: &Result<Status, ControlError>, asked: AskedFor) -> Markup {
     match status {
-        Ok(status) => shown::state(status, Timestamp::now()),
+        Ok(status) => shown::state(status, asked, Timestamp::now()),
         Err(failed) => html! {
             h1 { span class="state stop" { "NO WATCHER" } }
             p { "Nobody watches, so nothing is forwarded." }
@@ -126,6 +129,7 @@ pub(super) fn events(service: &Service, caller: Caller) -> Outcome {
 /// Tells every change until the session ends or nobody listens any more.
 async fn tell(gate: &Gate, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
     let lives = || gate.books.borrow().stands(caller, clock::moment());
+    let asked_for = || gate.books.borrow_mut().asked_for();
     while lives() {
         let failed = match Client::connect(&gate.paths).await {
             Err(failed) => failed,
@@ -140,7 +144,7 @@ async fn tell(gate: &Gate, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
                     match next {
                         _ if !lives() => return,
                         Ok(status) => {
-                            if lines.send(event(&Ok(status))).await.is_err() {
+                            if lines.send(event(&Ok(status), asked_for())).await.is_err() {
                                 return;
                             }
                         }
@@ -149,7 +153,7 @@ async fn tell(gate: &Gate, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
                 },
             },
         };
-        if lines.send(event(&Err(failed))).await.is_err() {
+        if lines.send(event(&Err(failed), asked_for())).await.is_err() {
             return;
         }
         sleep(AGAIN).await;
@@ -157,8 +161,8 @@ async fn tell(gate: &Gate, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
 }
 
 /// The changing part as an event: JSON, so that it is one line.
-fn event(status: &Result<Status, ControlError>) -> Bytes {
-    let markup = serde_json::Value::String(state(status).into_string());
+fn event(status: &Result<Status, ControlError>, asked: AskedFor) -> Bytes {
+    let markup = serde_json::Value::String(state(status, asked).into_string());
     Bytes::from(format!("data: {markup}\n\n"))
 }
 
@@ -174,7 +178,7 @@ mod tests {
     fn what_a_process_calls_itself_is_text_on_the_page_and_one_line_in_the_stream() {
         let mut status = Status::new(Circuit::Open, None, Mode::Enforce, Daemon::Running);
         status.degraded = vec!["<script>alert(1)</script>\n\ndata: x".to_owned()];
-        let event = event(&Ok(status));
+        let event = event(&Ok(status), AskedFor::Passphrase);
         let text = std::str::from_utf8(&event).unwrap();
         assert!(text.contains("&lt;script&gt;") && !text.contains("<script>"));
         assert_eq!(text.matches('\n').count(), 2);
