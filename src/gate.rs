@@ -22,6 +22,7 @@ pub(crate) mod head;
 pub(crate) mod header;
 pub(crate) mod host;
 pub(crate) mod keeper;
+pub(crate) mod leave;
 pub(crate) mod listen;
 mod own;
 pub(crate) mod page;
@@ -72,7 +73,7 @@ use suspicion::Suspicions;
 use upstream::Upstream;
 use vouching::Vouching;
 
-/// How long an answer may wait to be written down, and a credential that has ended be in use.
+/// How long an answer may wait to be written down, and a credential or an allowance that has ended be in use.
 const TURN: Duration = Duration::from_millis(200);
 
 /// Why a gate does not run.
@@ -108,6 +109,13 @@ pub(crate) struct Client {
     pub(crate) tls: bool,
     /// Who may come in where it came in.
     pub(crate) sources: Rc<Allowlist>,
+}
+
+impl Client {
+    /// Whether it may still come in where it came in: allowances end.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.sources.admits(self.remote)
+    }
 }
 
 /// A running gate.
@@ -162,12 +170,13 @@ pub(crate) async fn run(
     let local = LocalSet::new();
     let following = Rc::clone(&gate);
     local.spawn_local(async move { following.vouching.follow(&following.paths).await });
-    let turning = Rc::clone(&gate);
+    let (turning, networks) = (Rc::clone(&gate), listening.networks());
     local.spawn_local(async move {
         loop {
             sleep(TURN).await;
             turning.access_log.flush();
-            if turning.books.borrow_mut().sweep(clock::moment()) {
+            let now = clock::now();
+            if networks.sweep(now) | turning.books.borrow_mut().sweep(now.moment) {
                 turning.vouching.end();
             }
         }

@@ -3,18 +3,19 @@
 mod totp;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::rc::Rc;
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Folders, answer, answer_json};
 use crate::config::Config;
 use crate::exit;
+use crate::gate::leave::Leaves;
 use crate::gate::listen::Listening;
 use crate::gate::{self, passphrase, setup, tls};
-use crate::sys::durable;
 use crate::sys::paths::Paths;
+use crate::sys::{clock, durable};
 
 /// The options of `guardian gate`.
 #[derive(Debug, Args)]
@@ -74,7 +75,8 @@ pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> 
 
 fn serve(config: &Config, paths: &Paths) -> Result<u8, Failure> {
     raise_open_files();
-    let networks = config.networks(Timestamp::now());
+    let now = clock::now();
+    let networks = Rc::new(Leaves::new(config.networks(now.wall), now));
     // What blocks is the check of one passphrase at a time, and little else.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(4)

@@ -182,7 +182,7 @@ impl Service {
         match self.admit(&parts) {
             Ok(permit) => {
                 // From this moment on: the library may not come to it for a while.
-                let standing = Standing::new(&self.gate, permit, self.client.remote);
+                let standing = Standing::new(&self.gate, permit, &self.client);
                 let service = Rc::clone(self);
                 Turn::Awaited(Box::pin(async move {
                     let request = Request::from_parts(parts, body);

@@ -29,6 +29,7 @@ mod running;
 mod seccomp;
 
 mod addresses;
+mod allowed;
 mod announced;
 mod blind;
 mod browser;

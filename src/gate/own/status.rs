@@ -19,12 +19,12 @@ use tokio::time::{Duration, sleep, timeout};
 use super::{AskedFor, SIGN_OUT};
 use crate::cli::chain;
 use crate::control::ControlError;
-use crate::control::client::Client;
-use crate::gate::Gate;
+use crate::control::client::Client as Watcher;
 use crate::gate::admit::Caller;
 use crate::gate::body::Answer;
 use crate::gate::page::{Page, Wants};
 use crate::gate::service::{Outcome, Service};
+use crate::gate::{Client, Gate};
 use crate::status::Status;
 use crate::sys::clock;
 
@@ -76,7 +76,7 @@ pub(super) async fn page(service: &Service, wants: Wants) -> Outcome {
 }
 
 async fn ask(gate: &Gate) -> Result<Status, ControlError> {
-    Client::connect(&gate.paths).await?.status().await
+    Watcher::connect(&gate.paths).await?.status().await
 }
 
 /// The part of the page that changes.
@@ -113,11 +113,11 @@ impl Drop for Place {
 pub(super) fn events(service: &Service, caller: Caller) -> Outcome {
     let Some(place) = Place::take() else { return Outcome::refused(Page::status(503), "busy") };
     let (lines, receiver) = mpsc::channel(2);
-    let gate = Rc::clone(&service.gate);
+    let (gate, client) = (Rc::clone(&service.gate), service.client.clone());
     let name = Arc::clone(&caller.name);
     tokio::task::spawn_local(async move {
         let _place = place;
-        tell(&gate, &caller, &lines).await;
+        tell(&gate, &client, &caller, &lines).await;
     });
     let mut answer = Response::new(Answer::Events(receiver));
     let headers = answer.headers_mut();
@@ -127,16 +127,22 @@ pub(super) fn events(service: &Service, caller: Caller) -> Outcome {
 }
 
 /// Tells every change until the session ends or nobody listens any more.
-async fn tell(gate: &Gate, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
-    let lives = || gate.books.borrow().stands(caller, clock::moment());
+async fn tell(gate: &Gate, client: &Client, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
+    let lives = || client.is_allowed() && gate.books.borrow().stands(caller, clock::moment());
+    let mut cut = gate.vouching.cuts();
     let asked_for = || gate.books.borrow_mut().asked_for();
     while lives() {
-        let failed = match Client::connect(&gate.paths).await {
+        let failed = match Watcher::connect(&gate.paths).await {
             Err(failed) => failed,
             Ok(client) => match client.watch().await {
                 Err(failed) => failed,
                 Ok(mut stream) => loop {
-                    let next = match timeout(REDRAWN, stream.next()).await {
+                    let next = tokio::select! {
+                        biased;
+                        _ = cut.changed() => if lives() { continue } else { return },
+                        next = timeout(REDRAWN, stream.next()) => next,
+                    };
+                    let next = match next {
                         Ok(next) => next,
                         // Nothing is otherwise than before, but for what has been looked at since.
                         Err(_) => ask(gate).await,
