@@ -15,6 +15,7 @@ pub(crate) mod books;
 pub(crate) mod chunk;
 mod connection;
 pub(crate) mod counts;
+pub(crate) mod crowd;
 pub(crate) mod fault;
 pub(crate) mod forward;
 pub(crate) mod frames;
@@ -63,6 +64,7 @@ use crate::sys::paths::Paths;
 use access_log::AccessLog;
 use books::GateBooks;
 use counts::Counts;
+use crowd::{Crowd, Place};
 use forward::Forward;
 use host::Names;
 use keeper::Keeper;
@@ -109,6 +111,8 @@ pub(crate) struct Client {
     pub(crate) tls: bool,
     /// Who may come in where it came in.
     pub(crate) sources: Rc<Allowlist>,
+    /// Kept for as long as anything of it is there.
+    pub(crate) _place: Rc<Place>,
 }
 
 impl Client {
@@ -128,6 +132,7 @@ pub(crate) struct Gate {
     forward: Forward,
     access_log: AccessLog,
     counts: Counts,
+    crowd: Rc<Crowd>,
     suspicions: RefCell<Suspicions>,
     standin: StandIn,
     keeper: Keeper,
@@ -149,6 +154,7 @@ impl Gate {
             vouching: Vouching::new(),
             access_log,
             counts: Counts::default(),
+            crowd: Rc::default(),
             suspicions: RefCell::default(),
             standin: StandIn::new(&secret::fresh()?),
             keeper: Keeper::new(paths),

@@ -11,6 +11,7 @@ pub(crate) struct Counts {
     refused: RefCell<BTreeMap<&'static str, u64>>,
     connections: Cell<u64>,
     open: Cell<u64>,
+    turned_away: Cell<u64>,
     sockets: Cell<u64>,
 }
 
@@ -31,9 +32,9 @@ impl Counts {
         self.open.set(self.open.get().saturating_sub(1));
     }
 
-    /// Connections that are open now.
-    pub(crate) fn open(&self) -> u64 {
-        self.open.get()
+    /// Somebody came for whom there was no place.
+    pub(crate) fn turned_away(&self) {
+        self.turned_away.set(self.turned_away.get() + 1);
     }
 
     pub(crate) fn socket_opened(&self) {
@@ -65,6 +66,12 @@ impl Counts {
         }
         all += &metric("guardian_gate_connections_total", "counter", "Connections taken.");
         let _ = writeln!(all, "guardian_gate_connections_total {}", self.connections.get());
+        all += &metric(
+            "guardian_gate_turned_away_total",
+            "counter",
+            "Connections for which there was no place.",
+        );
+        let _ = writeln!(all, "guardian_gate_turned_away_total {}", self.turned_away.get());
         all += &metric("guardian_gate_connections", "gauge", "Connections open now.");
         let _ = writeln!(all, "guardian_gate_connections {}", self.open.get());
         all += &metric("guardian_gate_websockets", "gauge", "WebSockets open now.");
@@ -85,12 +92,14 @@ mod tests {
         counts.answered(401, Some("no-credential"));
         counts.connected();
         counts.socket_opened();
+        counts.turned_away();
         let text = counts.prometheus(true);
         for line in [
             "# TYPE guardian_gate_requests_total counter",
             "guardian_gate_vouched 1",
             "guardian_gate_requests_total{status=\"401\"} 2",
             "guardian_gate_refused_total{reason=\"no-credential\"} 2",
+            "guardian_gate_turned_away_total 1",
             "guardian_gate_connections 1",
             "guardian_gate_websockets 1",
         ] {

@@ -23,8 +23,6 @@ use crate::config::Config;
 
 /// Connections that may wait to be taken.
 const BACKLOG: i32 = 4096;
-/// Connections at a time.
-const MOST: u64 = 10_000;
 /// After a failure to take one, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(20);
 /// A TLS handshake takes no longer than this.
@@ -193,15 +191,17 @@ impl Door {
                     continue;
                 }
             };
-            // Whoever comes when the house is full is sent away at once.
-            if gate.counts.open() >= MOST {
+            // Whoever comes when the house is full, or full of them, is sent away at once.
+            let Some(place) = gate.crowd.enter(remote.ip()) else {
+                gate.counts.turned_away();
                 continue;
-            }
+            };
             let client = Client {
                 remote: remote.ip(),
                 local: stream.local_addr().map_or(self.at.ip(), |local| local.ip()),
                 tls: tls.is_some(),
                 sources: Rc::clone(&self.sources),
+                _place: Rc::new(place),
             };
             let (gate, tls) = (Rc::clone(gate), tls.cloned());
             tokio::task::spawn_local(async move {

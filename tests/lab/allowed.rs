@@ -1,5 +1,7 @@
 //! Whom an allowance lets in at the gate, and for how long.
 
+use std::io::{ErrorKind, Read as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +11,7 @@ use crate::gate::Gate;
 use crate::gateway::{Setup, Version};
 use crate::host::User;
 use crate::http;
-use crate::place::{LAN, Place, at};
+use crate::place::{LAN, Place, VPN, at};
 use crate::ready::Lab;
 use crate::trips::POLICY;
 
@@ -55,4 +57,58 @@ fn an_allowance_that_ends_while_the_gate_runs_takes_along_what_it_has_let_in() {
     }
     assert!(visit().is_err());
     assert_eq!(Gate::vouched(|| gate.ask("GET /")).status, 200, "nobody else is concerned");
+}
+
+/// Connections that a source may have.
+const PLACES: usize = 256;
+
+#[test]
+fn whoever_floods_the_gate_from_one_address_takes_no_place_from_another() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    place.outside.run(User::Root, &["ip", "addr", "add", "100.100.1.9/24", "dev", "tailscale0"]);
+    let policy = format!("{POLICY}[gate]\nlisten = [\"127.0.0.1:18700\", \"{VPN}:18700\"]\n");
+    let _daemon = Daemon::start(&place.host, User::Root, &policy);
+    let gate = Gate::start(&place.host, User::Root);
+    let vpn = at(VPN, 18700);
+    let flood: Vec<TcpStream> = (0..PLACES + 50).map_while(|_| place.outside.connect(vpn).ok()).collect();
+    // Who has a place waits for a request; who has none is hung up on.
+    let hung_up = || {
+        let gone = |mut stream: &TcpStream| {
+            stream.set_nonblocking(true).unwrap();
+            !stream.read(&mut [0]).is_err_and(|waits| waits.kind() == ErrorKind::WouldBlock)
+        };
+        flood.iter().filter(|stream| gone(stream)).count()
+    };
+    let begun = Instant::now();
+    while flood.len() - hung_up() > PLACES {
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{} of {} are in",
+            flood.len() - hung_up(),
+            flood.len()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let other = [
+        "curl",
+        "-sS",
+        "--max-time",
+        "20",
+        "--interface",
+        "100.100.1.9",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+    ];
+    let page = format!("http://{vpn}/_guardian/sign-in");
+    let served = place.outside.run(User::Root, &[&other[..], &[&page]].concat());
+    assert_eq!(served.trim(), "200");
+    assert!(gate.ask("GET /_guardian/sign-in").status == 200, "and so is this machine");
+    drop(flood);
+    let begun = Instant::now();
+    while http::ask(&place.outside, vpn, "GET /_guardian/sign-in", &[]).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nobody gets a place that was left");
+    }
 }
