@@ -28,6 +28,7 @@ mod report;
 mod running;
 mod seccomp;
 
+mod activated;
 mod addresses;
 mod allowed;
 mod announced;
@@ -38,6 +39,7 @@ mod containers;
 mod crashed;
 mod cut_off;
 mod decoys;
+mod encrypted;
 mod forwarded;
 mod gated;
 mod harmless;
