@@ -26,8 +26,7 @@ pub(crate) enum Denied {
     Wrong,
     /// One of the two is wrong, and nobody is told which.
     #[error(
-        "that is not the passphrase with the code of this moment; a code is good once, and after wrong ones only \
-         in a while"
+        "the passphrase or the code is wrong; a code is good once, and after several wrong ones you have to wait"
     )]
     WrongPair,
     /// There is none.

@@ -136,7 +136,7 @@ fn a_person_signs_in_is_shut_out_by_a_trip_and_gets_back_in_from_the_page() {
     browser.sees("sign-out", "Passphrase").says_not("Code");
     turn_codes_on(host);
     browser.sees("visit", "Code");
-    browser.sees("sign-in-with-a-wrong-code", "with the code of this moment");
+    browser.sees("sign-in-with-a-wrong-code", "The passphrase or the code is wrong");
     assert_eq!(browser.does("sign-in-with-code").0["signed"], true);
     if let Some(folder) = std::env::var_os("GUARDIAN_PICTURES") {
         std::fs::create_dir_all(&folder).unwrap();
