@@ -120,9 +120,14 @@ impl Config {
         self.settings.gate.gateway.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
-    /// The networks that are allowed at an instant.
-    pub(crate) fn networks(&self, now: Timestamp) -> Vec<IpNet> {
-        self.policy(now).networks.into_iter().map(|allowed| allowed.network).collect()
+    /// The networks that are allowed at an instant, and until when each is.
+    pub(crate) fn networks(&self, now: Timestamp) -> Vec<(IpNet, Timestamp)> {
+        let lasts = self.settings.allowance.iter().filter(|allowance| allowance.until > now);
+        let network = |allowance: &Allowance| match &allowance.target {
+            Target::Network(network) => Some((*network, allowance.until)),
+            Target::Path(_) => None,
+        };
+        lasts.filter_map(network).collect()
     }
 
     /// The user that the gate runs as, if there is one.

@@ -15,6 +15,7 @@ pub(crate) mod books;
 pub(crate) mod chunk;
 mod connection;
 pub(crate) mod counts;
+pub(crate) mod crowd;
 pub(crate) mod fault;
 pub(crate) mod forward;
 pub(crate) mod frames;
@@ -22,6 +23,7 @@ pub(crate) mod head;
 pub(crate) mod header;
 pub(crate) mod host;
 pub(crate) mod keeper;
+pub(crate) mod leave;
 pub(crate) mod listen;
 mod own;
 pub(crate) mod page;
@@ -35,12 +37,14 @@ pub(crate) mod session;
 pub(crate) mod setup;
 mod socket;
 pub(crate) mod source;
+pub(crate) mod spent;
 pub(crate) mod standin;
 mod standing;
 mod suspicion;
 pub(crate) mod throttle;
 pub(crate) mod tls;
 pub(crate) mod token;
+pub(crate) mod totp;
 pub(crate) mod upstream;
 pub(crate) mod vouching;
 pub(crate) mod wire;
@@ -60,6 +64,7 @@ use crate::sys::paths::Paths;
 use access_log::AccessLog;
 use books::GateBooks;
 use counts::Counts;
+use crowd::{Crowd, Place};
 use forward::Forward;
 use host::Names;
 use keeper::Keeper;
@@ -70,7 +75,7 @@ use suspicion::Suspicions;
 use upstream::Upstream;
 use vouching::Vouching;
 
-/// How long an answer may wait to be written down, and a credential that has ended be in use.
+/// How long an answer may wait to be written down, and a credential or an allowance that has ended be in use.
 const TURN: Duration = Duration::from_millis(200);
 
 /// Why a gate does not run.
@@ -106,6 +111,15 @@ pub(crate) struct Client {
     pub(crate) tls: bool,
     /// Who may come in where it came in.
     pub(crate) sources: Rc<Allowlist>,
+    /// Kept for as long as anything of it is there.
+    pub(crate) _place: Rc<Place>,
+}
+
+impl Client {
+    /// Whether it may still come in where it came in: allowances end.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.sources.admits(self.remote)
+    }
 }
 
 /// A running gate.
@@ -118,6 +132,7 @@ pub(crate) struct Gate {
     forward: Forward,
     access_log: AccessLog,
     counts: Counts,
+    crowd: Rc<Crowd>,
     suspicions: RefCell<Suspicions>,
     standin: StandIn,
     keeper: Keeper,
@@ -132,17 +147,17 @@ impl Gate {
             books: RefCell::new(GateBooks::new(
                 settings.rate.into(),
                 settings.rate_of_all.into(),
-                paths.gate_tokens(),
-                paths.gate_passphrase(),
+                paths,
                 clock::moment(),
             )),
             forward: Forward { upstream },
             vouching: Vouching::new(),
             access_log,
             counts: Counts::default(),
+            crowd: Rc::default(),
             suspicions: RefCell::default(),
             standin: StandIn::new(&secret::fresh()?),
-            keeper: Keeper::new(paths.gate_passphrase()),
+            keeper: Keeper::new(paths),
             paths: paths.clone(),
         })
     }
@@ -161,12 +176,13 @@ pub(crate) async fn run(
     let local = LocalSet::new();
     let following = Rc::clone(&gate);
     local.spawn_local(async move { following.vouching.follow(&following.paths).await });
-    let turning = Rc::clone(&gate);
+    let (turning, networks) = (Rc::clone(&gate), listening.networks());
     local.spawn_local(async move {
         loop {
             sleep(TURN).await;
             turning.access_log.flush();
-            if turning.books.borrow_mut().sweep(clock::moment()) {
+            let now = clock::now();
+            if networks.sweep(now) | turning.books.borrow_mut().sweep(now.moment) {
                 turning.vouching.end();
             }
         }

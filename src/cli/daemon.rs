@@ -88,7 +88,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
         tracing::error!("{}", chain(&failed));
     }
     let undo = Undo::open(&paths)?;
-    let passphrase = Arc::new(Keeper::new(paths.gate_passphrase()));
+    let passphrase = Arc::new(Keeper::new(&paths));
     let powers = Powers::look(&config, &paths).await;
     let delivery = notify::spawn(ways, to_deliver);
     let lines = Lines {

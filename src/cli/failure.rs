@@ -15,6 +15,7 @@ use crate::gate::GateError;
 use crate::gate::passphrase::PassphraseError;
 use crate::gate::tls::TlsError;
 use crate::gate::token::TokenError;
+use crate::gate::totp::TotpError;
 use crate::install::InstallError;
 use crate::journal::JournalError;
 use crate::notify::NotifyError;
@@ -75,6 +76,8 @@ pub(super) enum Failure {
     #[error(transparent)]
     Passphrase(PassphraseError),
     #[error(transparent)]
+    Totp(#[from] TotpError),
+    #[error(transparent)]
     Tls(TlsError),
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -103,6 +106,7 @@ impl Failure {
             Self::Install(error) => error.code(),
             Self::Bulkhead(error) => error.code(),
             Self::Passphrase(_) => exit::USAGE,
+            Self::Totp(error) => error.code(),
             Self::Tls(_) => exit::CONFIG,
             Self::Journal(_) => exit::BLIND,
             Self::Failed(_)

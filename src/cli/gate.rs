@@ -1,18 +1,21 @@
 //! `guardian gate`: the only door to the panel, and what goes with it.
 
+mod totp;
+
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::rc::Rc;
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Folders, answer, answer_json};
 use crate::config::Config;
 use crate::exit;
+use crate::gate::leave::Leaves;
 use crate::gate::listen::Listening;
 use crate::gate::{self, passphrase, setup, tls};
-use crate::sys::durable;
 use crate::sys::paths::Paths;
+use crate::sys::{clock, durable};
 
 /// The options of `guardian gate`.
 #[derive(Debug, Args)]
@@ -29,6 +32,11 @@ enum What {
         #[arg(long)]
         stdin: bool,
     },
+    /// Ask for a code of an authenticator app too
+    Totp {
+        #[command(subcommand)]
+        what: totp::What,
+    },
     /// Make a certificate for the gate's hosts
     Certificate,
     /// Print the settings of the gateway that go with the gate
@@ -44,6 +52,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> 
     match &arguments.what {
         None => serve(config, &paths),
         Some(What::Passphrase { stdin }) => set_passphrase(&paths, *stdin),
+        Some(What::Totp { what }) => totp::run(what, &paths),
         Some(What::Certificate) => {
             paths.prepare_gate()?;
             let path = tls::make(&config.settings.gate.hosts, &paths.gate()).map_err(Failure::Tls)?;
@@ -66,7 +75,8 @@ pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> 
 
 fn serve(config: &Config, paths: &Paths) -> Result<u8, Failure> {
     raise_open_files();
-    let networks = config.networks(Timestamp::now());
+    let now = clock::now();
+    let networks = Rc::new(Leaves::new(config.networks(now.wall), now));
     // What blocks is the check of one passphrase at a time, and little else.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(4)

@@ -18,9 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use super::ControlError;
 use super::line::{LineError, Lines};
-use super::protocol::{
-    Ask, Frame, LONGEST_ANSWER, NoticeLine, Passphrase, Question, Reply, frame, question_line,
-};
+use super::protocol::{Ask, Frame, LONGEST_ANSWER, NoticeLine, Question, Reply, frame, question_line};
+use crate::gate::keeper::Given;
 use crate::lease::Lease;
 use crate::status::Status;
 use crate::sys::paths::Paths;
@@ -76,8 +75,8 @@ impl Client {
         self.once(&Question::from(ask)).await
     }
 
-    /// Asks for something in the owner's name: the daemon checks the passphrase.
-    pub(crate) async fn ask_as_owner(&self, ask: Ask, given: Passphrase) -> Result<Reply, ControlError> {
+    /// Asks for something in the owner's name: the daemon checks what is given.
+    pub(crate) async fn ask_as_owner(&self, ask: Ask, given: Given) -> Result<Reply, ControlError> {
         self.once(&Question::from(ask).with(given)).await
     }
 

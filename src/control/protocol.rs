@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::breaker::effect::{Answer, Notice, Refusal};
 use crate::breaker::event::Asker;
+use crate::gate::keeper::Given;
 use crate::review::ReviewReport;
 
 /// The version of the protocol.
@@ -49,12 +50,18 @@ pub(super) enum Question {
         /// The owner's, for whoever asks in the owner's name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         passphrase: Option<Passphrase>,
+        /// The code that goes with it, where codes are on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<Passphrase>,
     },
     /// Close the circuit.
     Close {
         /// Likewise.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         passphrase: Option<Passphrase>,
+        /// Likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<Passphrase>,
     },
     /// Read the policy again.
     Reload,
@@ -65,10 +72,10 @@ pub(super) enum Question {
     },
 }
 
-/// A passphrase on its way; it is not printed.
+/// A passphrase, or a code, on its way; it is not printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Passphrase(pub(crate) String);
+pub(super) struct Passphrase(pub(super) String);
 
 impl std::fmt::Debug for Passphrase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -202,8 +209,8 @@ impl From<Ask> for Question {
         match ask {
             Ask::Trip { reason } => Self::Trip { reason: reason_of(&reason) },
             Ask::Review => Self::Review,
-            Ask::Recover => Self::Recover { passphrase: None },
-            Ask::Close => Self::Close { passphrase: None },
+            Ask::Recover => Self::Recover { passphrase: None, code: None },
+            Ask::Close => Self::Close { passphrase: None, code: None },
             Ask::Reload => Self::Reload,
             Ask::Report { suspicions } => Self::Report { suspicions },
         }
@@ -212,13 +219,20 @@ impl From<Ask> for Question {
 
 impl Question {
     /// The same, asked in the owner's name.
-    pub(super) fn with(self, given: Passphrase) -> Self {
+    pub(super) fn with(self, given: Given) -> Self {
+        let (passphrase, code) = (Some(Passphrase(given.passphrase)), given.code.map(Passphrase));
         match self {
-            Self::Recover { .. } => Self::Recover { passphrase: Some(given) },
-            Self::Close { .. } => Self::Close { passphrase: Some(given) },
+            Self::Recover { .. } => Self::Recover { passphrase, code },
+            Self::Close { .. } => Self::Close { passphrase, code },
             other => other,
         }
     }
+}
+
+/// What somebody gives who asks in the owner's name.
+pub(super) fn given(passphrase: Option<Passphrase>, code: Option<Passphrase>) -> Option<Given> {
+    let Passphrase(passphrase) = passphrase?;
+    Some(Given { passphrase, code: code.map(|Passphrase(code)| code) })
 }
 
 /// The line of a question.

@@ -66,7 +66,7 @@ impl Fake {
             lease: leases,
             notices: notices.clone(),
             owners: owned_by,
-            passphrase: Arc::new(Keeper::new(paths.gate_passphrase())),
+            passphrase: Arc::new(Keeper::new(&paths)),
         };
         let serving = tokio::spawn(server.serve(desk));
         Self { paths, requests, status, lease, notices, owners, serving, _folder: folder }

@@ -1,13 +1,13 @@
 //! What the gate knows of those who ask: budgets, tokens, sessions.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::admit::{Books, Caller, Shown};
+use super::own::AskedFor;
 use super::refusal::Refusal;
 use super::secret::NoRandomness;
 use super::session::{self, Sessions};
@@ -15,6 +15,7 @@ use super::throttle::{Kind, Rate, Throttle};
 use super::token::{Token, Tokens};
 use crate::cli::chain;
 use crate::sys::clock::Moment;
+use crate::sys::paths::Paths;
 
 /// How often the file of tokens is looked at, at most.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,15 +25,28 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) struct GateBooks {
     throttle: Throttle,
     tokens: Tokens,
-    token_file: PathBuf,
-    passphrase_file: PathBuf,
+    paths: Paths,
     looked: Option<Moment>,
     /// What was read last: a file, or none; nothing was read before `looked`.
     tokens_read: Option<FileStamp>,
-    passphrase_seen: Option<FileStamp>,
+    /// What the sessions began with.
+    basis: Basis,
     sessions: Sessions,
     /// The tokens are others than when that was last asked.
     tokens_changed: bool,
+}
+
+/// What people sign in with, by the files that hold it: whether it is the same as before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Basis {
+    passphrase: Option<FileStamp>,
+    totp: Option<FileStamp>,
+}
+
+impl Basis {
+    fn of(paths: &Paths) -> Self {
+        Self { passphrase: FileStamp::of(&paths.gate_passphrase()), totp: FileStamp::of(&paths.gate_totp()) }
+    }
 }
 
 /// Tells a file from what was there before.
@@ -56,19 +70,12 @@ impl FileStamp {
 }
 
 impl GateBooks {
-    pub(crate) fn new(
-        each: Rate,
-        all: Rate,
-        token_file: PathBuf,
-        passphrase_file: PathBuf,
-        now: Moment,
-    ) -> Self {
+    pub(crate) fn new(each: Rate, all: Rate, paths: &Paths, now: Moment) -> Self {
         Self {
             throttle: Throttle::new(each, all, now),
             tokens: Tokens::default(),
-            token_file,
-            passphrase_seen: FileStamp::of(&passphrase_file),
-            passphrase_file,
+            basis: Basis::of(paths),
+            paths: paths.clone(),
             looked: None,
             tokens_read: None,
             sessions: Sessions::default(),
@@ -77,18 +84,19 @@ impl GateBooks {
     }
 
     /// Reads the tokens again if their file has changed; one that cannot be read holds none. A new
-    /// passphrase ends the sessions that the old one began.
+    /// passphrase, or codes that are turned on, end the sessions that began without.
     fn look(&mut self, now: Moment) {
         if self.looked.is_some_and(|looked| now.since(looked) < LOOK) {
             return;
         }
         let first = self.looked.replace(now).is_none();
-        self.look_at_passphrase();
-        let stamp = FileStamp::of(&self.token_file);
+        self.basis();
+        let tokens = self.paths.gate_tokens();
+        let stamp = FileStamp::of(&tokens);
         if !first && self.tokens_read == stamp {
             return;
         }
-        self.tokens = Tokens::read(&self.token_file).unwrap_or_else(|failed| {
+        self.tokens = Tokens::read(&tokens).unwrap_or_else(|failed| {
             tracing::error!("no token is taken: {}", chain(&failed));
             Tokens::default()
         });
@@ -96,12 +104,19 @@ impl GateBooks {
         self.tokens_changed = true;
     }
 
-    fn look_at_passphrase(&mut self) {
-        let stamp = FileStamp::of(&self.passphrase_file);
-        if stamp != self.passphrase_seen {
-            self.passphrase_seen = stamp;
+    /// What people sign in with at this moment; sessions that began with anything else end.
+    pub(crate) fn basis(&mut self) -> Basis {
+        let basis = Basis::of(&self.paths);
+        if basis != self.basis {
+            self.basis = basis;
             self.sessions.end_all();
         }
+        basis
+    }
+
+    /// What whoever signs in is asked for at this moment.
+    pub(super) fn asked_for(&mut self) -> AskedFor {
+        if self.basis().totp.is_some() { AskedFor::PassphraseAndCode } else { AskedFor::Passphrase }
     }
 
     /// Looks whether credentials have ended; whether any may have since the last time.
@@ -143,7 +158,7 @@ impl GateBooks {
     /// Somebody signed in: begins a session, and tells its secret.
     pub(crate) fn signed_in(&mut self, who: &Arc<str>, now: Moment) -> Result<String, NoRandomness> {
         // A passphrase that was set a moment ago began this one, and ends those before it.
-        self.look_at_passphrase();
+        self.basis();
         self.sessions.begin(who, now)
     }
 
@@ -210,7 +225,9 @@ mod tests {
     }
 
     fn books(folder: &tempfile::TempDir) -> GateBooks {
-        GateBooks::new(RATE, RATE, folder.path().join("tokens.json"), folder.path().join("passphrase"), at(0))
+        let (state, runtime) = (folder.path().to_owned(), folder.path().join("run"));
+        std::fs::create_dir(state.join("gate")).unwrap();
+        GateBooks::new(RATE, RATE, &Paths { state, runtime }, at(0))
     }
 
     #[test]
@@ -220,17 +237,17 @@ mod tests {
         assert_eq!(who(&mut books, Shown::Token("gdn_x"), at(1)), Err(Refusal::Wrong));
         let mut tokens = Tokens::default();
         let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
-        tokens.write(&folder.path().join("tokens.json")).unwrap();
+        tokens.write(&folder.path().join("gate/tokens.json")).unwrap();
         assert_eq!(who(&mut books, Shown::Token(&secret), at(2)), Ok("backup".to_owned()));
         tokens.revoke("backup").unwrap();
-        tokens.write(&folder.path().join("tokens.json")).unwrap();
+        tokens.write(&folder.path().join("gate/tokens.json")).unwrap();
         assert_eq!(who(&mut books, Shown::Token(&secret), at(3)), Err(Refusal::Wrong));
     }
 
     #[test]
     fn what_a_token_or_a_session_has_let_in_stands_until_it_is_revoked_or_ends() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("tokens.json");
+        let file = folder.path().join("gate/tokens.json");
         let mut books = books(&folder);
         let mut tokens = Tokens::default();
         let secrets = ["one", "other"].map(|name| tokens.add(name, Timestamp::now(), None).unwrap());
@@ -257,9 +274,9 @@ mod tests {
         let mut books = books(&folder);
         let mut tokens = Tokens::default();
         let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
-        tokens.write(&folder.path().join("tokens.json")).unwrap();
+        tokens.write(&folder.path().join("gate/tokens.json")).unwrap();
         assert!(books.credential(HERE, Shown::Token(&secret), at(1)).is_ok());
-        std::fs::write(folder.path().join("tokens.json"), "garbage").unwrap();
+        std::fs::write(folder.path().join("gate/tokens.json"), "garbage").unwrap();
         assert!(books.credential(HERE, Shown::Token(&secret), at(2)).is_err());
     }
 
@@ -269,7 +286,7 @@ mod tests {
         let mut books = books(&folder);
         let mut tokens = Tokens::default();
         let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
-        tokens.write(&folder.path().join("tokens.json")).unwrap();
+        tokens.write(&folder.path().join("gate/tokens.json")).unwrap();
         for _ in 0..5 {
             assert_eq!(who(&mut books, Shown::Token("gdn_x"), at(1)), Err(Refusal::Wrong));
         }
@@ -296,8 +313,21 @@ mod tests {
         let secret = books.signed_in(&"owner".into(), at(1)).unwrap();
         let cookies = format!("guardian_session=planted; guardian_session={secret}");
         assert!(books.session(&cookies, at(2)).is_some(), "a planted one beside it does not matter");
-        std::fs::write(folder.path().join("passphrase"), "another").unwrap();
+        std::fs::write(folder.path().join("gate/passphrase"), "another").unwrap();
         assert!(books.session(&cookies, at(4)).is_none());
+    }
+
+    #[test]
+    fn codes_that_are_turned_on_end_the_sessions_that_began_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut books = books(&folder);
+        assert_eq!(books.asked_for(), AskedFor::Passphrase);
+        let before = books.basis();
+        let secret = books.signed_in(&"owner".into(), at(1)).unwrap();
+        std::fs::write(folder.path().join("gate/totp.json"), "{}").unwrap();
+        assert_eq!(books.asked_for(), AskedFor::PassphraseAndCode);
+        assert!(books.session(&format!("guardian_session={secret}"), at(4)).is_none());
+        assert_ne!(books.basis(), before, "and a check that is under way does not count");
     }
 
     #[test]
@@ -305,7 +335,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut books = books(&folder);
         let old = books.signed_in(&"owner".into(), at(1)).unwrap();
-        std::fs::write(folder.path().join("passphrase"), "another").unwrap();
+        std::fs::write(folder.path().join("gate/passphrase"), "another").unwrap();
         let new = books.signed_in(&"owner".into(), at(1)).unwrap();
         let mut lives = |secret: &str| books.session(&format!("guardian_session={secret}"), at(9)).is_some();
         assert!(lives(&new) && !lives(&old));

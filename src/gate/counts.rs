@@ -12,6 +12,7 @@ pub(crate) struct Counts {
     refused: RefCell<BTreeMap<&'static str, u64>>,
     connections: Cell<u64>,
     open: Cell<u64>,
+    turned_away: Cell<u64>,
     sockets: Cell<u64>,
 }
 
@@ -32,9 +33,9 @@ impl Counts {
         self.open.set(self.open.get().saturating_sub(1));
     }
 
-    /// Connections that are open now.
-    pub(crate) fn open(&self) -> u64 {
-        self.open.get()
+    /// Somebody came for whom there was no place.
+    pub(crate) fn turned_away(&self) {
+        self.turned_away.set(self.turned_away.get() + 1);
     }
 
     pub(crate) fn socket_opened(&self) {
@@ -59,6 +60,8 @@ impl Counts {
             refused.with(&[("reason", word)], count);
         }
         text.counter("guardian_gate_connections_total", "Connections taken.").is(self.connections.get());
+        text.counter("guardian_gate_turned_away_total", "Connections for which there was no place.")
+            .is(self.turned_away.get());
         text.gauge("guardian_gate_connections", "Connections open now.").is(self.open.get());
         text.gauge("guardian_gate_websockets", "WebSockets open now.").is(self.sockets.get());
         text.into_text()
@@ -77,12 +80,14 @@ mod tests {
         counts.answered(401, Some("no-credential"));
         counts.connected();
         counts.socket_opened();
+        counts.turned_away();
         let text = counts.prometheus(true);
         for line in [
             "# TYPE guardian_gate_requests_total counter",
             "guardian_gate_vouched 1",
             "guardian_gate_requests_total{status=\"401\"} 2",
             "guardian_gate_refused_total{reason=\"no-credential\"} 2",
+            "guardian_gate_turned_away_total 1",
             "guardian_gate_connections 1",
             "guardian_gate_websockets 1",
         ] {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use guardian_probes::interfaces;
 use guardian_rules::address::Scope;
-use ipnet::IpNet;
 use socket2::{Domain, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -15,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::activation;
 use super::connection;
+use super::leave::Leaves;
 use super::socket::Socket;
 use super::source::Allowlist;
 use super::tls::{self, TlsError};
@@ -23,8 +23,6 @@ use crate::config::Config;
 
 /// Connections that may wait to be taken.
 const BACKLOG: i32 = 4096;
-/// Connections at a time.
-const MOST: u64 = 10_000;
 /// After a failure to take one, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(20);
 /// A TLS handshake takes no longer than this.
@@ -76,6 +74,7 @@ pub(crate) enum ListenError {
 #[derive(Debug)]
 pub(crate) struct Listening {
     doors: Vec<Door>,
+    networks: Rc<Leaves>,
     tls: Option<Tls>,
 }
 
@@ -92,6 +91,8 @@ impl std::fmt::Debug for Tls {
 struct Door {
     listener: TcpListener,
     at: SocketAddr,
+    /// Whoever may come in, it is there itself by an allowance alone, and goes with it.
+    leave: Option<Rc<Leaves>>,
     sources: Rc<Allowlist>,
 }
 
@@ -109,7 +110,7 @@ impl Listening {
     /// Binds what the policy names, or takes the sockets that a supervisor hands over.
     pub(crate) fn bind(
         config: &Config,
-        networks: &[IpNet],
+        networks: &Rc<Leaves>,
         gate: &std::path::Path,
     ) -> Result<Self, ListenError> {
         let settings = &config.settings.gate;
@@ -138,12 +139,17 @@ impl Listening {
                 doors.push(door(listener, &place, networks)?);
             }
         }
-        Ok(Self { doors, tls })
+        Ok(Self { doors, tls, networks: Rc::clone(networks) })
     }
 
     /// Where it listens.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.doors.iter().map(|door| door.at)
+    }
+
+    /// The networks that are allowed.
+    pub(super) fn networks(&self) -> Rc<Leaves> {
+        Rc::clone(&self.networks)
     }
 
     /// Takes connections for ever.
@@ -154,16 +160,30 @@ impl Listening {
             doors.push(tokio::task::spawn_local(async move { door.serve(&gate, tls.as_ref()).await }));
         }
         for door in doors {
-            // It ends only with the gate.
+            // It ends with the gate, or with its allowance.
             let _ = door.await;
         }
+        tracing::error!("the gate listens nowhere any more");
+        std::future::pending::<()>().await;
     }
 }
 
 impl Door {
     async fn serve(self, gate: &Rc<Gate>, tls: Option<&Tls>) {
+        let mut cut = gate.vouching.cuts();
         loop {
-            let (stream, remote) = match self.listener.accept().await {
+            let accepted = tokio::select! {
+                biased;
+                _ = cut.changed() => match &self.leave {
+                    Some(leave) if !leave.cover(self.at.ip().to_canonical()) => {
+                        tracing::error!("the gate listens at {} no more: its allowance has ended", self.at);
+                        return;
+                    }
+                    _ => continue,
+                },
+                accepted = self.listener.accept() => accepted,
+            };
+            let (stream, remote) = match accepted {
                 Ok(accepted) => accepted,
                 Err(cause) => {
                     tracing::warn!(%cause, "a connection was not taken");
@@ -171,15 +191,17 @@ impl Door {
                     continue;
                 }
             };
-            // Whoever comes when the house is full is sent away at once.
-            if gate.counts.open() >= MOST {
+            // Whoever comes when the house is full, or full of them, is sent away at once.
+            let Some(place) = gate.crowd.enter(remote.ip()) else {
+                gate.counts.turned_away();
                 continue;
-            }
+            };
             let client = Client {
                 remote: remote.ip(),
                 local: stream.local_addr().map_or(self.at.ip(), |local| local.ip()),
                 tls: tls.is_some(),
                 sources: Rc::clone(&self.sources),
+                _place: Rc::new(place),
             };
             let (gate, tls) = (Rc::clone(gate), tls.cloned());
             tokio::task::spawn_local(async move {
@@ -203,7 +225,7 @@ async fn secured(stream: TcpStream, tls: Option<Tls>) -> Option<Socket> {
 }
 
 /// What kind of address it is; an error where others could reach it and nothing allows them to.
-fn place(at: SocketAddr, networks: &[IpNet]) -> Result<Place, ListenError> {
+fn place(at: SocketAddr, networks: &Leaves) -> Result<Place, ListenError> {
     let ip = at.ip().to_canonical();
     if ip.is_unspecified() {
         return Err(ListenError::Wildcard(at));
@@ -215,7 +237,7 @@ fn place(at: SocketAddr, networks: &[IpNet]) -> Result<Place, ListenError> {
     let card = cards.iter().find(|card| card.is_at(at));
     match card {
         Some(card) if card.scope() == Scope::Vpn => Ok(Place::Vpn(card.interface.clone(), card.index)),
-        _ if networks.iter().any(|network| network.contains(&ip)) => Ok(Place::Allowed),
+        _ if networks.cover(ip) => Ok(Place::Allowed),
         _ => Err(ListenError::Beyond(at)),
     }
 }
@@ -256,14 +278,14 @@ fn pin(socket: &RawSocket, at: SocketAddr, card: &str, index: Option<u32>) -> io
     }
 }
 
-fn door(listener: TcpListener, place: &Place, networks: &[IpNet]) -> Result<Door, ListenError> {
+fn door(listener: TcpListener, place: &Place, networks: &Rc<Leaves>) -> Result<Door, ListenError> {
     let at = listener.local_addr().map_err(ListenError::HandedOver)?;
-    let sources = match place {
-        Place::Loopback => Allowlist::default(),
-        Place::Vpn(..) => Allowlist::new(networks.to_vec(), true),
-        Place::Allowed => Allowlist::new(networks.to_vec(), false),
+    let (sources, leave) = match place {
+        Place::Loopback => (Allowlist::default(), None),
+        Place::Vpn(..) => (Allowlist::new(Rc::clone(networks), true), None),
+        Place::Allowed => (Allowlist::new(Rc::clone(networks), false), Some(Rc::clone(networks))),
     };
-    Ok(Door { listener, at, sources: Rc::new(sources) })
+    Ok(Door { listener, at, leave, sources: Rc::new(sources) })
 }
 
 #[cfg(test)]
@@ -274,11 +296,16 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn allowed(networks: &[&str]) -> Leaves {
+        let networks = networks.iter().map(|network| (network.parse().unwrap(), jiff::Timestamp::MAX));
+        Leaves::new(networks, crate::sys::clock::now())
+    }
+
     #[test]
     fn loopback_needs_no_leave_and_every_address_at_once_is_refused_whatever_is_allowed() {
-        let everything: Vec<IpNet> = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+        let everything = allowed(&["0.0.0.0/0", "::/0"]);
         for loopback in ["127.0.0.1:1", "[::1]:1", "127.8.8.8:1"] {
-            assert_eq!(place(at(loopback), &[]).unwrap(), Place::Loopback, "{loopback}");
+            assert_eq!(place(at(loopback), &allowed(&[])).unwrap(), Place::Loopback, "{loopback}");
         }
         for wildcard in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1"] {
             assert!(matches!(place(at(wildcard), &everything), Err(ListenError::Wildcard(_))), "{wildcard}");
@@ -287,8 +314,8 @@ mod tests {
 
     #[test]
     fn an_address_that_others_reach_needs_a_written_allowance() {
-        let network: Vec<IpNet> = vec!["203.0.113.0/24".parse().unwrap()];
-        assert!(matches!(place(at("203.0.113.7:1"), &[]), Err(ListenError::Beyond(_))));
+        let network = allowed(&["203.0.113.0/24"]);
+        assert!(matches!(place(at("203.0.113.7:1"), &allowed(&[])), Err(ListenError::Beyond(_))));
         assert_eq!(place(at("203.0.113.7:1"), &network).unwrap(), Place::Allowed);
         assert!(matches!(place(at("198.51.100.1:1"), &network), Err(ListenError::Beyond(_))));
     }

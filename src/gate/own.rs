@@ -39,6 +39,13 @@ const FORM: Duration = Duration::from_secs(10);
 /// The longest form, in bytes.
 const LONGEST_FORM: usize = 8 * 1024;
 
+/// What whoever is the owner has to type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gate) enum AskedFor {
+    Passphrase,
+    PassphraseAndCode,
+}
+
 /// Whose session a request shows, whatever it asks for.
 pub(super) fn signed_in(service: &Service, parts: &Parts) -> Option<Caller> {
     let Shown::Session(cookies) = shown(&parts.headers) else { return None };
@@ -73,7 +80,10 @@ pub(super) async fn answer(service: &Service, parts: Parts, body: Incoming, want
     let get = matches!(parts.method, Method::GET | Method::HEAD);
     let post = parts.method == Method::POST;
     match path {
-        SIGN_IN if get => return Outcome::page(sign_in_page(200, None)),
+        SIGN_IN if get => {
+            let asked = gate.books.borrow_mut().asked_for();
+            return Outcome::page(sign_in_page(200, None, asked));
+        }
         // A page of another site must not sign anybody in, into a session of its own choice.
         SIGN_IN if post && !parts.headers.contains_key(ORIGIN) => {
             return service.refuse(Refusal::Origin, &parts, wants);

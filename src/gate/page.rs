@@ -11,7 +11,7 @@ use http_body_util::Full;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::body::Answer;
-use super::own;
+use super::own::{self, AskedFor};
 use super::refusal::Refusal;
 use super::secret;
 
@@ -135,7 +135,12 @@ impl Page {
     }
 
     /// Why a request is not forwarded. An outsider learns no more than that it is not.
-    pub(crate) fn refusal(refusal: Refusal, wants: Wants, signed_in: bool) -> Self {
+    pub(super) fn refusal(
+        refusal: Refusal,
+        wants: Wants,
+        signed_in: bool,
+        asked: impl FnOnce() -> AskedFor,
+    ) -> Self {
         let status = refusal.status();
         let word = match refusal {
             Refusal::Missing | Refusal::Wrong => "credentials",
@@ -146,7 +151,7 @@ impl Page {
             (Wants::Json, "credentials") => Self::data(status, &br#"{"error":"credentials"}"#[..]),
             (Wants::Json, "slow-down") => Self::data(status, &br#"{"error":"slow-down"}"#[..]),
             (Wants::Json, _) => Self::data(status, &br#"{"error":"blocked"}"#[..]),
-            (Wants::Html, "credentials") => own::sign_in_page(status, None),
+            (Wants::Html, "credentials") => own::sign_in_page(status, None, asked()),
             (Wants::Html, word) => {
                 let (title, sentence) = match word {
                     "slow-down" => ("Too many requests", "Wait a moment, then try again."),

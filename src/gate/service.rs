@@ -182,7 +182,7 @@ impl Service {
         match self.admit(&parts) {
             Ok(permit) => {
                 // From this moment on: the library may not come to it for a while.
-                let standing = Standing::new(&self.gate, permit, self.client.remote);
+                let standing = Standing::new(&self.gate, permit, &self.client);
                 let service = Rc::clone(self);
                 Turn::Awaited(Box::pin(async move {
                     let request = Request::from_parts(parts, body);
@@ -233,7 +233,8 @@ impl Service {
         }
         // Whoever is signed in is told more, on the gate's own page.
         let signed_in = refusal == Refusal::Blocked && own::signed_in(self, parts).is_some();
-        Outcome::refused(Page::refusal(refusal, wants, signed_in), refusal.word())
+        let asked = || self.gate.books.borrow_mut().asked_for();
+        Outcome::refused(Page::refusal(refusal, wants, signed_in, asked), refusal.word())
     }
 
     async fn forward(
@@ -271,7 +272,8 @@ impl Service {
                 Outcome { answer, caller: Some(caller), refused: None }
             }
             Err(Undelivered::Cut) => {
-                Outcome::refused(Page::refusal(Refusal::Blocked, wants, true), "blocked").by(&caller)
+                let asked = || self.gate.books.borrow_mut().asked_for();
+                Outcome::refused(Page::refusal(Refusal::Blocked, wants, true, asked), "blocked").by(&caller)
             }
             Err(Undelivered::Fault(fault)) => {
                 Outcome::refused(Page::status(fault.status), "malformed").by(&caller)

@@ -52,8 +52,9 @@ pub(crate) fn page(config: &Config) -> String {
          leave it out there, for they refuse to start with a key that they do not know.\n\n\
          Then\n  \
          guardian gate passphrase        sets what people sign in with\n  \
+         guardian gate totp on           asks for a code of an authenticator app too, if you want\n  \
          guardian token new NAME         makes a token for a program\n\n\
-         both as whoever has installed guardian: with sudo, if that was root. Then sign in at\n",
+         as whoever has installed guardian: with sudo, if that was root. Then sign in at\n",
     );
     for origin in origins(config).iter().take(1) {
         let _ = writeln!(page, "  {origin}/");

@@ -1,8 +1,9 @@
 //! Who a client is, as far as its address tells.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::rc::Rc;
 
-use ipnet::IpNet;
+use super::leave::Leaves;
 
 /// A source as budgets know it: an IPv4 address, or the /64 that an IPv6 host of the internet has to
 /// itself. A local or private IPv6 network has many hosts in one; this host is one, however many
@@ -23,24 +24,24 @@ impl Source {
 }
 
 /// Which sources are let through a listener.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Allowlist {
     /// Beside loopback.
-    networks: Vec<IpNet>,
+    networks: Rc<Leaves>,
     /// Whoever comes in on a card that is a VPN's.
     vpn: bool,
 }
 
 impl Allowlist {
     /// Loopback and these networks; whoever a VPN's listener hears, too.
-    pub(crate) fn new(networks: Vec<IpNet>, vpn: bool) -> Self {
+    pub(crate) fn new(networks: Rc<Leaves>, vpn: bool) -> Self {
         Self { networks, vpn }
     }
 
     /// Whether a client at this address may ask. IPv4 inside IPv6 is unwrapped first.
     pub(crate) fn admits(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.vpn || address.is_loopback() || self.networks.iter().any(|network| network.contains(&address))
+        self.vpn || address.is_loopback() || self.networks.cover(address)
     }
 }
 
@@ -59,7 +60,8 @@ mod tests {
 
     #[test]
     fn loopback_and_the_networks_named_are_let_through_in_either_spelling() {
-        let list = Allowlist::new(vec!["192.168.1.0/24".parse().unwrap()], false);
+        let network = ("192.168.1.0/24".parse().unwrap(), jiff::Timestamp::MAX);
+        let list = Allowlist::new(Rc::new(Leaves::new([network], crate::sys::clock::now())), false);
         for inside in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "192.168.1.9", "::ffff:192.168.1.9"] {
             assert!(list.admits(address(inside)), "{inside}");
         }
@@ -81,7 +83,7 @@ mod tests {
 
     #[test]
     fn whoever_a_vpn_lets_in_is_let_through_its_listener() {
-        assert!(Allowlist::new(Vec::new(), true).admits(address("100.64.7.7")));
-        assert!(!Allowlist::new(Vec::new(), false).admits(address("100.64.7.7")));
+        assert!(Allowlist::new(Rc::default(), true).admits(address("100.64.7.7")));
+        assert!(!Allowlist::new(Rc::default(), false).admits(address("100.64.7.7")));
     }
 }

@@ -23,12 +23,12 @@ const AGAIN: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Vouching {
     lease: Cell<Option<Lease>>,
-    /// Changes whenever a lease is lost or narrowed, or a credential ends: whatever was admitted
+    /// Changes whenever a lease is lost or narrowed, or a credential or an allowance ends: whatever was admitted
     /// looks whether it still stands.
     cut: watch::Sender<()>,
     /// How often that has happened.
     cuts: Cell<u64>,
-    /// How often credentials have ended.
+    /// How often credentials or allowances have ended.
     endings: Cell<u64>,
 }
 
@@ -59,12 +59,12 @@ impl Vouching {
         self.cuts.get()
     }
 
-    /// How often credentials have ended.
+    /// How often credentials or allowances have ended.
     pub(crate) fn endings(&self) -> u64 {
         self.endings.get()
     }
 
-    /// Credentials have ended.
+    /// Credentials or allowances have ended.
     pub(crate) fn end(&self) {
         self.endings.set(self.endings.get() + 1);
         self.cut.send_replace(());

@@ -160,7 +160,7 @@ impl Paths {
     }
 
     /// What the gate has to read and nobody but the owner may write: fingerprints of tokens, the
-    /// hash of the passphrase, the certificate.
+    /// hash of the passphrase, the secret of its codes, the certificate.
     pub(crate) fn gate(&self) -> PathBuf {
         self.state.join("gate")
     }
@@ -178,6 +178,11 @@ impl Paths {
     /// The hash of the owner's passphrase.
     pub(crate) fn gate_passphrase(&self) -> PathBuf {
         self.gate().join("passphrase")
+    }
+
+    /// The secret of the codes that go with it, where they are on.
+    pub(crate) fn gate_totp(&self) -> PathBuf {
+        self.gate().join("totp.json")
     }
 
     /// Makes the folders where they are missing. One that others could write is refused.

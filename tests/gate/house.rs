@@ -65,8 +65,17 @@ impl House {
         let mut setting = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         writeln!(setting.stdin.take().unwrap(), "{passphrase}").unwrap();
         assert!(setting.wait().unwrap().success());
-        let body = format!("passphrase={}", passphrase.replace(' ', "+"));
-        let answer = self.say(
+        let answer = self.send_form(&format!("passphrase={}", passphrase.replace(' ', "+")));
+        let cookie = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("set-cookie: "))
+            .unwrap_or_else(|| panic!("{answer}"));
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
+    /// Sends the form of the sign-in page.
+    pub(crate) fn send_form(&self, body: &str) -> String {
+        self.say(
             format!(
                 "POST /_guardian/sign-in HTTP/1.1\r\nHost: {0}\r\nOrigin: http://{0}\r\nConnection: close\r\n\
                  Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {1}\r\n\r\n{body}",
@@ -74,12 +83,12 @@ impl House {
                 body.len()
             )
             .as_bytes(),
-        );
-        let cookie = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("set-cookie: "))
-            .unwrap_or_else(|| panic!("{answer}"));
-        cookie.split(';').next().unwrap().to_owned()
+        )
+    }
+
+    /// A command of this house's Guardian, for whoever talks with it.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        guardian(self.folder.path(), arguments)
     }
 
     /// The head of a request with the token.

@@ -12,5 +12,6 @@ mod forged;
 mod guessing;
 mod leased;
 mod revoked;
+mod second;
 mod smuggling;
 mod streaming;

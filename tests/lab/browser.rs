@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::daemon::Daemon;
-use crate::gate::{Gate, PASSPHRASE, set_passphrase};
+use crate::gate::{Gate, PASSPHRASE, set_passphrase, turn_codes_on};
 use crate::gateway::{GATED_9_6, PORT, TOKEN};
 use crate::host::{Host, User};
 use crate::ready::Lab;
@@ -133,7 +133,11 @@ fn a_person_signs_in_is_shut_out_by_a_trip_and_gets_back_in_from_the_page() {
     daemon.is("closed");
     gate.until(200);
     assert!(browser.does("panel").0["open"].as_u64() > Some(0));
-    browser.sees("sign-out", "Passphrase");
+    browser.sees("sign-out", "Passphrase").says_not("Code");
+    turn_codes_on(host);
+    browser.sees("visit", "Code");
+    browser.sees("sign-in-with-a-wrong-code", "The passphrase or the code is wrong");
+    assert_eq!(browser.does("sign-in-with-code").0["signed"], true);
     if let Some(folder) = std::env::var_os("GUARDIAN_PICTURES") {
         std::fs::create_dir_all(&folder).unwrap();
         for picture in std::fs::read_dir(host.path(PICTURES)).unwrap() {

@@ -30,7 +30,9 @@ mod seccomp;
 mod session;
 mod transcript;
 
+mod activated;
 mod addresses;
+mod allowed;
 mod announced;
 mod blind;
 mod browser;
@@ -39,6 +41,7 @@ mod containers;
 mod crashed;
 mod cut_off;
 mod decoys;
+mod encrypted;
 mod formula;
 mod forwarded;
 mod gated;

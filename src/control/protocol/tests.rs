@@ -14,11 +14,18 @@ fn questions_are_spelled_as_other_programs_may_spell_them() {
         (r#"{"v":1,"ask":"trip","reason":" a\nhunch "}"#, Question::Trip { reason: "a hunch".to_owned() }),
         (r#"{"v":1,"ask":"trip"}"#, Question::Trip { reason: String::new() }),
         (r#"{"v":1,"ask":"review"}"#, Question::Review),
-        (r#"{"v":1,"ask":"recover"}"#, Question::Recover { passphrase: None }),
-        (r#"{"v":1,"ask":"close"}"#, Question::Close { passphrase: None }),
+        (r#"{"v":1,"ask":"recover"}"#, Question::Recover { passphrase: None, code: None }),
+        (r#"{"v":1,"ask":"close"}"#, Question::Close { passphrase: None, code: None }),
         (
             r#"{"v":1,"ask":"close","passphrase":"x"}"#,
-            Question::Close { passphrase: Some(Passphrase("x".to_owned())) },
+            Question::Close { passphrase: Some(Passphrase("x".to_owned())), code: None },
+        ),
+        (
+            r#"{"v":1,"ask":"recover","passphrase":"x","code":"123456"}"#,
+            Question::Recover {
+                passphrase: Some(Passphrase("x".to_owned())),
+                code: Some(Passphrase("123456".to_owned())),
+            },
         ),
         (r#"{"v":1,"ask":"reload"}"#, Question::Reload),
     ] {

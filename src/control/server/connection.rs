@@ -18,10 +18,10 @@ use crate::config::Config;
 use crate::control::line::{LineError, Lines};
 use crate::control::peer;
 use crate::control::protocol::{
-    Ask, Failure, Kind, LONGEST_QUESTION, Passphrase, Question, Reply, Request, alive_line, answer_line,
-    question,
+    Ask, Failure, Kind, LONGEST_QUESTION, Question, Reply, Request, alive_line, answer_line, given, question,
 };
 use crate::control::seats::Seat;
+use crate::gate::keeper::Given;
 use crate::status::Status;
 use crate::sys::clock;
 
@@ -82,8 +82,12 @@ impl Connection {
             Question::Lease => self.leases().await,
             Question::Trip { reason } => return self.request(Ask::Trip { reason }, None).await,
             Question::Review => return self.request(Ask::Review, None).await,
-            Question::Recover { passphrase } => return self.request(Ask::Recover, passphrase).await,
-            Question::Close { passphrase } => return self.request(Ask::Close, passphrase).await,
+            Question::Recover { passphrase, code } => {
+                return self.request(Ask::Recover, given(passphrase, code)).await;
+            }
+            Question::Close { passphrase, code } => {
+                return self.request(Ask::Close, given(passphrase, code)).await;
+            }
             Question::Reload => return self.request(Ask::Reload, None).await,
             Question::Report { suspicions } => return self.report(suspicions).await,
         };
@@ -203,7 +207,7 @@ impl Connection {
     }
 
     /// Hands a request to the loop and its answer back.
-    async fn request(mut self, ask: Ask, given: Option<Passphrase>) {
+    async fn request(mut self, ask: Ask, given: Option<Given>) {
         let line = match self.reply(ask, given).await {
             Ok(reply) => answer_line(&reply),
             Err(failure) => failure.line(),
@@ -218,11 +222,11 @@ impl Connection {
         drop(seat);
     }
 
-    async fn reply(&self, ask: Ask, given: Option<Passphrase>) -> Result<Reply, Failure> {
+    async fn reply(&self, ask: Ask, given: Option<Given>) -> Result<Reply, Failure> {
         // Owners may have changed since the connection was made.
         let owner = peer::is_owner(self.uid, self.state_owner, &self.desk.owners.borrow());
         let mut asker = peer::asker(self.uid, owner).await;
-        if let Some(Passphrase(given)) = given
+        if let Some(given) = given
             && !owner
         {
             if let Err(denied) = self.desk.passphrase.check(given).await {

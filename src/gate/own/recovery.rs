@@ -1,12 +1,13 @@
 //! Getting back in from the page: the same two steps as on the command line, and the passphrase
-//! again for each. The watcher checks it too: it does not take the gate's word.
+//! again for each, with another code where codes are on. The watcher checks both too: it does not take
+//! the gate's word.
 
 use maud::html;
 
 use super::{Form, STATUS, sign_in};
 use crate::cli::chain;
 use crate::control::client::Client;
-use crate::control::protocol::{Ask, Passphrase, Reply};
+use crate::control::protocol::{Ask, Reply};
 use crate::gate::page::Page;
 use crate::gate::service::{Outcome, Service};
 
@@ -21,12 +22,12 @@ pub(super) async fn close(service: &Service, form: &Form) -> Outcome {
 }
 
 async fn step(service: &Service, form: &Form, ask: Ask) -> Outcome {
-    let passphrase = form.get("passphrase").unwrap_or_default();
-    if let Err(outcome) = sign_in::check(service, passphrase).await {
+    let given = sign_in::given(form);
+    if let Err(outcome) = sign_in::check(service, given.clone()).await {
         return outcome;
     }
     let answered = match Client::connect(&service.gate.paths).await {
-        Ok(client) => client.ask_as_owner(ask, Passphrase(passphrase.to_owned())).await,
+        Ok(client) => client.ask_as_owner(ask, given).await,
         Err(failed) => Err(failed),
     };
     match answered {

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use guardian_rules::fact::Intent;
 use http::request::Parts;
-use maud::html;
+use maud::{Markup, html};
 
-use super::{Form, SIGN_IN, STATUS, owner};
+use super::status::capital;
+use super::{AskedFor, Form, SIGN_IN, STATUS, owner};
 use crate::cli::chain;
 use crate::gate::admit::Shown;
-use crate::gate::keeper::Denied;
+use crate::gate::keeper::{Denied, Given};
 use crate::gate::page::Page;
 use crate::gate::refusal::Refusal;
 use crate::gate::service::{Outcome, Service, shown};
@@ -17,7 +18,7 @@ use crate::gate::session;
 use crate::sys::clock;
 
 /// The sign-in page; `why` says why it is there again.
-pub(in crate::gate) fn page(status: u16, why: Option<&str>) -> Page {
+pub(in crate::gate) fn page(status: u16, why: Option<&str>, asked: AskedFor) -> Page {
     let main = html! {
         h1 { "Sign in" }
         p class="quiet" { "This panel is behind a guardian. Its passphrase opens it." }
@@ -25,22 +26,43 @@ pub(in crate::gate) fn page(status: u16, why: Option<&str>) -> Page {
             p role="alert" class="stop" { (why) }
         }
         form method="post" action=(SIGN_IN) {
-            label for="passphrase" { "Passphrase" }
-            input type="password" name="passphrase" id="passphrase" autocomplete="current-password" required autofocus;
+            (fields(asked, true))
             button { "Sign in" }
         }
     };
     Page::html(status, "Sign in", &main, None)
 }
 
-/// Whether this is the passphrase. One is checked at a time; whoever was wrong too often waits.
-pub(super) async fn check(service: &Service, passphrase: &str) -> Result<(), Outcome> {
+/// What is typed into a form that only the owner may send.
+pub(super) fn fields(asked: AskedFor, focus: bool) -> Markup {
+    html! {
+        label for="passphrase" { "Passphrase" }
+        input type="password" name="passphrase" id="passphrase" autocomplete="current-password" required autofocus[focus];
+        @if asked == AskedFor::PassphraseAndCode {
+            label for="code" { "Code" }
+            input type="text" name="code" id="code" autocomplete="one-time-code" inputmode="numeric" maxlength="7"
+                required aria-describedby="once";
+            p id="once" class="quiet" { "Six digits from your authenticator app. Each is good once." }
+        }
+    }
+}
+
+/// What has been typed into it.
+pub(super) fn given(form: &Form) -> Given {
+    let passphrase = form.get("passphrase").unwrap_or_default().to_owned();
+    Given { passphrase, code: form.get("code").map(str::to_owned) }
+}
+
+/// Whether this is the passphrase, with its code where codes are on. One is checked at a time; whoever was wrong too often waits.
+pub(super) async fn check(service: &Service, given: Given) -> Result<(), Outcome> {
     let gate = &service.gate;
     let remote = service.client.remote;
+    let asked = gate.books.borrow_mut().asked_for();
+    let page = |status, why: &str| page(status, Some(why), asked);
     let locked = |wait: Duration| {
         let sentence = format!("Too many wrong tries. Wait {} seconds.", wait.as_secs().max(1));
         let refusal = Refusal::Locked(wait);
-        let page = page(refusal.status(), Some(&sentence));
+        let page = page(refusal.status(), &sentence);
         let page = match refusal.retry_after() {
             Some(seconds) => page.with(http::header::RETRY_AFTER, seconds.into()),
             None => page,
@@ -53,15 +75,18 @@ pub(super) async fn check(service: &Service, passphrase: &str) -> Result<(), Out
         return Err(locked(wait));
     }
     let tries = gate.books.borrow_mut().tries(remote, clock::moment());
-    match gate.keeper.check(passphrase.to_owned()).await {
+    match gate.keeper.check(given).await {
         Ok(()) => {
             gate.books.borrow_mut().right(remote);
             Ok(())
         }
-        Err(Denied::Wrong) => {
-            tracing::warn!(%remote, tries, "a wrong passphrase");
+        Err(denied @ (Denied::Wrong | Denied::WrongPair)) => {
+            tracing::warn!(%remote, tries, "a wrong passphrase or code");
             gate.suspects(Intent::Guessing, remote);
-            Err(Outcome::refused(page(401, Some("That is not the passphrase.")), "wrong-credential"))
+            Err(Outcome::refused(
+                page(401, &format!("{}.", capital(&denied.to_string()))),
+                "wrong-credential",
+            ))
         }
         Err(Denied::Busy) => Err(locked(Duration::from_secs(1))),
         Err(denied) => {
@@ -73,19 +98,26 @@ pub(super) async fn check(service: &Service, passphrase: &str) -> Result<(), Out
             } else {
                 "The passphrase cannot be checked. The gate's log on its machine says why."
             };
-            Err(Outcome::refused(page(503, Some(why)), "no-passphrase"))
+            Err(Outcome::refused(page(503, why), "no-passphrase"))
         }
     }
 }
 
 /// Somebody tries to sign in.
 pub(super) async fn try_it(service: &Service, parts: &Parts, form: &Form) -> Outcome {
-    if let Err(outcome) = check(service, form.get("passphrase").unwrap_or_default()).await {
+    let gate = &service.gate;
+    let basis = gate.books.borrow_mut().basis();
+    if let Err(outcome) = check(service, given(form)).await {
         return outcome;
     }
-    let gate = &service.gate;
     let owner = owner();
     let mut books = gate.books.borrow_mut();
+    let asked = books.asked_for();
+    if books.basis() != basis {
+        // It was right before, and may not have been all that is asked for now.
+        let why = "What one signs in with was changed a moment ago. Sign in once more.";
+        return Outcome::refused(page(401, Some(why), asked), "wrong-credential");
+    }
     // A session that the browser came with is not carried over: it could have been planted.
     if let Shown::Session(cookies) = shown(&parts.headers) {
         books.signed_out(cookies);
@@ -98,7 +130,7 @@ pub(super) async fn try_it(service: &Service, parts: &Parts, form: &Form) -> Out
         }
         Err(failed) => {
             tracing::error!("{}", chain(&failed));
-            Outcome::refused(page(503, Some("No session can be begun.")), "no-session")
+            Outcome::refused(page(503, Some("No session can be begun."), asked), "no-session")
         }
     }
 }

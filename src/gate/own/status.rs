@@ -2,6 +2,8 @@
 
 mod shown;
 
+pub(super) use shown::capital;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,15 +16,15 @@ use maud::{Markup, html};
 use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep, timeout};
 
-use super::SIGN_OUT;
+use super::{AskedFor, SIGN_OUT};
 use crate::cli::chain;
 use crate::control::ControlError;
-use crate::control::client::Client;
-use crate::gate::Gate;
+use crate::control::client::Client as Watcher;
 use crate::gate::admit::Caller;
 use crate::gate::body::Answer;
 use crate::gate::page::{Page, Wants};
 use crate::gate::service::{Outcome, Service};
+use crate::gate::{Client, Gate};
 use crate::status::Status;
 use crate::sys::clock;
 
@@ -58,6 +60,7 @@ pub(super) async fn page(service: &Service, wants: Wants) -> Outcome {
             Outcome::page(Page::json(200, &value))
         }
         (Wants::Html, status) => {
+            let asked = service.gate.books.borrow_mut().asked_for();
             let main = html! {
                 nav {
                     strong { "Guardian" }
@@ -65,7 +68,7 @@ pub(super) async fn page(service: &Service, wants: Wants) -> Outcome {
                     form method="post" action=(SIGN_OUT) { button class="plain" { "Sign out" } }
                 }
                 p id="lost" class="stop" role="status" hidden { "This page has lost the gate; what it shows is old." }
-                div id="live" aria-live="polite" { (state(&status)) }
+                div id="live" aria-live="polite" { (state(&status, asked)) }
             };
             Outcome::page(Page::html(200, "Guardian", &main, Some(SCRIPT)))
         }
@@ -73,13 +76,13 @@ pub(super) async fn page(service: &Service, wants: Wants) -> Outcome {
 }
 
 async fn ask(gate: &Gate) -> Result<Status, ControlError> {
-    Client::connect(&gate.paths).await?.status().await
+    Watcher::connect(&gate.paths).await?.status().await
 }
 
 /// The part of the page that changes.
-fn state(status: &Result<Status, ControlError>) -> Markup {
+fn state(status: &Result<Status, ControlError>, asked: AskedFor) -> Markup {
     match status {
-        Ok(status) => shown::state(status, Timestamp::now()),
+        Ok(status) => shown::state(status, asked, Timestamp::now()),
         Err(failed) => html! {
             h1 { span class="state stop" { "NO WATCHER" } }
             p { "Nobody watches, so nothing is forwarded." }
@@ -110,11 +113,11 @@ impl Drop for Place {
 pub(super) fn events(service: &Service, caller: Caller) -> Outcome {
     let Some(place) = Place::take() else { return Outcome::refused(Page::status(503), "busy") };
     let (lines, receiver) = mpsc::channel(2);
-    let gate = Rc::clone(&service.gate);
+    let (gate, client) = (Rc::clone(&service.gate), service.client.clone());
     let name = Arc::clone(&caller.name);
     tokio::task::spawn_local(async move {
         let _place = place;
-        tell(&gate, &caller, &lines).await;
+        tell(&gate, &client, &caller, &lines).await;
     });
     let mut answer = Response::new(Answer::Events(receiver));
     let headers = answer.headers_mut();
@@ -124,15 +127,22 @@ pub(super) fn events(service: &Service, caller: Caller) -> Outcome {
 }
 
 /// Tells every change until the session ends or nobody listens any more.
-async fn tell(gate: &Gate, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
-    let lives = || gate.books.borrow().stands(caller, clock::moment());
+async fn tell(gate: &Gate, client: &Client, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
+    let lives = || client.is_allowed() && gate.books.borrow().stands(caller, clock::moment());
+    let mut cut = gate.vouching.cuts();
+    let asked_for = || gate.books.borrow_mut().asked_for();
     while lives() {
-        let failed = match Client::connect(&gate.paths).await {
+        let failed = match Watcher::connect(&gate.paths).await {
             Err(failed) => failed,
             Ok(client) => match client.watch().await {
                 Err(failed) => failed,
                 Ok(mut stream) => loop {
-                    let next = match timeout(REDRAWN, stream.next()).await {
+                    let next = tokio::select! {
+                        biased;
+                        _ = cut.changed() => if lives() { continue } else { return },
+                        next = timeout(REDRAWN, stream.next()) => next,
+                    };
+                    let next = match next {
                         Ok(next) => next,
                         // Nothing is otherwise than before, but for what has been looked at since.
                         Err(_) => ask(gate).await,
@@ -140,7 +150,7 @@ async fn tell(gate: &Gate, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
                     match next {
                         _ if !lives() => return,
                         Ok(status) => {
-                            if lines.send(event(&Ok(status))).await.is_err() {
+                            if lines.send(event(&Ok(status), asked_for())).await.is_err() {
                                 return;
                             }
                         }
@@ -149,7 +159,7 @@ async fn tell(gate: &Gate, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
                 },
             },
         };
-        if lines.send(event(&Err(failed))).await.is_err() {
+        if lines.send(event(&Err(failed), asked_for())).await.is_err() {
             return;
         }
         sleep(AGAIN).await;
@@ -157,8 +167,8 @@ async fn tell(gate: &Gate, caller: &Caller, lines: &mpsc::Sender<Bytes>) {
 }
 
 /// The changing part as an event: JSON, so that it is one line.
-fn event(status: &Result<Status, ControlError>) -> Bytes {
-    let markup = serde_json::Value::String(state(status).into_string());
+fn event(status: &Result<Status, ControlError>, asked: AskedFor) -> Bytes {
+    let markup = serde_json::Value::String(state(status, asked).into_string());
     Bytes::from(format!("data: {markup}\n\n"))
 }
 
@@ -174,7 +184,7 @@ mod tests {
     fn what_a_process_calls_itself_is_text_on_the_page_and_one_line_in_the_stream() {
         let mut status = Status::new(Circuit::Open, None, Mode::Enforce, Daemon::Running);
         status.degraded = vec!["<script>alert(1)</script>\n\ndata: x".to_owned()];
-        let event = event(&Ok(status));
+        let event = event(&Ok(status), AskedFor::Passphrase);
         let text = std::str::from_utf8(&event).unwrap();
         assert!(text.contains("&lt;script&gt;") && !text.contains("<script>"));
         assert_eq!(text.matches('\n').count(), 2);

@@ -5,13 +5,14 @@ use maud::{Markup, html};
 
 use crate::barrier::Held;
 use crate::breaker::state::Circuit;
-use crate::gate::own::{CLOSE, RECOVER};
+use crate::gate::own::sign_in::fields;
+use crate::gate::own::{AskedFor, CLOSE, RECOVER};
 use crate::status::page::{ago, lead, next_steps, second};
 use crate::status::timeline::{self, Was};
 use crate::status::{Daemon, Status, TripStatus};
 
 /// All of it, at an instant.
-pub(super) fn state(status: &Status, now: Timestamp) -> Markup {
+pub(super) fn state(status: &Status, asked: AskedFor, now: Timestamp) -> Markup {
     let (word, sentence) = lead(status);
     let colour = match (status.daemon, status.breaker) {
         (Daemon::Running, Circuit::Closed) => "go",
@@ -25,7 +26,7 @@ pub(super) fn state(status: &Status, now: Timestamp) -> Markup {
             p class="quiet" { "Since " (second(since)) " (" (ago(since, now)) ")." }
         }
         @if let Some(trip) = &status.trip { (why(trip)) }
-        (way_back(status))
+        (way_back(status, asked))
         @if !status.warnings.is_empty() {
             h2 { "Worth knowing" }
             @for warning in &status.warnings {
@@ -136,7 +137,8 @@ fn looks(status: &Status, now: Timestamp) -> Markup {
 }
 
 /// The sentences of `guardian status` follow a word; here they stand alone.
-fn capital(sentence: &str) -> String {
+/// A sentence as it begins.
+pub(in crate::gate::own) fn capital(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
@@ -177,13 +179,12 @@ fn why(trip: &TripStatus) -> Markup {
 }
 
 /// What to do next, and the form for it where it can be done from here.
-fn way_back(status: &Status) -> Markup {
+fn way_back(status: &Status, asked: AskedFor) -> Markup {
     let form = |action: &str, what: &str, explained: &str| {
         html! {
             form method="post" action=(action) {
                 p { (explained) }
-                label for="passphrase" { "Passphrase" }
-                input type="password" name="passphrase" id="passphrase" autocomplete="current-password" required;
+                (fields(asked, false))
                 button { (what) }
             }
         }
@@ -251,7 +252,7 @@ mod tests {
             evidence: Vec::new(),
             remedy: "Type this.".to_owned(),
         }];
-        let page = state(&status, now).into_string();
+        let page = state(&status, AskedFor::Passphrase, now).into_string();
         for part in [
             r#"<rect class="bar-go" x="500.00" y="0" width="250.00" height="10">"#,
             r#"<rect class="bar-stop" x="750.00" y="0" width="125.00" height="10">"#,
@@ -268,9 +269,11 @@ mod tests {
     #[test]
     fn each_state_offers_the_step_that_leads_out_of_it() {
         let page = |circuit, daemon| {
-            state(&Status::new(circuit, None, Mode::Enforce, daemon), Timestamp::UNIX_EPOCH).into_string()
+            let status = Status::new(circuit, None, Mode::Enforce, daemon);
+            state(&status, AskedFor::PassphraseAndCode, Timestamp::UNIX_EPOCH).into_string()
         };
-        assert!(page(Circuit::Open, Daemon::Running).contains(RECOVER));
+        let open = page(Circuit::Open, Daemon::Running);
+        assert!(open.contains(RECOVER) && open.contains("one-time-code"));
         assert!(page(Circuit::HalfOpen, Daemon::Running).contains(CLOSE));
         for (circuit, daemon) in [(Circuit::Closed, Daemon::Running), (Circuit::Open, Daemon::Stale)] {
             let page = page(circuit, daemon);
