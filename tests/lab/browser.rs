@@ -90,7 +90,7 @@ fn a_person_signs_in_is_shut_out_by_a_trip_and_gets_back_in_from_the_page() {
     let Some(lab) = Lab::open() else { return };
     let scene = GATED_9_6.hold(&lab);
     let host = scene.host();
-    let daemon = Daemon::start(host, User::Root, POLICY);
+    let daemon = Daemon::start(host, User::Root, &format!("patience = \"30s\"\n{POLICY}"));
     set_passphrase(host);
     let gate = Gate::start(host, User::Root);
     gate.until(200);

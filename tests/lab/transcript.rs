@@ -3,6 +3,7 @@
 //! `GUARDIAN_TRANSCRIPTS=write` puts what a test tells into `docs/transcripts`. Else what is there has
 //! to tell the same story: the same steps, each with the same exit code and the same leading word.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::{env, fs};
 
@@ -22,21 +23,21 @@ impl Transcript {
 
     /// Something happens that nobody types.
     pub(crate) fn aside(&mut self, what: &str) {
-        self.text += &format!("\n# {what}\n");
+        writeln!(self.text, "\n# {what}").unwrap();
     }
 
     /// Somebody types a command.
     pub(crate) fn typed(&mut self, command: &str, said: &str, code: i32) {
-        self.text += &format!("\n$ {command}\n{}\n", said.trim_end());
+        writeln!(self.text, "\n$ {command}\n{}", said.trim_end()).unwrap();
         if code != 0 {
-            self.text += &format!("[exit {code}]\n");
+            writeln!(self.text, "[exit {code}]").unwrap();
         }
     }
 
     /// Somebody sees something.
     pub(crate) fn shown(&mut self, lines: &str) {
         for line in lines.lines() {
-            self.text += &format!("  | {line}\n");
+            writeln!(self.text, "  | {line}").unwrap();
         }
     }
 
