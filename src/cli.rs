@@ -78,6 +78,20 @@ impl Folders {
         Ok(Paths::of_this_user(self.state_dir.as_deref(), self.runtime_dir.as_deref())?)
     }
 
+    /// Where what a gate goes by is kept. A gate of this user's that nobody has, where root has one, is not what
+    /// was meant: what was typed would seem to be done, and root's gate would not know of it.
+    fn of_a_gate(&self, typed: &str) -> Result<Paths, Failure> {
+        let own = self.paths()?;
+        let roots = Paths::of_the_machine();
+        if own != roots && own.to_ask().contains(&roots) && !own.state.exists() && roots.state.exists() {
+            return Err(Failure::Refused(format!(
+                "root has installed guardian on this machine, and without root this would be for a gate of your own; \
+                 type: sudo guardian {typed}"
+            )));
+        }
+        Ok(own)
+    }
+
     /// Where a Guardian that can be asked may be: this user's first, then root's.
     fn to_ask(&self) -> Result<Vec<Paths>, PathsError> {
         match Paths::of_this_user(self.state_dir.as_deref(), self.runtime_dir.as_deref()) {

@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::status::Status;
 use crate::status::prometheus::prometheus;
-use crate::sys::clock;
+use crate::sys::clock::{self, Moment};
 
 /// Connections at a time. Who comes when all are taken waits.
 const MOST: usize = 16;
@@ -30,6 +30,8 @@ const MOST: usize = 16;
 const LONGEST: Duration = Duration::from_secs(3);
 /// Between two connections: whoever knocks without end takes little of the processor.
 const PACE: Duration = Duration::from_millis(10);
+/// Until a port that somebody else had is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 /// The longest head, in bytes; the least that the library takes.
 const HEAD: usize = 8192;
 /// The most fields in it.
@@ -43,17 +45,20 @@ pub(crate) struct Metrics {
     statuses: watch::Receiver<Status>,
     listening: Option<Listening>,
     trouble: Option<String>,
+    /// Where nothing could be served, and when that was.
+    wanting: Option<(SocketAddr, Moment)>,
 }
 
 impl Metrics {
     /// Of this status. It does not listen yet.
     pub(crate) fn of(statuses: watch::Receiver<Status>) -> Self {
-        Self { statuses, listening: None, trouble: None }
+        Self { statuses, listening: None, trouble: None, wanting: None }
     }
 
     /// Listens there from now on, and nowhere else. Where that cannot be, it says why.
-    pub(crate) fn follow(&mut self, wanted: Option<SocketAddr>) {
+    pub(crate) fn follow(&mut self, wanted: Option<SocketAddr>, now: Moment) {
         self.trouble = None;
+        self.wanting = None;
         if self.listening.as_ref().map(|listening| listening.wanted) == wanted {
             return;
         }
@@ -69,7 +74,19 @@ impl Metrics {
                     format!("metrics: nothing can be read at {at}, and nothing else depends on it: {cause}");
                 tracing::warn!("{why}");
                 self.trouble = Some(why);
+                self.wanting = Some((at, now));
             }
+        }
+    }
+
+    /// Whoever kept the port may have gone: tries again now and then. Whether anything changed.
+    pub(crate) fn try_again(&mut self, now: Moment) -> bool {
+        match self.wanting {
+            Some((at, since)) if now.since(since) >= AGAIN => {
+                self.follow(Some(at), now);
+                self.trouble.is_none()
+            }
+            _ => false,
         }
     }
 
@@ -92,9 +109,13 @@ impl Listening {
         let listener = std::net::TcpListener::bind(wanted)?;
         listener.set_nonblocking(true)?;
         let bound = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (ends, ended) = oneshot::channel();
         thread::Builder::new().name("metrics".to_owned()).stack_size(STACK).spawn(move || {
+            // Made here: where there can be no thread, one that was made would end within the watcher's own.
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(cause) => return tracing::warn!(%cause, "numbers for Prometheus are not served"),
+            };
             runtime.block_on(async {
                 tokio::select! {
                     served = serve(listener, statuses) => {

@@ -292,9 +292,12 @@ impl Watcher {
         let wake = Wake::new().inspect_err(|failed| tracing::info!(%failed, "changes are not told")).ok();
         let mut reports = self.enforcer.report.clone();
         self.tell_status();
-        self.metrics.follow(self.config.settings.metrics.listen);
+        self.metrics.follow(self.config.settings.metrics.listen, clock::now().moment);
         loop {
             let now = clock::now();
+            if self.metrics.try_again(now.moment) {
+                self.tell_status();
+            }
             if !self.enforcer.is_alive() {
                 self.lines.lease.send_replace(None);
                 self.record("barriers died", serde_json::Value::Null);

@@ -1,13 +1,13 @@
 # Builds Guardian from its source. Not yet run under brew itself: docs/macos.md.
 #
-# At a release the commented lines take the place of `head`: the address of the release's archive and its sum
-# (`shasum -a 256`), and `homepage` and `head` name the repository that is public then.
+# At a release the commented lines are used: the address of the release's archive, written out, and its sum
+# (`shasum -a 256`). `homepage` and `head` name the repository that is public then.
 class Guardian < Formula
   desc "Watches a Moltbot gateway and blocks it when it is exposed"
   homepage "https://example.com/guardian"
-  # url "https://example.com/guardian/archive/refs/tags/v#{version}.tar.gz"
-  # sha256 ""
   version "0.1.0"
+  # url "https://example.com/guardian/archive/refs/tags/v0.1.0.tar.gz"
+  # sha256 ""
   license any_of: ["Apache-2.0", "MIT"]
   head "https://example.com/guardian.git", branch: "main"
 

@@ -48,12 +48,12 @@ enum What {
 }
 
 pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> Result<u8, Failure> {
-    let paths = folders.paths()?;
     match &arguments.what {
-        None => serve(config, &paths),
-        Some(What::Passphrase { stdin }) => set_passphrase(&paths, *stdin),
-        Some(What::Totp { what }) => totp::run(what, &paths),
+        None => serve(config, &folders.paths()?),
+        Some(What::Passphrase { stdin }) => set_passphrase(&folders.of_a_gate("gate passphrase")?, *stdin),
+        Some(What::Totp { what }) => totp::run(what, &folders.of_a_gate("gate totp")?),
         Some(What::Certificate) => {
+            let paths = folders.of_a_gate("gate certificate")?;
             paths.prepare_gate()?;
             let path = tls::make(&config.settings.gate.hosts, &paths.gate()).map_err(Failure::Tls)?;
             answer(&format!(

@@ -194,7 +194,8 @@ fn summary(site: &Site, status: Option<&Status>, powers: &Powers, config: &Confi
     if gateways.is_empty() {
         page.push_str("- no gateway runs now; one that starts is watched\n");
     }
-    let _ = writeln!(page, "✓ the panel's door is http://{gate}");
+    let scheme = if config.settings.gate.tls.is_some() { "https" } else { "http" };
+    let _ = writeln!(page, "✓ the panel's door is {scheme}://{gate}");
     page.push_str("\nWhat Guardian can do here\n");
     page.push_str(&powers.page());
     page.push_str("\nNext\n");

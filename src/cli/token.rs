@@ -39,7 +39,7 @@ enum What {
         #[arg(long)]
         json: bool,
     },
-    /// Take a token back; it opens nothing more within a second
+    /// Take a token back; what was opened with it ends within two seconds
     Revoke {
         /// Which
         name: String,
@@ -61,7 +61,7 @@ struct Listed<'a> {
 }
 
 pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failure> {
-    let paths = folders.paths()?;
+    let paths = folders.of_a_gate("token")?;
     let file = paths.gate_tokens();
     let now = Timestamp::now();
     match &arguments.what {

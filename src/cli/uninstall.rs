@@ -7,12 +7,15 @@ use clap::Args;
 use super::confirm::confirm;
 use super::install::site;
 use super::{Failure, Folders, answer, rescue, runtime};
+use crate::breaker::state::Circuit;
 use crate::bulkhead::BulkheadError;
 use crate::bulkhead::ledger::Ledger;
 use crate::exit;
 use crate::install::apply::Installer;
 use crate::install::plan;
+use crate::install::site::Site;
 use crate::lock;
+use crate::memory::{self, Recall};
 
 /// The options of `guardian uninstall`.
 #[derive(Debug, Args)]
@@ -51,10 +54,14 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
     if Ledger::is_there(&site.paths) {
         return Err(BulkheadError::Outlives.into());
     }
-    let question = "The circuit is open: nothing will protect the gateway any more, and one that was stopped is started again. \
+    let question = "The circuit is not closed: nothing will protect the gateway any more, and one that was stopped is started again. \
                     Take guardian off all the same?";
-    if lock::is_locked(&site.paths) && !confirm(question, arguments.yes)? {
-        return Ok(exit::WARNING);
+    let mut agreed = arguments.yes;
+    if blocks(&site) {
+        if !confirm(question, agreed)? {
+            return Ok(exit::WARNING);
+        }
+        agreed = true;
     }
     let runtime = runtime()?;
     runtime.block_on(async {
@@ -63,6 +70,10 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
         }
         Ok::<(), Failure>(())
     })?;
+    // It may have opened until the watcher ended. What it put up stands without it.
+    if !agreed && blocks(&site) && !confirm(question, false)? {
+        return Ok(exit::WARNING);
+    }
     // As long as something stands that it cannot take back, what could take it back stays.
     if site.paths.state.exists() {
         let taken = rescue::take_all_back(&site.paths, !arguments.no_start)?;
@@ -89,4 +100,15 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
     };
     answer(&left)?;
     Ok(exit::OK)
+}
+
+/// Whether somebody is kept out who would get in without Guardian: while the circuit is open, and while its
+/// owner is on the way back.
+fn blocks(site: &Site) -> bool {
+    lock::is_locked(&site.paths)
+        || match memory::recall(&site.paths) {
+            Recall::Known(memory) => memory.circuit != Circuit::Closed,
+            Recall::FirstStart => false,
+            Recall::Damaged(_) => true,
+        }
 }

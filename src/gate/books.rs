@@ -144,6 +144,11 @@ impl GateBooks {
         self.throttle.wrong(Kind::Passphrase, remote, now)
     }
 
+    /// There was nobody to look at it.
+    pub(crate) fn not_looked_at(&mut self, remote: IpAddr) {
+        self.throttle.not_looked_at(Kind::Passphrase, remote);
+    }
+
     /// It was right.
     pub(crate) fn right(&mut self, remote: IpAddr) {
         self.throttle.right(Kind::Passphrase, remote);
@@ -155,10 +160,9 @@ impl GateBooks {
         session::in_cookies(cookies).find_map(|secret| self.sessions.find(secret, now))
     }
 
-    /// Somebody signed in: begins a session, and tells its secret.
+    /// Somebody signed in with what was asked for when [`Books::basis`] was looked at last: begins a session,
+    /// and tells its secret. If anything else is asked for by now, the next look ends it.
     pub(crate) fn signed_in(&mut self, who: &Arc<str>, now: Moment) -> Result<String, NoRandomness> {
-        // A passphrase that was set a moment ago began this one, and ends those before it.
-        self.basis();
         self.sessions.begin(who, now)
     }
 
@@ -336,9 +340,20 @@ mod tests {
         let mut books = books(&folder);
         let old = books.signed_in(&"owner".into(), at(1)).unwrap();
         std::fs::write(folder.path().join("gate/passphrase"), "another").unwrap();
+        books.basis();
         let new = books.signed_in(&"owner".into(), at(1)).unwrap();
         let mut lives = |secret: &str| books.session(&format!("guardian_session={secret}"), at(9)).is_some();
         assert!(lives(&new) && !lives(&old));
+    }
+
+    #[test]
+    fn a_session_that_began_just_before_codes_were_turned_on_ends_like_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut books = books(&folder);
+        books.basis();
+        std::fs::write(folder.path().join("gate/totp.json"), "{}").unwrap();
+        let secret = books.signed_in(&"owner".into(), at(1)).unwrap();
+        assert!(books.session(&format!("guardian_session={secret}"), at(4)).is_none());
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl Door {
                 }
             };
             // Whoever comes when the house is full, or full of them, is sent away at once.
-            let Some(place) = gate.crowd.enter(remote.ip()) else {
+            let Some(place) = gate.crowd.enter(remote.ip(), self.sources.admits(remote.ip())) else {
                 gate.counts.turned_away();
                 continue;
             };

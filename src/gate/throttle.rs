@@ -215,6 +215,13 @@ impl Throttle {
         tries.wrong
     }
 
+    /// What a source came with was not looked at, and is not counted.
+    pub(crate) fn not_looked_at(&mut self, kind: Kind, source: IpAddr) {
+        if let Some(tries) = self.table(kind).of.get_mut(&Source::of(source)) {
+            tries.wrong = tries.wrong.saturating_sub(1);
+        }
+    }
+
     /// A source came with a right one.
     pub(crate) fn right(&mut self, kind: Kind, source: IpAddr) {
         self.table(kind).of.remove(&Source::of(source));
@@ -292,6 +299,9 @@ mod tests {
             throttle.wrong(Kind::Passphrase, here, at(0));
         }
         assert_eq!(throttle.wait(Kind::Passphrase, here, at(0)), Some(Duration::from_secs(30)));
+        throttle.wrong(Kind::Passphrase, here, at(0));
+        throttle.not_looked_at(Kind::Passphrase, here);
+        assert_eq!(throttle.wrong(Kind::Passphrase, here, at(0)), 41, "one is taken back, and no more");
         throttle.right(Kind::Passphrase, source(1));
         assert_eq!(throttle.wait(Kind::Passphrase, source(1), at(0)), None);
     }

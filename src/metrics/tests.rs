@@ -122,12 +122,12 @@ fn it_ends_when_the_policy_says_so_and_moves_when_that_says_so() {
             thread::sleep(Duration::from_millis(20));
         }
     };
-    metrics.follow(Some(first));
+    metrics.follow(Some(first), Moment::default());
     becomes(first, true);
-    metrics.follow(Some(second));
+    metrics.follow(Some(second), Moment::default());
     becomes(second, true);
     becomes(first, false);
-    metrics.follow(None);
+    metrics.follow(None, Moment::default());
     becomes(second, false);
     assert_eq!(metrics.trouble(), None);
 }
@@ -138,14 +138,18 @@ fn a_port_that_is_taken_is_told_until_it_is_free_or_not_wanted() {
     let mut metrics = Metrics::of(statuses);
     let taken = std::net::TcpListener::bind(ANYWHERE).unwrap();
     let at = taken.local_addr().unwrap();
-    metrics.follow(Some(at));
+    metrics.follow(Some(at), Moment::default());
     let why = metrics.trouble().unwrap_or_default().to_owned();
     assert!(why.starts_with("metrics: ") && why.contains(&at.to_string()), "{why}");
-    metrics.follow(None);
+    metrics.follow(None, Moment::default());
     assert_eq!(metrics.trouble(), None);
-    metrics.follow(Some(at));
+    metrics.follow(Some(at), Moment::default());
     assert!(metrics.trouble().is_some());
+    let later = Moment::default() + AGAIN;
+    assert!(!metrics.try_again(later) && metrics.trouble().is_some(), "it is still taken");
     drop(taken);
-    metrics.follow(Some(at));
+    assert!(!metrics.try_again(later + AGAIN / 2), "not all the time");
+    assert!(metrics.try_again(later + AGAIN));
     assert_eq!(metrics.trouble(), None);
+    assert!(!metrics.try_again(later + AGAIN * 3), "it is served");
 }

@@ -10,7 +10,7 @@ use crate::breaker::event::{Event, Review};
 use crate::breaker::state::State;
 use crate::config::Config;
 use crate::control::protocol::{Ask, Reply, Request};
-use crate::sys::clock::{Moment, Now};
+use crate::sys::clock::{self, Moment, Now};
 
 /// A look that is made for a review may take this long; then it fails.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(6);
@@ -107,7 +107,7 @@ impl Watcher {
                 self.trouble.remove("policy");
                 self.record("policy reloaded", serde_json::Value::Null);
                 self.give_orders();
-                self.metrics.follow(self.config.settings.metrics.listen);
+                self.metrics.follow(self.config.settings.metrics.listen, clock::now().moment);
                 self.tell_status();
                 Ok(())
             }

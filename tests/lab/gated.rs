@@ -388,11 +388,16 @@ fn a_passphrase_opens_a_session_and_the_way_back_from_the_page() {
     let page = get("/_guardian/status");
     assert!(page.status == 200 && page.text.contains("29999") && page.text.contains("OPEN"), "{}", page.text);
     let cookie = format!("{signed_in}\r\n");
-    // Whoever asks the watcher itself gets no further without it.
-    let guess = r#"{"v":1,"ask":"recover","passphrase":"correct horse battery stapler"}"#;
-    let ask = format!("echo '{guess}' | socat -t 30 - UNIX-CONNECT:/mnt/guardian-root/run/control.sock");
-    let said = host.run(User::Bob, &["bash", "-c", &ask]);
+    // Whoever asks the watcher itself gets no further: the gate's user not without it, a neighbour not with it.
+    let asks = |user, passphrase: &str| {
+        let line = format!(r#"{{"v":1,"ask":"recover","passphrase":"{passphrase}"}}"#);
+        let ask = format!("echo '{line}' | socat -t 30 - UNIX-CONNECT:/mnt/guardian-root/run/control.sock");
+        host.run(user, &["bash", "-c", &ask])
+    };
+    let said = asks(User::Gate, "correct horse battery stapler");
     assert!(said.contains("that is not the passphrase"), "{said}");
+    let said = asks(User::Bob, PASSPHRASE);
+    assert!(said.contains("not-owner"), "{said}");
     daemon.is("open");
     let refused = form("/_guardian/recover", &right, &cookie);
     assert!(refused.starts_with("HTTP/1.1 409"), "the review fails while it is exposed: {refused}");

@@ -168,6 +168,15 @@ impl Teller<'_> {
     }
 }
 
+/// What a user types of a gate's credentials is root's business where only root has a gate.
+fn a_neighbour_is_sent_to_root(host: &Host, guardian: &str) {
+    let ana = Person { host, user: User::Ana };
+    for typed in [["token", "list"], ["gate", "passphrase"], ["gate", "certificate"]] {
+        let (code, said) = ana.types(guardian, &typed);
+        assert!(code != 0 && said.contains("type: sudo guardian"), "{typed:?}: {code}: {said}");
+    }
+}
+
 /// The folder of Ana's session, where desktops have its bus.
 const ANAS_SESSION: &str = "/run/user/4001";
 
@@ -226,6 +235,8 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
         http::ask(host, at(LOOPBACK, DOOR), "GET /", &[&field])
             .is_ok_and(|it| it.status != 401 && it.status != 503)
     });
+
+    a_neighbour_is_sent_to_root(host, guardian);
 
     // Twice is once, but for what runs.
     let (code, said) = root.person.types(fresh, &["install"]);

@@ -229,6 +229,11 @@ impl Connection {
         if let Some(given) = given
             && !owner
         {
+            // Where the gate has a user of its own, nobody else comes with what owners type there: a code that
+            // somebody saw being used at the gate is not good here once more.
+            if Config::gate_user().is_some_and(|gate| gate != self.uid) {
+                return Ok(Reply::Refused(Refusal::NotOwner));
+            }
             if let Err(denied) = self.desk.passphrase.check(given).await {
                 tracing::warn!(by = asker.name, "the owner's passphrase was not given: {}", chain(&denied));
                 // Whoever guesses keeps a place meanwhile, and every user has few.

@@ -88,7 +88,10 @@ pub(super) async fn check(service: &Service, given: Given) -> Result<(), Outcome
                 "wrong-credential",
             ))
         }
-        Err(Denied::Busy) => Err(locked(Duration::from_secs(1))),
+        Err(Denied::Busy) => {
+            gate.books.borrow_mut().not_looked_at(remote);
+            Err(locked(Duration::from_secs(1)))
+        }
         Err(denied) => {
             // There was nothing to guess.
             gate.books.borrow_mut().right(remote);
