@@ -63,8 +63,11 @@ const shot = (page, name) => page.screenshot({ path: `${folder}/${name}.png`, fu
     'sign-in-wrongly': () => signIn('wrong'),
     'sign-in': () => signIn(passphrase),
     async panel() {
-      await visit(`/?token=${token}#token=${token}`);
-      await until(() => open > 0 && heard > 0);
+      // A panel whose socket was refused for a moment waits ever longer; a person loads it again.
+      for (let tries = 0; tries < 3; tries += 1) {
+        await visit(`/?token=${token}#token=${token}`);
+        if (await until(() => open > 0 && heard > 0)) break;
+      }
       await page.waitForTimeout(1500);
     },
     async stays() { const before = open; await page.waitForTimeout(5000); return { stayed: before > 0 && open > 0 }; },

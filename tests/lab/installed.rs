@@ -177,6 +177,15 @@ fn a_neighbour_is_sent_to_root(host: &Host, guardian: &str) {
     }
 }
 
+/// The manager runs, and a sound gateway does.
+fn serves(manager: Manager, host: &Host) {
+    manager.starts(host);
+    manager.write(host, Ipv4Addr::LOCALHOST);
+    manager.ask(host, &["daemon-reload"]);
+    manager.ask(host, &["start", UNIT]);
+    until("the gateway", || host.listens(PORT));
+}
+
 /// The folder of Ana's session, where desktops have its bus.
 const ANAS_SESSION: &str = "/run/user/4001";
 
@@ -186,11 +195,7 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     let Some(place) = place() else { return };
     let host = &place.host;
     untouched(host);
-    Manager::System.starts(host);
-    Manager::System.write(host, Ipv4Addr::LOCALHOST);
-    Manager::System.ask(host, &["daemon-reload"]);
-    Manager::System.ask(host, &["start", UNIT]);
-    until("the gateway", || host.listens(PORT));
+    serves(Manager::System, host);
     ANAS.starts(host);
     let session = Session::begin(host, ANAS_SESSION);
     let service = session.service();
@@ -254,7 +259,7 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     root.person.until(guardian, "open");
     until("a wall", || !place.outside.reaches(at(LAN, PORT)));
     root.is_told(&session, &service, &["Gateway blocked on", "Type: guardian status"]);
-    root.types(&["status"], 2, &["OPEN", "bound-beyond-allowed", "guardian recover"]);
+    root.types(&["status"], 2, &["OPEN", "gateway.bind", "guardian recover"]);
     assert_eq!(
         http::ask(host, at(LOOPBACK, DOOR), "GET /", &[&field]).unwrap().status,
         503,
@@ -302,11 +307,7 @@ fn a_user_without_root_installs_is_protected_and_leaves_nothing() {
     let Some(place) = place() else { return };
     let host = &place.host;
     untouched(host);
-    ANAS.starts(host);
-    ANAS.write(host, Ipv4Addr::LOCALHOST);
-    ANAS.ask(host, &["daemon-reload"]);
-    ANAS.ask(host, &["start", UNIT]);
-    until("the gateway", || host.listens(PORT));
+    serves(ANAS, host);
     let session = Session::begin(host, ANAS_SESSION);
     let service = session.service();
     let before = everything(host);
@@ -332,7 +333,7 @@ fn a_user_without_root_installs_is_protected_and_leaves_nothing() {
     ana.person.until(guardian, "open");
     until("an end", || http::call(&place.outside, at(LAN, PORT)).ok().is_none_or(|status| status == 503));
     ana.is_told(&session, &service, &["Gateway blocked on", "Type: guardian status"]);
-    ana.types(&["status"], 2, &["OPEN", "bound-beyond-allowed", "guardian recover"]);
+    ana.types(&["status"], 2, &["OPEN", "gateway.bind", "guardian recover"]);
     ana.story.aside("The gateway is told to listen on loopback again. It is kept from starting.");
     ANAS.write(host, Ipv4Addr::LOCALHOST);
     ANAS.ask(host, &["daemon-reload"]);
