@@ -40,6 +40,7 @@ use crate::control::protocol::Reply;
 use crate::drill::decoy;
 use crate::exit;
 use crate::page::Style;
+use crate::sys::heap;
 use crate::sys::paths::{Paths, PathsError};
 use failure::Failure;
 pub(crate) use failure::chain;
@@ -169,6 +170,9 @@ pub(crate) fn run() -> u8 {
         }
     };
     log::to_stderr();
+    if matches!(arguments.command, Command::Daemon(_) | Command::Gate(_)) {
+        heap::share();
+    }
     let named = arguments.config.as_deref();
     let folders = &arguments.folders;
     let config = || Config::load(named).map_err(Failure::from);

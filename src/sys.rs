@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod crash;
 pub(crate) mod durable;
+pub(crate) mod heap;
 pub(crate) mod paths;
 #[cfg(test)]
 pub(crate) mod scratch;

@@ -162,10 +162,15 @@ fn is_held_and_given_back(manager: Manager) {
     let host = &place.host;
     let daemon = Daemon::start(host, User::Root, STOPS);
     daemon.is("closed");
-    manager.exposes(host);
+    manager.starts(host);
+    manager.moves(host, Ipv4Addr::UNSPECIFIED);
     let status = daemon.holds();
-    // By now it may be too late to find it open from outside.
-    assert!(status["trip"]["findings"].to_string().contains("bound-beyond-allowed"), "{status:#}");
+    // It may never have been open to anybody: what its configuration says is found before it listens, at times.
+    let found = status["trip"]["findings"].to_string();
+    assert!(
+        ["bound-beyond-allowed", "config-incomplete"].iter().any(|rule| found.contains(rule)),
+        "{status:#}"
+    );
     let barriers = status["trip"]["barriers"].to_string();
     assert!(barriers.contains(r#"{"barrier":"service","held":"yes"}"#), "{status:#}");
     let drop_in = if manager == Manager::System { "zz-guardian.conf" } else { "zz-guardian-4001.conf" };
@@ -241,7 +246,8 @@ fn another_users_service_of_the_same_name_is_not_held() {
     BOBS.starts(host);
     let bobs = BOBS.runs(host, UNIT, "sleep infinity");
     let daemon = Daemon::start(host, User::Root, STOPS);
-    ANAS.exposes(host);
+    ANAS.starts(host);
+    ANAS.moves(host, Ipv4Addr::UNSPECIFIED);
     daemon.holds();
     assert!(left(host).contains("zz-guardian-4001.conf"), "{}", left(host));
     BOBS.ask(host, &["daemon-reload"]);
@@ -339,7 +345,7 @@ fn a_service_is_held_and_given_back_wherever_the_watcher_dies() {
         daemon.is("closed");
         daemon.kill();
         let mut doomed = launch(host, User::Root, &[("GUARDIAN_CRASH_AT", point)]);
-        Manager::System.exposes(host);
+        Manager::System.moves(host, Ipv4Addr::UNSPECIFIED);
         assert!(doomed.ends_or(Duration::from_secs(20), || false), "{point}: {}", doomed.printed());
         let daemon = Daemon::restart(host, User::Root, &[]);
         daemon.holds();
