@@ -160,7 +160,7 @@ impl GateBooks {
         session::in_cookies(cookies).find_map(|secret| self.sessions.find(secret, now))
     }
 
-    /// Somebody signed in with what was asked for when [`Books::basis`] was looked at last: begins a session,
+    /// Somebody signed in with what was asked for when [`Self::basis`] was looked at last: begins a session,
     /// and tells its secret. If anything else is asked for by now, the next look ends it.
     pub(crate) fn signed_in(&mut self, who: &Arc<str>, now: Moment) -> Result<String, NoRandomness> {
         self.sessions.begin(who, now)
