@@ -124,7 +124,9 @@ impl Teller<'_> {
     /// The same of another file of the program.
     #[track_caller]
     fn types_of(&mut self, file: &str, shown: &str, arguments: &[&str], code: i32, words: &[&str]) {
+        let begun = Instant::now();
         let (came, said) = self.person.types(file, arguments);
+        println!("measured: `{shown} {}` took {:?}", arguments.join(" "), begun.elapsed());
         self.take_down(&format!("{shown} {}", arguments.join(" ")), &said, came);
         self.holds((came, said), code, words);
     }
