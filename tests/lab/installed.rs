@@ -55,12 +55,6 @@ impl Person<'_> {
         self.status(program)
     }
 
-    #[track_caller]
-    pub(crate) fn recovers(&self, program: &str) {
-        self.insists(program, &["recover", "--yes"], 1);
-        self.insists(program, &["close", "--yes"], 0);
-    }
-
     /// Types it again until it is done: what was mended a moment ago has to be seen first. What came
     /// in the end.
     #[track_caller]

@@ -280,9 +280,7 @@ fn a_package_is_upgraded_without_letting_go_and_takes_everything_off_when_it_goe
     does(host, "dpkg --configure guardian");
 
     // Open before the upgrade, open after it, and nobody has come through meanwhile.
-    Manager::System.write(host, Ipv4Addr::UNSPECIFIED);
-    Manager::System.ask(host, &["daemon-reload"]);
-    Manager::System.ask(host, &["restart", UNIT]);
+    Manager::System.moves(host, Ipv4Addr::UNSPECIFIED);
     root.until(GUARDIAN, "open");
     until("a wall", || !place.outside.reaches(at(LAN, PORT)));
     let (over, came_through) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -306,11 +304,22 @@ fn a_package_is_upgraded_without_letting_go_and_takes_everything_off_when_it_goe
     assert!(installed(host), "a removal that was refused leaves it whole");
     root.until(GUARDIAN, "open");
     assert!(!place.outside.reaches(at(LAN, PORT)));
+    // Nor because somebody has edited the watcher's unit.
+    let unit = host.path("/etc/systemd/system/guardian.service");
+    let text = fs::read_to_string(&unit).unwrap();
+    fs::write(&unit, text.replace("\"/usr/bin/guardian\"", "/usr/bin/guardian")).unwrap();
+    let (refused, why) = types(host, &apt("remove guardian"));
+    assert!(refused != 0 && why.contains("The circuit is open"), "{refused}: {why}");
+    fs::write(&unit, text).unwrap();
 
-    Manager::System.write(host, Ipv4Addr::LOCALHOST);
-    Manager::System.ask(host, &["daemon-reload"]);
-    Manager::System.ask(host, &["restart", UNIT]);
-    root.recovers(GUARDIAN);
+    // On the way back from a trip it asks first, and here is nobody to ask.
+    Manager::System.moves(host, Ipv4Addr::LOCALHOST);
+    root.insists(GUARDIAN, &["recover", "--yes"], 1);
+    root.until(GUARDIAN, "half-open");
+    let (refused, why) = types(host, &apt("remove guardian"));
+    assert!(refused != 0 && why.contains("the package stays"), "{refused}: {why}");
+    assert!(installed(host) && root.status(GUARDIAN)["breaker"] == "half-open", "{why}");
+    root.insists(GUARDIAN, &["close", "--yes"], 0);
     root.until(GUARDIAN, "closed");
 
     // Removed, it leaves what a package leaves; purged, nothing.
