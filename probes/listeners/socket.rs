@@ -46,6 +46,13 @@ impl Socket {
             State::Listen | State::Other => false,
         }
     }
+
+    /// Whether the process that had it has closed it, or ended, while the system still says its last
+    /// words to the other end.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.state == State::HalfClosed && self.id == 0
+    }
 }
 
 /// An end of a socket: unwraps IPv4-mapped addresses, and gives link-local ones the scope without

@@ -1,6 +1,6 @@
 //! The two ends of a connection, put together.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::listeners::socket::{Socket, State};
@@ -18,6 +18,13 @@ pub struct Link {
     pub here: bool,
 }
 
+impl Link {
+    /// The gateway's end and the other one.
+    pub(super) fn ends(&self) -> (SocketAddr, SocketAddr) {
+        (self.gateway, self.remote)
+    }
+}
+
 /// The connections whose local port is one of these, each with its other end.
 ///
 /// `own` are the addresses of this host beside loopback.
@@ -28,8 +35,16 @@ pub fn pair(sockets: &[Socket], ports: &BTreeSet<u16>, own: &BTreeSet<IpAddr>) -
         .filter(|socket| socket.id != 0)
         .map(|socket| ((socket.local, socket.remote), *socket))
         .collect();
+    let abandoned: HashSet<(SocketAddr, SocketAddr)> = sockets
+        .iter()
+        .filter(|socket| socket.is_abandoned())
+        .map(|socket| (socket.local, socket.remote))
+        .collect();
     let mut links: Vec<Link> = connected()
         .filter(|socket| ports.contains(&socket.local.port()))
+        // What its owner has let go of, nobody reads or writes any more. The gateway has not heard
+        // of it while it does not take what came before.
+        .filter(|socket| !abandoned.contains(&(socket.remote, socket.local)))
         .filter_map(|socket| {
             let other = by_ends.get(&(socket.remote, socket.local)).copied();
             let own_address = is_local(socket.remote.ip(), own);
@@ -100,6 +115,15 @@ mod tests {
             socket("127.0.0.1:18789", "127.0.0.1:40000", 4),
         ]);
         assert_eq!((found[0].other, found[0].here), (None, true));
+    }
+
+    #[test]
+    fn an_end_that_its_owner_has_let_go_of_is_no_peers() {
+        let orphan = Socket { state: State::HalfClosed, ..socket("127.0.0.1:40000", "127.0.0.1:18789", 0) };
+        let served = socket("127.0.0.1:18789", "127.0.0.1:40000", 4);
+        assert_eq!(links(&[orphan, served]), []);
+        let held = Socket { id: 5, ..orphan };
+        assert_eq!(links(&[held, served]).len(), 1, "half closed, and somebody may still listen");
     }
 
     #[test]

@@ -114,6 +114,38 @@ fn a_peer_that_leaves_is_forgotten() {
     assert_eq!(look(&mut watch, &gateway.ground()).unwrap(), []);
 }
 
+/// A client that is killed while the gateway hangs: its last words wait until there is room for them.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_killed_client_leaves_with_a_gateway_that_hangs_is_no_peer() {
+    let mut gateway = Gateway::bind("127.0.0.1:0");
+    let script = format!("exec cat /dev/zero >/dev/tcp/127.0.0.1/{}", gateway.address().port());
+    let client = Running(Command::new("bash").args(["-c", &script]).spawn().unwrap());
+    gateway.accept();
+    let mut watch = Watch::default();
+    assert_eq!(look(&mut watch, &gateway.ground()).unwrap().len(), 1);
+    // No more goes in: it has begun to wait.
+    let waits = || {
+        let stack = std::fs::read_to_string(format!("/proc/{}/wchan", client.0.id())).unwrap();
+        stack.contains("wait")
+    };
+    for _ in 0..500 {
+        if waits() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(client);
+    let gateways_end = crate::listeners::table::Table::default()
+        .connections(&[gateway.address().port()].into())
+        .unwrap()
+        .into_iter()
+        .find(|socket| socket.local == gateway.address())
+        .unwrap();
+    assert_eq!(gateways_end.state, crate::listeners::socket::State::Established, "it has not heard of it");
+    assert_eq!(look(&mut watch, &gateway.ground()).unwrap(), []);
+}
+
 #[test]
 fn a_peer_of_a_dual_stack_gateway_is_told_by_its_ipv4_address() {
     let mut gateway = Gateway::bind("[::]:0");

@@ -33,10 +33,15 @@ impl Watch {
         self.owners.doubt(&others(&links));
         self.search(&links)?;
         if links.iter().any(|link| self.is_open(link)) {
-            // Gone since, or only half made when it was seen: what counts is what still is so.
-            links.retain(|link| !self.is_open(link));
+            // Gone since, or only half made when it was seen: what counts is what still is so. The
+            // kernel does not stand still while it is read, so one end of what comes or goes just
+            // then may be in the list without the other; what stays is there the next time too.
+            let before: BTreeSet<_> =
+                links.extract_if(.., |link| self.is_open(link)).map(|link| link.ends()).collect();
             let now = self.links(question)?;
-            links.extend(now.into_iter().filter(|link| self.is_open(link)));
+            links.extend(now.into_iter().filter(|link| {
+                self.is_open(link) && (link.other.is_some() || before.contains(&link.ends()))
+            }));
             self.search(&links)?;
             self.owners.give_up(&others(&links));
         }

@@ -115,6 +115,13 @@ impl Firewall {
         platform::cut(wall).await
     }
 
+    /// Ends connections of users of this host whom a wall that stands does not admit. On macOS they
+    /// cannot be told from others; there the wall refuses their packets.
+    pub(crate) async fn evict(&self, wall: &Wall) -> Result<(), FirewallError> {
+        only_root()?;
+        platform::evict(wall).await
+    }
+
     /// Takes away whatever is there of ours. It is no failure if nothing is, and takes no raise.
     pub(crate) async fn lower(&mut self) -> Result<(), FirewallError> {
         let token = self.token();

@@ -19,7 +19,7 @@ pub(super) struct Work {
     wall: Option<Wall>,
     /// An earlier watcher has left a wall.
     left: bool,
-    /// Live connections have been ended since this wall was put up.
+    /// The live connections that this wall does not admit have been ended since it was put up.
     cut: bool,
     trouble: BTreeMap<Barrier, String>,
 }
@@ -68,10 +68,11 @@ impl Work {
             self.raise(wall).await;
             held = if self.wall.is_some() { self.firewall.standing().await } else { Held::No };
         }
-        if orders.open && self.wall.is_some() && !self.cut {
-            let cut = self.firewall.cut(wall).await.map_err(|failed| failed.to_string());
+        if self.wall.is_some() && !self.cut {
+            let cut =
+                if orders.open { self.firewall.cut(wall).await } else { self.firewall.evict(wall).await };
             self.cut = cut.is_ok();
-            self.note(cut);
+            self.note(cut.map_err(|failed| failed.to_string()));
             crash::point("cut-after");
         }
         Some(held)

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use crate::daemon::Daemon;
 use crate::decoy::Decoy;
+use crate::gateway::{Setup, Version};
 use crate::host::{Host, User};
 use crate::http;
 use crate::knocking::{Knocks, knocked};
+use crate::leases::Leases;
 use crate::place::{LAN, LOOPBACK, Place, at};
 use crate::ready::Lab;
 use crate::relay::{forward, nginx, proxy_to, socat};
 use crate::running::Running;
+use crate::supervised::until;
 
 const PORT: u16 = 18789;
 /// As many knock at the same time, for whoever is met with silence waits a while.
@@ -126,4 +129,38 @@ fn a_watcher_that_is_killed_and_started_again_leaves_no_gap_in_the_wall() {
     );
     assert!(tried > 500, "knocked {tried} times");
     assert_eq!(through, 0, "connections came through while the watcher started");
+}
+
+/// A panel that bob has open before there is a seal. It listens until the connection ends.
+const VISIT: &str = "import socket\n\
+                     it = socket.create_connection(('127.0.0.1', 18789))\n\
+                     it.sendall(b'GET / HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\
+                     Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n')\n\
+                     while said := it.recv(4096): print(said, flush=True)\n";
+
+/// The seal answered the last packet of such a connection with a reset, the gateway kept its half,
+/// and a watcher that found nobody at the other end held for blindness what was its own doing.
+#[test]
+fn a_user_whom_the_seal_does_not_admit_is_cut_off_and_leaves_no_doubt_behind() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let host = &place.host;
+    let _gateway = Setup::sound(Version::V2026_9_6).start(host);
+    let mut client = host.start(User::Bob, Host::command("python3").args(["-c", VISIT]));
+    client.wait_until("the gateway's answer", Duration::from_secs(20), || true);
+    until("the gateway's answer", || client.printed().contains("101 Switching"));
+    let daemon = Daemon::start(host, User::Root, &format!("patience = \"3s\"\n{SEALED}"));
+    daemon.until("the seal", |status| status["seal"] == "yes");
+    assert!(client.ends_or(Duration::from_secs(5), || false), "the seal ends it: {}", client.printed());
+    let bobs = format!("( sport = :{PORT} or dport = :{PORT} )");
+    let left = host.run(User::Root, &["ss", "-Htne", "state", "established", &bobs]);
+    assert!(!left.contains("uid:4002"), "{left}");
+    let leases = Leases::listen(host);
+    sleep(Duration::from_secs(8));
+    let (longest, _) = leases.stop().coverage();
+    println!("measured: longest time without a lease after a user was cut off by the seal: {longest:?}");
+    let status = daemon.status();
+    assert_eq!(status["breaker"], "closed", "{:#?}", daemon.journal());
+    let blind = daemon.journal().into_iter().find(|it| it.to_string().contains("holds the other end"));
+    assert!(blind.is_none(), "{blind:#?}");
 }

@@ -24,7 +24,7 @@ impl Table {
         self.0.dump(States::LISTEN, &[], |_| true)
     }
 
-    /// Connections that have one of these ports at either end.
+    /// Connections that have one of these ports at either end, and those their owners have let go of.
     pub fn connections(&mut self, ports: &BTreeSet<u16>) -> Result<Vec<Socket>, Blindness> {
         // The kernel filters; what it lets pass beyond that is not wanted either.
         let concerns =

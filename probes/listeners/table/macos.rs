@@ -25,11 +25,11 @@ impl Table {
         Ok(sockets)
     }
 
-    /// Connections that have one of these ports at either end.
+    /// Connections that have one of these ports at either end, and those their owners have let go of.
     pub fn connections(&mut self, ports: &BTreeSet<u16>) -> Result<Vec<Socket>, Blindness> {
         let mut sockets = sockets()?;
         sockets.retain(|socket| {
-            socket.is_connected()
+            (socket.is_connected() || socket.is_abandoned())
                 && (ports.contains(&socket.local.port()) || ports.contains(&socket.remote.port()))
         });
         Ok(sockets)

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::nft::{self, shown, shown::Shown};
+use super::sockets::{self, visitors};
 use super::wall::Wall;
-use super::{FirewallError, own_addresses, sockets};
+use super::{FirewallError, own_addresses};
 use crate::barrier::Held;
 use guardian_probes::command::{CommandError, Tool};
 use guardian_probes::redirects::generation;
@@ -125,15 +126,41 @@ pub(super) async fn cut(wall: &Wall) -> Result<(), FirewallError> {
     }
 }
 
+pub(super) async fn evict(wall: &Wall) -> Result<(), FirewallError> {
+    let Some(users) = &wall.local_users else { return Ok(()) };
+    let listed = visitors::list(wall, &own_addresses()?);
+    let strangers = async || -> Result<BTreeSet<sockets::Connection>, FirewallError> {
+        let mut all = BTreeSet::new();
+        for tool in &listed {
+            let printed = tool.run().await.map_err(failed("connections to the gateway cannot be listed"))?;
+            all.extend(visitors::strangers(&printed.stdout, users).map_err(unreadable)?);
+        }
+        Ok(all)
+    };
+    let before = strangers().await?;
+    if before.is_empty() {
+        return Ok(());
+    }
+    for tool in visitors::end(&before) {
+        tool.run().await.map_err(failed("connections to the gateway could not be ended"))?;
+    }
+    match before.intersection(&strangers().await?).count() {
+        0 => Ok(()),
+        alive => Err(FirewallError::Alive(alive)),
+    }
+}
+
 async fn connections(tools: &[Tool]) -> Result<BTreeSet<sockets::Connection>, FirewallError> {
     let mut all = BTreeSet::new();
     for tool in tools {
         let printed = tool.run().await.map_err(failed("connections to the gateway cannot be listed"))?;
-        let read = sockets::read(&printed.stdout)
-            .map_err(|cause| FirewallError::Unreadable { program: "ss", cause: cause.into() })?;
-        all.extend(read);
+        all.extend(sockets::read(&printed.stdout).map_err(unreadable)?);
     }
     Ok(all)
+}
+
+fn unreadable(cause: sockets::Garbled) -> FirewallError {
+    FirewallError::Unreadable { program: "ss", cause: cause.into() }
 }
 
 fn failed(what: &'static str) -> impl FnOnce(CommandError) -> FirewallError {

@@ -135,6 +135,12 @@ pub(super) async fn cut(wall: &Wall) -> Result<(), FirewallError> {
     Ok(())
 }
 
+/// pf does not tell whose a state is.
+#[expect(clippy::unused_async, clippy::unnecessary_wraps, reason = "as on Linux")]
+pub(super) async fn evict(_: &Wall) -> Result<(), FirewallError> {
+    Ok(())
+}
+
 async fn run(tool: &Tool, what: &'static str) -> Result<Printed, FirewallError> {
     tool.run().await.map_err(|cause: CommandError| FirewallError::Command { what, cause })
 }

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use super::wall::Wall;
 use guardian_probes::command::Tool;
 
+pub(crate) mod visitors;
+
 /// The kernel takes filters of a bounded length, so ports are asked for by so many at a time.
 const PORTS_AT_ONCE: usize = 64;
 
@@ -26,12 +28,16 @@ pub(crate) struct Garbled(String);
 /// Lists the connections that a gateway's place takes part in, the local one or that of a peer on this
 /// host; a call for each lot of places.
 pub(crate) fn list(wall: &Wall, own: &BTreeSet<IpAddr>) -> Vec<Tool> {
-    filters(wall, own).into_iter().map(|(family, filter)| ss(&format!("-Htn{family}"), &filter)).collect()
+    tools("-Htn", filters(wall, own, Which::All))
 }
 
 /// Ends them.
 pub(crate) fn destroy(wall: &Wall, own: &BTreeSet<IpAddr>) -> Vec<Tool> {
-    filters(wall, own).into_iter().map(|(family, filter)| ss(&format!("-KHtn{family}"), &filter)).collect()
+    tools("-KHtn", filters(wall, own, Which::All))
+}
+
+fn tools(options: &str, filters: Vec<(&'static str, String)>) -> Vec<Tool> {
+    filters.into_iter().map(|(family, filter)| ss(&format!("{options}{family}"), &filter)).collect()
 }
 
 /// A socket that waits out its end carries nothing any more.
@@ -39,17 +45,32 @@ fn ss(options: &str, filter: &str) -> Tool {
     Tool::new("ss", [options, "state", "connected", "exclude", "time-wait", filter])
 }
 
+/// Which sockets of a connection are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// The gateway's, and that of a peer on this host.
+    All,
+    /// That of a peer on this host.
+    Visitors,
+}
+
 /// Filters, each with the option of the family that it is for, if it is for one.
-fn filters(wall: &Wall, own: &BTreeSet<IpAddr>) -> Vec<(&'static str, String)> {
+fn filters(wall: &Wall, own: &BTreeSet<IpAddr>, which: Which) -> Vec<(&'static str, String)> {
     let (v4, v6) = wall.places();
-    let mut filters = by_port(&wall.ports, own, "");
-    filters.extend(by_port(&v4.ports, own, "4"));
-    filters.extend(by_port(&v6.ports, own, "6"));
+    let mut filters = by_port(&wall.ports, own, which, "");
+    filters.extend(by_port(&v4.ports, own, which, "4"));
+    filters.extend(by_port(&v6.ports, own, which, "6"));
     let exact4 = v4.exact.iter().map(|(address, port)| (address.to_string(), *port));
     let exact6 = v6.exact.iter().map(|(address, port)| (format!("[{address}]"), *port));
     let exact: Vec<String> = exact4
         .chain(exact6)
-        .map(|(at, port)| format!("( src {at} and sport = :{port} ) or ( dst {at} and dport = :{port} )"))
+        .map(|(at, port)| {
+            let visitors = format!("( dst {at} and dport = :{port} )");
+            match which {
+                Which::All => format!("( src {at} and sport = :{port} ) or {visitors}"),
+                Which::Visitors => visitors,
+            }
+        })
         .collect();
     filters.extend(exact.chunks(PORTS_AT_ONCE).map(|lot| ("", format!("( {} )", lot.join(" or ")))));
     filters
@@ -58,6 +79,7 @@ fn filters(wall: &Wall, own: &BTreeSet<IpAddr>) -> Vec<(&'static str, String)> {
 fn by_port(
     ports: &BTreeSet<u16>,
     own: &BTreeSet<IpAddr>,
+    which: Which,
     family: &'static str,
 ) -> Vec<(&'static str, String)> {
     let ports: Vec<u16> = ports.iter().copied().collect();
@@ -72,7 +94,11 @@ fn by_port(
         each.join(" or ")
     };
     let filter = |ports: &[u16]| {
-        format!("( {} or ( ( {} ) and ( {here} ) ) )", any("sport", ports), any("dport", ports))
+        let visitors = format!("( ( {} ) and ( {here} ) )", any("dport", ports));
+        match which {
+            Which::All => format!("( {} or {visitors} )", any("sport", ports)),
+            Which::Visitors => visitors,
+        }
     };
     ports.chunks(PORTS_AT_ONCE).map(|ports| (family, filter(ports))).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::lab::{LAN, LAN6, PORT, VPN, as_user, carries, connect, ended, lab, listen, reaches};
+use super::lab::{LAN, LAN6, PATIENCE, PORT, VPN, as_user, carries, connect, ended, lab, listen, reaches};
 use super::{ANA, BOB, generous, raised, wall};
 use crate::barrier::firewall::Firewall;
 use crate::barrier::firewall::wall::{Stance, Wall};
@@ -59,6 +59,39 @@ fn connections_are_cut_at_both_ends_and_no_others() {
         assert!(carries(&mut other, &mut others));
         assert!(carries(&mut asked, &mut theirs.accept().unwrap().0), "the gateway of another host");
         assert!(reaches("127.0.0.1", PORT), "whoever is allowed comes again");
+    });
+}
+
+#[test]
+fn connections_of_users_who_are_not_admitted_end_at_both_ends() {
+    lab(|lab| {
+        let gateway = std::net::TcpListener::bind(("::", PORT)).unwrap();
+        let visit = |user, address: &'static str| {
+            let client = as_user(user, move || connect(address, PORT)).unwrap();
+            let served = gateway.accept().unwrap().0;
+            served.set_read_timeout(Some(PATIENCE)).unwrap();
+            (client, served)
+        };
+        let (mut anas, mut bobs) = (Vec::new(), Vec::new());
+        for address in ["127.0.0.1", "::1", LAN] {
+            anas.push(visit(ANA, address));
+            bobs.push(visit(BOB, address));
+        }
+        let sealed = Wall {
+            local_users: Some(BTreeSet::from([ANA])),
+            own: BTreeSet::from([LAN.parse().unwrap()]),
+            ..wall(Stance::Seal)
+        };
+        let firewall = raised(lab, &sealed);
+        lab.run(firewall.evict(&sealed)).unwrap();
+        for (client, served) in &mut bobs {
+            assert!(ended(client) && ended(served));
+        }
+        for (client, served) in &mut anas {
+            assert!(carries(client, served) && carries(served, client));
+        }
+        lab.run(firewall.evict(&Wall { local_users: None, ..sealed })).unwrap();
+        assert!(anas.iter_mut().all(|(client, served)| carries(client, served)), "a wall without users");
     });
 }
 

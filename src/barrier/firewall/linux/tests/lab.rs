@@ -24,7 +24,7 @@ pub(super) const INNER: &str = "172.17.0.2";
 pub(super) const PORT: u16 = 18789;
 
 /// Long enough for any packet to come through, and short enough to wait for one that does not.
-const PATIENCE: Duration = Duration::from_millis(400);
+pub(super) const PATIENCE: Duration = Duration::from_millis(400);
 
 pub(super) struct Lab {
     far: File,
