@@ -22,6 +22,7 @@ use guardian_probes::router::Router;
 use guardian_probes::routes::Routes;
 use guardian_probes::tunnels::Tunnels;
 use guardian_rules::blindness::Blindness;
+use guardian_rules::fact::Origin;
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
@@ -119,13 +120,44 @@ pub(crate) async fn whole(policy: Arc<Policy>) -> Round {
     }
 
     // The peers' processes are known only now.
-    let everybody = timed(owner.look(ground(&known)), ProbeId::Owner).await;
-    let mut snapshot = Arc::unwrap_or_clone(known);
-    clocks.push((ProbeId::Owner, everybody.took));
-    snapshot.owner = snapshot.owner.followed_by(everybody.look);
+    describe(&mut known, &mut owner, &mut clocks, &policy).await;
+    if has_nameless_peers(&known) {
+        // A forwarder's child may end with its connection while it is looked at. Who is still there
+        // the next time has no such excuse.
+        let peers = once(Peers::default, ground(&known)).await;
+        Arc::make_mut(&mut known).peers = peers.keep(&mut clocks);
+        describe(&mut known, &mut owner, &mut clocks, &policy).await;
+    }
 
+    let snapshot = Arc::unwrap_or_clone(known);
     let probes = ProbeId::ALL.into_iter().map(|probe| report(probe, &snapshot, &clocks)).collect();
     Round { snapshot, probes, took: began.elapsed() }
+}
+
+/// Describes the processes of all that is known so far.
+async fn describe(
+    known: &mut Arc<Snapshot>,
+    owner: &mut Isolated<Owner>,
+    clocks: &mut Vec<(ProbeId, Duration)>,
+    policy: &Arc<Policy>,
+) {
+    let ground = Ground { policy: policy.clone(), known: known.clone() };
+    let everybody = timed(owner.look(ground), ProbeId::Owner).await;
+    clocks.push((ProbeId::Owner, everybody.took));
+    let known = Arc::make_mut(known);
+    let before = std::mem::replace(&mut known.owner, Observation::never_ran());
+    known.owner = before.followed_by(everybody.look);
+}
+
+/// A process is connected to a gateway that is not among those described.
+fn has_nameless_peers(known: &Snapshot) -> bool {
+    let described = known.owner.seen().map(Vec::as_slice).unwrap_or_default();
+    let pids = known.peers.seen().into_iter().flatten().flat_map(|peer| match &peer.origin {
+        Origin::Here { owner, .. } => owner.pids(),
+        Origin::Elsewhere => &[],
+    });
+    known.owner.seen().is_some()
+        && pids.into_iter().any(|pid| !described.iter().any(|process| process.pid == *pid))
 }
 
 /// A look and how long it took.
@@ -164,5 +196,57 @@ fn report(probe: ProbeId, snapshot: &Snapshot, clocks: &[(ProbeId, Duration)]) -
         outcome: if blindness.is_some() { Outcome::Blind } else { Outcome::Seen },
         reason: blindness.map(ToString::to_string),
         took_ms: (took.as_secs_f64() * 100_000.0).round() / 100.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guardian_rules::fact::{Attribution, Peer, Process, Role};
+
+    use super::*;
+
+    fn peer(owner: Attribution) -> Peer {
+        Peer {
+            gateway: "127.0.0.1:18789".parse().unwrap(),
+            remote: "127.0.0.1:40000".parse().unwrap(),
+            origin: Origin::Here { owner, flows: Vec::new() },
+        }
+    }
+
+    fn process(pid: u32) -> Process {
+        Process {
+            pid,
+            parent: None,
+            started: 0,
+            uid: None,
+            user: None,
+            name: String::new(),
+            exe: None,
+            argv: Vec::new(),
+            role: Role::Unknown,
+        }
+    }
+
+    #[test]
+    fn a_peer_that_was_named_and_not_described_is_looked_for_again() {
+        let named = || peer(Attribution::Named(vec![7]));
+        let unnamed = || peer(Attribution::Unnamed(Blindness::denied("hidden")));
+        let elsewhere = || Peer { origin: Origin::Elsewhere, ..named() };
+        for (peers, described, again) in [
+            (vec![named()], vec![process(8)], true),
+            (vec![elsewhere(), named()], vec![], true),
+            (vec![named()], vec![process(7)], false),
+            (vec![unnamed(), elsewhere()], vec![], false),
+            (vec![], vec![], false),
+        ] {
+            let known = Snapshot {
+                peers: Observation::from(Ok(peers)),
+                owner: Observation::from(Ok(described)),
+                ..Snapshot::default()
+            };
+            assert_eq!(has_nameless_peers(&known), again, "{known:#?}");
+        }
+        let blind = Snapshot { peers: Observation::from(Ok(vec![named()])), ..Snapshot::default() };
+        assert!(!has_nameless_peers(&blind), "nobody was described: nothing is known of the one either");
     }
 }

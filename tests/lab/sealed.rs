@@ -147,7 +147,6 @@ fn a_user_whom_the_seal_does_not_admit_is_cut_off_and_leaves_no_doubt_behind() {
     let host = &place.host;
     let _gateway = Setup::sound(Version::V2026_9_6).start(host);
     let mut client = host.start(User::Bob, Host::command("python3").args(["-c", VISIT]));
-    client.wait_until("the gateway's answer", Duration::from_secs(20), || true);
     until("the gateway's answer", || client.printed().contains("101 Switching"));
     let daemon = Daemon::start(host, User::Root, &format!("patience = \"3s\"\n{SEALED}"));
     daemon.until("the seal", |status| status["seal"] == "yes");
