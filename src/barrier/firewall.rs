@@ -116,7 +116,7 @@ impl Firewall {
     }
 
     /// Ends connections of users of this host whom a wall that stands does not admit. On macOS they
-    /// cannot be told from others; there the wall refuses their packets.
+    /// cannot be told from others; there the wall refuses new ones alone.
     pub(crate) async fn evict(&self, wall: &Wall) -> Result<(), FirewallError> {
         only_root()?;
         platform::evict(wall).await

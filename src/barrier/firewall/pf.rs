@@ -39,7 +39,9 @@ pub(crate) fn rules(wall: &Wall) -> String {
             for user in users {
                 rules.add(&format!("pass out quick on lo0{family} proto tcp {to} user {user} no state"));
             }
-            rules.add(&format!("block return out quick on lo0{family} proto tcp {to}"));
+            // The first packet alone: nothing here ends a connection at the gateway's end too, and
+            // one that is refused halfway leaves the gateway connected with nobody.
+            rules.add(&format!("block return out quick on lo0{family} proto tcp {to} flags S/SA"));
         }
         rules.allowed(wall, &place, "");
         rules.add(&format!("block return in quick{family} proto tcp {to}"));

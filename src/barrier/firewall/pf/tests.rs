@@ -24,7 +24,7 @@ fn a_sealed_port_in_full() {
 pass in quick proto tcp from any to any port = 18789 flags R/R no state
 pass out quick on lo0 proto tcp from any to any port = 18789 user 0 no state
 pass out quick on lo0 proto tcp from any to any port = 18789 user 501 no state
-block return out quick on lo0 proto tcp from any to any port = 18789
+block return out quick on lo0 proto tcp from any to any port = 18789 flags S/SA
 pass in quick on lo0 inet proto tcp from any to 127.0.0.0/8 port = 18789 no state
 pass in quick on lo0 inet6 proto tcp from any to ::1 port = 18789 no state
 pass in quick on lo0 inet proto tcp from any to 192.0.2.1 port = 18789 no state
@@ -128,13 +128,13 @@ fn on_a_shared_port_only_the_gateways_place_is_held() {
         "\
 pass in quick inet proto tcp from any to 127.0.0.2 port = 5432 flags R/R no state
 pass out quick on lo0 inet proto tcp from any to 127.0.0.2 port = 5432 user 0 no state
-block return out quick on lo0 inet proto tcp from any to 127.0.0.2 port = 5432
+block return out quick on lo0 inet proto tcp from any to 127.0.0.2 port = 5432 flags S/SA
 pass in quick on lo0 inet proto tcp from any to 127.0.0.2 port = 5432 no state
 pass in quick inet proto tcp from 192.0.2.1/32 to 127.0.0.2 port = 5432 no state
 block return in quick inet proto tcp from any to 127.0.0.2 port = 5432
 pass in quick inet6 proto tcp from any to 2001:db8::1 port = 5432 flags R/R no state
 pass out quick on lo0 inet6 proto tcp from any to 2001:db8::1 port = 5432 user 0 no state
-block return out quick on lo0 inet6 proto tcp from any to 2001:db8::1 port = 5432
+block return out quick on lo0 inet6 proto tcp from any to 2001:db8::1 port = 5432 flags S/SA
 pass in quick on lo0 inet6 proto tcp from any to 2001:db8::1 port = 5432 no state
 pass in quick on tun0 inet6 proto tcp from any to 2001:db8::1 port = 5432 no state
 pass in quick inet6 proto tcp from 2001:db8::1/128 to 2001:db8::1 port = 5432 no state
