@@ -22,7 +22,7 @@ use guardian_probes::router::Router;
 use guardian_probes::routes::Routes;
 use guardian_probes::tunnels::Tunnels;
 use guardian_rules::blindness::Blindness;
-use guardian_rules::fact::Origin;
+use guardian_rules::fact::{Origin, Peer};
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
@@ -124,9 +124,12 @@ pub(crate) async fn whole(policy: Arc<Policy>) -> Round {
     if has_nameless_peers(&known) {
         // A forwarder's child may end with its connection while it is looked at. Who is still there
         // the next time has no such excuse.
-        let peers = once(Peers::default, ground(&known)).await;
-        Arc::make_mut(&mut known).peers = peers.keep(&mut clocks);
-        describe(&mut known, &mut owner, &mut clocks, &policy).await;
+        let again = once(Peers::default, ground(&known)).await;
+        clocks.push((ProbeId::Peers, again.took));
+        if let Ok(again) = again.look {
+            look_again(Arc::make_mut(&mut known), again);
+            describe(&mut known, &mut owner, &mut clocks, &policy).await;
+        }
     }
 
     let snapshot = Arc::unwrap_or_clone(known);
@@ -151,13 +154,25 @@ async fn describe(
 
 /// A process is connected to a gateway that is not among those described.
 fn has_nameless_peers(known: &Snapshot) -> bool {
-    let described = known.owner.seen().map(Vec::as_slice).unwrap_or_default();
-    let pids = known.peers.seen().into_iter().flatten().flat_map(|peer| match &peer.origin {
-        Origin::Here { owner, .. } => owner.pids(),
-        Origin::Elsewhere => &[],
-    });
-    known.owner.seen().is_some()
-        && pids.into_iter().any(|pid| !described.iter().any(|process| process.pid == *pid))
+    known.peers.seen().into_iter().flatten().any(|peer| is_nameless(known, peer))
+}
+
+/// Named, and not among the processes described, if any were.
+fn is_nameless(known: &Snapshot, peer: &Peer) -> bool {
+    let Origin::Here { owner, .. } = &peer.origin else { return false };
+    let described = |pid: &u32| known.owner.seen().is_none_or(|all| all.iter().any(|it| it.pid == *pid));
+    !owner.pids().iter().all(described)
+}
+
+/// Of the first look nothing is left out but whom nobody could describe; the second adds to it.
+fn look_again(known: &mut Snapshot, again: Vec<Peer>) {
+    let first = std::mem::replace(&mut known.peers, Observation::never_ran());
+    let mut peers: Vec<Peer> =
+        first.seen().into_iter().flatten().filter(|peer| !is_nameless(known, peer)).cloned().collect();
+    peers.extend(again);
+    peers.sort_unstable();
+    peers.dedup();
+    known.peers = Observation::from(Ok(peers));
 }
 
 /// A look and how long it took.
@@ -201,7 +216,7 @@ fn report(probe: ProbeId, snapshot: &Snapshot, clocks: &[(ProbeId, Duration)]) -
 
 #[cfg(test)]
 mod tests {
-    use guardian_rules::fact::{Attribution, Peer, Process, Role};
+    use guardian_rules::fact::{Attribution, Process, Role};
 
     use super::*;
 
@@ -248,5 +263,24 @@ mod tests {
         }
         let blind = Snapshot { peers: Observation::from(Ok(vec![named()])), ..Snapshot::default() };
         assert!(!has_nameless_peers(&blind), "nobody was described: nothing is known of the one either");
+    }
+
+    #[test]
+    fn a_second_look_takes_nobody_back_who_was_seen_and_described() {
+        let stranger = Peer { origin: Origin::Elsewhere, ..peer(Attribution::Named(vec![])) };
+        let described = peer(Attribution::Named(vec![7]));
+        let nameless = peer(Attribution::Named(vec![8]));
+        let hidden = peer(Attribution::Unnamed(Blindness::denied("hidden")));
+        let first = vec![stranger.clone(), described.clone(), nameless, hidden.clone()];
+        let mut known = Snapshot {
+            peers: Observation::from(Ok(first)),
+            owner: Observation::from(Ok(vec![process(7)])),
+            ..Snapshot::default()
+        };
+        let late = peer(Attribution::Named(vec![9]));
+        look_again(&mut known, vec![late.clone(), described.clone()]);
+        let mut all = vec![stranger, described, hidden, late];
+        all.sort_unstable();
+        assert_eq!(known.peers.seen(), Some(&all));
     }
 }

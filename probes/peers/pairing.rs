@@ -27,37 +27,38 @@ impl Link {
 
 /// The connections whose local port is one of these, each with its other end.
 ///
-/// `own` are the addresses of this host beside loopback.
+/// `own` are the addresses of this host beside loopback. Two sockets that are tied to different
+/// devices may have the same ends (`SO_BINDTODEVICE`): each of them is taken for the other end.
 #[must_use]
 pub fn pair(sockets: &[Socket], ports: &BTreeSet<u16>, own: &BTreeSet<IpAddr>) -> Vec<Link> {
+    let ends = |socket: &Socket| (socket.local, socket.remote);
     let connected = || sockets.iter().filter(|socket| socket.is_connected());
-    let by_ends: HashMap<(SocketAddr, SocketAddr), Socket> = connected()
-        .filter(|socket| socket.id != 0)
-        .map(|socket| ((socket.local, socket.remote), *socket))
-        .collect();
-    let abandoned: HashSet<(SocketAddr, SocketAddr)> = sockets
-        .iter()
-        .filter(|socket| socket.is_abandoned())
-        .map(|socket| (socket.local, socket.remote))
-        .collect();
+    let mut by_ends: HashMap<(SocketAddr, SocketAddr), Vec<Socket>> = HashMap::new();
+    for socket in connected().filter(|socket| socket.id != 0) {
+        by_ends.entry(ends(socket)).or_default().push(*socket);
+    }
+    let abandoned: HashSet<(SocketAddr, SocketAddr)> =
+        sockets.iter().filter(|socket| socket.is_abandoned()).map(ends).collect();
     let mut links: Vec<Link> = connected()
         .filter(|socket| ports.contains(&socket.local.port()))
-        // What its owner has let go of, nobody reads or writes any more. The gateway has not heard
-        // of it while it does not take what came before.
-        .filter(|socket| !abandoned.contains(&(socket.remote, socket.local)))
-        .filter_map(|socket| {
-            let other = by_ends.get(&(socket.remote, socket.local)).copied();
-            let own_address = is_local(socket.remote.ip(), own);
-            // A local program that closed its end: the gateway has not noticed yet.
-            if socket.state == State::HalfClosed && own_address && other.is_none() {
-                return None;
+        .flat_map(|socket| {
+            let link = |other| Link { gateway: socket.local, remote: socket.remote, other, here: true };
+            let mirrored = (socket.remote, socket.local);
+            if let Some(others) = by_ends.get(&mirrored) {
+                return others.iter().map(|other| link(Some(*other))).collect();
             }
-            let here = other.is_some() || own_address;
-            Some(Link { gateway: socket.local, remote: socket.remote, other, here })
+            if !is_local(socket.remote.ip(), own) {
+                return vec![Link { here: false, ..link(None) }];
+            }
+            // A local program closed its end, and the gateway has not noticed yet; or has not even
+            // heard of it, while it does not take what came before. Nobody reads or writes there.
+            let is_over = socket.state == State::HalfClosed || abandoned.contains(&mirrored);
+            if is_over { Vec::new() } else { vec![link(None)] }
         })
         .collect();
-    links.sort_unstable_by_key(|link| (link.here, link.gateway, link.remote));
-    links.dedup_by_key(|link| (link.gateway, link.remote));
+    let other = |link: &Link| link.other.map(|other| other.id);
+    links.sort_unstable_by_key(|link| (link.here, link.gateway, link.remote, other(link)));
+    links.dedup_by_key(|link| (link.gateway, link.remote, other(link)));
     links
 }
 
@@ -124,6 +125,21 @@ mod tests {
         assert_eq!(links(&[orphan, served]), []);
         let held = Socket { id: 5, ..orphan };
         assert_eq!(links(&[held, served]).len(), 1, "half closed, and somebody may still listen");
+    }
+
+    #[test]
+    fn an_end_that_was_let_go_of_hides_nobody_who_has_the_same_ends() {
+        let orphan =
+            Socket { state: State::HalfClosed, device: 1, ..socket("127.0.0.1:40000", "127.0.0.1:18789", 0) };
+        let other = socket("127.0.0.1:40000", "127.0.0.1:18789", 5);
+        let served = socket("127.0.0.1:18789", "127.0.0.1:40000", 4);
+        let found = links(&[other, orphan, served]);
+        assert_eq!(found.iter().map(|link| link.other.unwrap().id).collect::<Vec<_>>(), [5]);
+        let decoy = Socket { device: 1, id: 6, ..other };
+        for order in [[other, decoy, served], [decoy, served, other]] {
+            let found = links(&order);
+            assert_eq!(found.iter().map(|link| link.other.unwrap().id).collect::<Vec<_>>(), [5, 6]);
+        }
     }
 
     #[test]
