@@ -48,8 +48,20 @@ pub(crate) struct Orders {
     pub(crate) stopped: bool,
     /// Services that were stopped are started again when they are let go.
     pub(crate) restart: bool,
+    /// Connections of this host's users whom the wall does not admit.
+    pub(crate) others: Others,
     /// What belongs to gateways.
     pub(crate) target: Target,
+}
+
+/// What becomes of connections of users of this host whom a wall does not admit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// They are left: whom it is to admit is not known before the first whole picture.
+    #[default]
+    Stay,
+    /// They are ended.
+    Go,
 }
 
 impl Orders {
@@ -202,7 +214,14 @@ mod tests {
 
     fn orders(open: bool, port: u16) -> Orders {
         let wall = Wall { ports: BTreeSet::from([port]), ..Wall::empty(Stance::Block) };
-        Orders { wall: Some(wall), open, stopped: false, restart: false, target: Target::default() }
+        Orders {
+            wall: Some(wall),
+            open,
+            stopped: false,
+            restart: false,
+            others: Others::Stay,
+            target: Target::default(),
+        }
     }
 
     fn found(orders: Orders, held: Held) -> Found {

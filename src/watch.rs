@@ -46,7 +46,7 @@ use crate::breaker::event::{Event, Round};
 use crate::breaker::state::State;
 use crate::config::Config;
 use crate::control::protocol::{NoticeLine, Request};
-use crate::enforce::Enforcer;
+use crate::enforce::{Enforcer, Others};
 use crate::journal::Journal;
 use crate::lease::Lease;
 use crate::memory::Past;
@@ -224,7 +224,7 @@ impl Watcher {
         let rules = rules(&config, &powers);
         let users = Users::of(&config);
         let damaged = !undo.damaged().is_empty();
-        let first = standing_orders::of(&config, &powers, &users, &sight, &state, &target);
+        let first = standing_orders::of(&config, &powers, &users, &sight, &state, &target, Others::Stay);
         let enforcer = Enforcer::start(undo, paths.endings(), first)?;
         let metrics = Metrics::of(lines.status.subscribe());
         let mut watcher = Self {

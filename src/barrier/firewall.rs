@@ -115,11 +115,18 @@ impl Firewall {
         platform::cut(wall).await
     }
 
-    /// Ends connections of users of this host whom a wall that stands does not admit. On macOS they
-    /// cannot be told from others; there the wall refuses new ones alone.
-    pub(crate) async fn evict(&self, wall: &Wall) -> Result<(), FirewallError> {
+    /// Notes who of this host's users is connected before a wall goes up: a user whom it refuses loses
+    /// the connection at the next packet, and then only the gateway's end is left to be found.
+    pub(crate) async fn note_visitors(&mut self, wall: &Wall) -> Result<(), FirewallError> {
         only_root()?;
-        platform::evict(wall).await
+        self.0.note_visitors(wall).await
+    }
+
+    /// Ends the connections of users of this host whom a wall that stands does not admit, those noted
+    /// before included. On macOS they cannot be told from others; there the wall refuses new ones alone.
+    pub(crate) async fn evict(&mut self, wall: &Wall) -> Result<(), FirewallError> {
+        only_root()?;
+        self.0.evict(wall).await
     }
 
     /// Takes away whatever is there of ours. It is no failure if nothing is, and takes no raise.

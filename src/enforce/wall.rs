@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::sync::watch;
 
 use super::ledger::Ledger;
-use super::{Found, Orders, Report, next};
+use super::{Found, Orders, Others, Report, next};
 use crate::barrier::firewall::Firewall;
 use crate::barrier::firewall::wall::Wall;
 use crate::barrier::{Barrier, Held};
@@ -19,8 +19,10 @@ pub(super) struct Work {
     wall: Option<Wall>,
     /// An earlier watcher has left a wall.
     left: bool,
-    /// The live connections that this wall does not admit have been ended since it was put up.
+    /// Live connections have been ended since this wall was put up.
     cut: bool,
+    /// Those of this host's users whom it does not admit have.
+    evicted: bool,
     trouble: BTreeMap<Barrier, String>,
 }
 
@@ -37,6 +39,7 @@ impl Work {
             wall: None,
             left: !changes.is_empty(),
             cut: false,
+            evicted: false,
             trouble: BTreeMap::new(),
         }
     }
@@ -47,8 +50,17 @@ impl Work {
             let held = self.bring_about(&orders).await;
             let held = held.map(|held| (Barrier::Firewall, held)).into_iter().collect();
             let (rest, trouble) = (orders.rest(), std::mem::take(&mut self.trouble));
+            let evicts = orders.others == Others::Go && !self.evicted;
             let found = Found { orders: Some(orders), held, trouble, at: clock::moment() };
             tell.send_modify(|report| report.wall = found);
+            if evicts {
+                // Somebody with very many connections must not keep a trip waiting.
+                tokio::select! {
+                    biased;
+                    changed = told.changed() => if changed.is_ok() { continue } else { return },
+                    () = self.evict() => {}
+                }
+            }
             if next(&mut told, rest).await.is_none() {
                 return;
             }
@@ -65,6 +77,11 @@ impl Work {
         let mut held =
             if self.wall.as_ref() == Some(wall) { self.firewall.standing().await } else { Held::No };
         if held != Held::Yes {
+            if !orders.open
+                && let Err(failed) = self.firewall.note_visitors(wall).await
+            {
+                tracing::debug!(%failed, "who is connected is not known");
+            }
             self.raise(wall).await;
             held = if self.wall.is_some() { self.firewall.standing().await } else { Held::No };
         }
@@ -78,12 +95,19 @@ impl Work {
         Some(held)
     }
 
+    async fn evict(&mut self) {
+        let Some(wall) = &self.wall else { return };
+        let evicted = self.firewall.evict(wall).await.map_err(|failed| failed.to_string());
+        self.evicted = evicted.is_ok();
+        self.note(evicted);
+    }
+
     async fn raise(&mut self, wall: &Wall) {
         self.will(Change::Firewall { token: None });
         crash::point("firewall-before");
         let raised = self.firewall.raise(wall).await.map_err(|failed| failed.to_string());
         crash::point("firewall-after");
-        (self.wall, self.cut) = (raised.is_ok().then(|| wall.clone()), false);
+        (self.wall, self.cut, self.evicted) = (raised.is_ok().then(|| wall.clone()), false, false);
         if let Some(token) = self.firewall.token() {
             self.will(Change::Firewall { token: Some(token) });
         }

@@ -9,7 +9,7 @@ use crate::barrier::Target;
 use crate::barrier::firewall::wall::{Stance, Wall};
 use crate::breaker::state::{Level, State};
 use crate::config::{Config, Mode};
-use crate::enforce::Orders;
+use crate::enforce::{Orders, Others};
 use crate::powers::Powers;
 
 /// What the orders depend on beside the state.
@@ -28,6 +28,8 @@ struct Means {
     local_users: BTreeSet<u32>,
     /// The gateway's own user, if the policy names one.
     gateway_user: Option<u32>,
+    /// Connections of other users.
+    others: Others,
 }
 
 /// Users that the policy names, looked up once.
@@ -56,6 +58,7 @@ pub(super) fn of(
     sight: &Sight,
     state: &State,
     target: &Target,
+    others: Others,
 ) -> Orders {
     let mut local_users = users.local.clone();
     match users.gateway {
@@ -70,6 +73,7 @@ pub(super) fn of(
         ports: sight.policy.ports.iter().copied().collect(),
         local_users,
         gateway_user: users.gateway,
+        others,
     };
     orders(state, &means, target)
 }
@@ -77,8 +81,10 @@ pub(super) fn of(
 impl Watcher {
     /// Tells the enforcer what is to be so, if that has changed.
     pub(super) fn give_orders(&mut self) {
-        let Self { config, powers, users, sight, state, target, .. } = self;
-        let orders = of(config, powers, users, sight, state, target);
+        let Self { config, powers, users, sight, state, target, round, .. } = self;
+        // Whom the wall is to admit depends on whose the gateways are.
+        let others = if round.is_some() { Others::Go } else { Others::Stay };
+        let orders = of(config, powers, users, sight, state, target, others);
         self.enforcer.orders.send_if_modified(|standing| {
             let changed = *standing != orders;
             if changed {
@@ -109,9 +115,10 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
         // Processes come and go: while nothing is to be done to them they are left out, so that
         // orders stay the same.
         State::Closed(_) => {
-            Orders { wall: if means.seal && !means.observes { wall(Stance::Seal) } else { None }, ..let_go() }
+            let wall = if means.seal && !means.observes { wall(Stance::Seal) } else { None };
+            Orders { wall, others: means.others, ..let_go() }
         }
-        State::HalfOpen(_) => Orders { wall: wall(Stance::Loopback), ..let_go() },
+        State::HalfOpen(_) => Orders { wall: wall(Stance::Loopback), others: means.others, ..let_go() },
         State::Open(open) => {
             let stopped = open.level == Level::Stopped;
             Orders {
@@ -119,6 +126,7 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
                 open: true,
                 stopped,
                 restart: false,
+                others: Others::Stay,
                 target: if stopped { target.clone() } else { Target::default() },
             }
         }
@@ -127,7 +135,14 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
 
 /// Gateways may run, and services that were stopped are started again.
 fn let_go() -> Orders {
-    Orders { wall: None, open: false, stopped: false, restart: true, target: Target::default() }
+    Orders {
+        wall: None,
+        open: false,
+        stopped: false,
+        restart: true,
+        others: Others::Stay,
+        target: Target::default(),
+    }
 }
 
 #[cfg(test)]
@@ -208,5 +223,16 @@ mod tests {
         let half = orders(&half.into(), &Means { seal: false, ..means() }, &target());
         assert_eq!(stance(&half), Some(Stance::Loopback));
         assert!(half.restart && !half.stopped);
+    }
+
+    #[test]
+    fn connections_of_others_are_left_until_it_is_known_whom_to_admit() {
+        let closed = State::from(Closed::since(Timestamp::UNIX_EPOCH));
+        for (others, known) in [(Others::Stay, false), (Others::Go, true)] {
+            let means = Means { others, ..means() };
+            assert_eq!(orders(&closed, &means, &target()).others == Others::Go, known);
+            // A block ends every connection in any case.
+            assert_eq!(orders(&open(Level::Isolated), &means, &target()).others, Others::Stay);
+        }
     }
 }

@@ -137,6 +137,11 @@ const VISIT: &str = "import socket\n\
                      it.sendall(b'GET / HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\
                      Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n')\n\
                      while said := it.recv(4096): print(said, flush=True)\n";
+/// A connection on which nothing is said.
+const WAITS: &str = "import socket\n\
+                     it = socket.create_connection(('127.0.0.1', 18789))\n\
+                     print('connected', flush=True)\n\
+                     it.recv(1)\n";
 
 /// The seal answered the last packet of such a connection with a reset, the gateway kept its half,
 /// and a watcher that found nobody at the other end held for blindness what was its own doing.
@@ -147,6 +152,8 @@ fn a_user_whom_the_seal_does_not_admit_is_cut_off_and_leaves_no_doubt_behind() {
     let host = &place.host;
     let _gateway = Setup::sound(Version::V2026_9_6).start(host);
     let mut client = host.start(User::Bob, Host::command("python3").args(["-c", VISIT]));
+    let mut hers = host.start(User::Ana, Host::command("python3").args(["-c", WAITS]));
+    until("a connection of the gateway's own user", || hers.printed().contains("connected"));
     until("the gateway's answer", || client.printed().contains("101 Switching"));
     let daemon = Daemon::start(host, User::Root, &format!("patience = \"3s\"\n{SEALED}"));
     daemon.until("the seal", |status| status["seal"] == "yes");
@@ -154,6 +161,7 @@ fn a_user_whom_the_seal_does_not_admit_is_cut_off_and_leaves_no_doubt_behind() {
     let bobs = format!("( sport = :{PORT} or dport = :{PORT} )");
     let left = host.run(User::Root, &["ss", "-Htne", "state", "established", &bobs]);
     assert!(!left.contains("uid:4002"), "{left}");
+    assert!(!hers.ends_or(Duration::from_millis(500), || false), "whoever is admitted stays connected");
     let leases = Leases::listen(host);
     sleep(Duration::from_secs(8));
     let (longest, _) = leases.stop().coverage();

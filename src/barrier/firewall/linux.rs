@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::nft::{self, shown, shown::Shown};
-use super::sockets::{self, visitors};
+use super::sockets;
+use super::sockets::visitors::{self, Visitors};
 use super::wall::Wall;
 use super::{FirewallError, own_addresses};
 use crate::barrier::Held;
@@ -13,9 +14,12 @@ use guardian_probes::redirects::generation;
 #[cfg(test)]
 mod tests;
 
-/// What was raised last.
+/// What was raised last, and who was connected before.
 #[derive(Debug, Default)]
-pub(super) struct Firewall(Option<Raised>);
+pub(super) struct Firewall {
+    raised: Option<Raised>,
+    visitors: Visitors,
+}
 
 #[derive(Debug)]
 struct Raised {
@@ -46,10 +50,12 @@ impl Firewall {
     pub(super) async fn raise(&mut self, wall: &Wall) -> Result<(), FirewallError> {
         let commands = nft::ruleset(wall);
         nft::apply(&commands).run().await.map_err(failed("guardian's rules could not be put up"))?;
-        self.0 = None;
+        self.raised = None;
         let (table, generation) = look_once().await;
         match table? {
-            Table::Present(shown) if shown.is_of(&commands) => self.0 = Some(Raised { shown, generation }),
+            Table::Present(shown) if shown.is_of(&commands) => {
+                self.raised = Some(Raised { shown, generation });
+            }
             Table::Present(_) => {
                 return Err(FirewallError::Otherwise("somebody has changed guardian's table"));
             }
@@ -59,7 +65,7 @@ impl Firewall {
     }
 
     pub(super) async fn standing(&mut self) -> Held {
-        let Some(raised) = &mut self.0 else { return Held::No };
+        let Some(raised) = &mut self.raised else { return Held::No };
         if raised.generation.is_some() && generation::now().ok() == raised.generation {
             // Nobody has changed any rule since ours were read.
             return Held::Yes;
@@ -78,7 +84,32 @@ impl Firewall {
     pub(super) async fn lower(&mut self, _: Option<&str>) -> Result<(), FirewallError> {
         let failed = failed("guardian's rules could not be taken away");
         nft::apply(&nft::removal()).run().await.map_err(failed)?;
-        self.0 = None;
+        self.raised = None;
+        Ok(())
+    }
+
+    pub(super) async fn note_visitors(&mut self, wall: &Wall) -> Result<(), FirewallError> {
+        if wall.local_users.is_some() {
+            self.visitors.extend(visitors(wall).await?);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn evict(&mut self, wall: &Wall) -> Result<(), FirewallError> {
+        let Some(users) = &wall.local_users else { return Ok(()) };
+        self.note_visitors(wall).await?;
+        let strangers = visitors::strangers(&self.visitors, users);
+        if !strangers.is_empty() {
+            for tool in visitors::end(&strangers) {
+                tool.run().await.map_err(failed("connections to the gateway could not be ended"))?;
+            }
+            let left = visitors::strangers(&visitors(wall).await?, users);
+            match strangers.intersection(&left).count() {
+                0 => {}
+                alive => return Err(FirewallError::Alive(alive)),
+            }
+        }
+        self.visitors.clear();
         Ok(())
     }
 
@@ -111,43 +142,29 @@ async fn look() -> Result<Table, FirewallError> {
 
 pub(super) async fn cut(wall: &Wall) -> Result<(), FirewallError> {
     let own = own_addresses()?;
-    let before = connections(&sockets::list(wall, &own)).await?;
-    if before.is_empty() {
+    let before = connections(&sockets::list(wall, &own)).await;
+    if before.as_ref().is_ok_and(BTreeSet::is_empty) {
         return Ok(());
     }
+    // They are ended even where it cannot be told which there are.
     for tool in sockets::destroy(wall, &own) {
         tool.run().await.map_err(failed("connections to the gateway could not be ended"))?;
     }
     // Those that are allowed may have connected again: only old ones count.
     let after = connections(&sockets::list(wall, &own)).await?;
-    match before.intersection(&after).count() {
+    match before?.intersection(&after).count() {
         0 => Ok(()),
         alive => Err(FirewallError::Alive(alive)),
     }
 }
 
-pub(super) async fn evict(wall: &Wall) -> Result<(), FirewallError> {
-    let Some(users) = &wall.local_users else { return Ok(()) };
-    let listed = visitors::list(wall, &own_addresses()?);
-    let strangers = async || -> Result<BTreeSet<sockets::Connection>, FirewallError> {
-        let mut all = BTreeSet::new();
-        for tool in &listed {
-            let printed = tool.run().await.map_err(failed("connections to the gateway cannot be listed"))?;
-            all.extend(visitors::strangers(&printed.stdout, users).map_err(unreadable)?);
-        }
-        Ok(all)
-    };
-    let before = strangers().await?;
-    if before.is_empty() {
-        return Ok(());
+async fn visitors(wall: &Wall) -> Result<Visitors, FirewallError> {
+    let mut all = Visitors::new();
+    for tool in visitors::list(wall, &own_addresses()?) {
+        let printed = tool.run().await.map_err(failed("connections to the gateway cannot be listed"))?;
+        all.extend(visitors::read(&printed.stdout).map_err(unreadable)?);
     }
-    for tool in visitors::end(&before) {
-        tool.run().await.map_err(failed("connections to the gateway could not be ended"))?;
-    }
-    match before.intersection(&strangers().await?).count() {
-        0 => Ok(()),
-        alive => Err(FirewallError::Alive(alive)),
-    }
+    Ok(all)
 }
 
 async fn connections(tools: &[Tool]) -> Result<BTreeSet<sockets::Connection>, FirewallError> {

@@ -79,6 +79,17 @@ impl Firewall {
         Ok(())
     }
 
+    /// pf does not tell whose a state is.
+    #[expect(clippy::unused_async, reason = "as on Linux")]
+    pub(super) async fn note_visitors(&mut self, _: &Wall) -> Result<(), FirewallError> {
+        Ok(())
+    }
+
+    #[expect(clippy::unused_async, reason = "as on Linux")]
+    pub(super) async fn evict(&mut self, _: &Wall) -> Result<(), FirewallError> {
+        Ok(())
+    }
+
     pub(super) fn token(&self) -> Option<String> {
         self.token.clone()
     }
@@ -132,12 +143,6 @@ pub(super) async fn cut(wall: &Wall) -> Result<(), FirewallError> {
             pf.kill_state(&state).map_err(refused("a connection could not be ended"))?;
         }
     }
-    Ok(())
-}
-
-/// pf does not tell whose a state is.
-#[expect(clippy::unused_async, clippy::unnecessary_wraps, reason = "as on Linux")]
-pub(super) async fn evict(_: &Wall) -> Result<(), FirewallError> {
     Ok(())
 }
 

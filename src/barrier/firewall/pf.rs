@@ -39,9 +39,10 @@ pub(crate) fn rules(wall: &Wall) -> String {
             for user in users {
                 rules.add(&format!("pass out quick on lo0{family} proto tcp {to} user {user} no state"));
             }
-            // The first packet alone: nothing here ends a connection at the gateway's end too, and
-            // one that is refused halfway leaves the gateway connected with nobody.
-            rules.add(&format!("block return out quick on lo0{family} proto tcp {to} flags S/SA"));
+            // Nothing here ends a connection at the gateway's end too: one that the seal refused
+            // halfway would leave the gateway connected with nobody. After a block none is left.
+            let first = if wall.stance == Stance::Seal { " flags S/SA" } else { "" };
+            rules.add(&format!("block return out quick on lo0{family} proto tcp {to}{first}"));
         }
         rules.allowed(wall, &place, "");
         rules.add(&format!("block return in quick{family} proto tcp {to}"));

@@ -28,21 +28,24 @@ pub(crate) struct Garbled(String);
 /// Lists the connections that a gateway's place takes part in, the local one or that of a peer on this
 /// host; a call for each lot of places.
 pub(crate) fn list(wall: &Wall, own: &BTreeSet<IpAddr>) -> Vec<Tool> {
-    tools("-Htn", filters(wall, own, Which::All))
+    tools("-Htn", &filters(wall, own, Which::All))
 }
 
 /// Ends them.
 pub(crate) fn destroy(wall: &Wall, own: &BTreeSet<IpAddr>) -> Vec<Tool> {
-    tools("-KHtn", filters(wall, own, Which::All))
+    tools("-KHtn", &filters(wall, own, Which::All))
 }
 
-fn tools(options: &str, filters: Vec<(&'static str, String)>) -> Vec<Tool> {
-    filters.into_iter().map(|(family, filter)| ss(&format!("{options}{family}"), &filter)).collect()
+fn tools(options: &str, filters: &[String]) -> Vec<Tool> {
+    filters.iter().map(|filter| ss(options, filter)).collect()
 }
 
-/// A socket that waits out its end carries nothing any more.
+/// A socket that waits out its end carries nothing any more, and one that is still being opened
+/// nothing yet: the wall refuses it.
 fn ss(options: &str, filter: &str) -> Tool {
-    Tool::new("ss", [options, "state", "connected", "exclude", "time-wait", filter])
+    const STATES: [&str; 8] =
+        ["state", "connected", "exclude", "time-wait", "exclude", "syn-sent", "exclude", "syn-recv"];
+    Tool::new("ss", [&[options], &STATES[..], &[filter]].concat())
 }
 
 /// Which sockets of a connection are asked for.
@@ -54,12 +57,39 @@ enum Which {
     Visitors,
 }
 
-/// Filters, each with the option of the family that it is for, if it is for one.
-fn filters(wall: &Wall, own: &BTreeSet<IpAddr>, which: Which) -> Vec<(&'static str, String)> {
+/// Whose addresses a port is held on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Both,
+    V4,
+    V6,
+}
+
+impl Family {
+    fn has(self, address: IpAddr) -> bool {
+        match self {
+            Self::Both => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+        }
+    }
+
+    /// That an address is one of the family. A socket of IPv6 that carries IPv4 is one of both, as it
+    /// listens for both. `ss -4` would leave it out.
+    fn of_source(self) -> &'static str {
+        match self {
+            Self::Both => "",
+            Self::V4 => " and src 0.0.0.0/0",
+            Self::V6 => " and src [::/0]",
+        }
+    }
+}
+
+fn filters(wall: &Wall, own: &BTreeSet<IpAddr>, which: Which) -> Vec<String> {
     let (v4, v6) = wall.places();
-    let mut filters = by_port(&wall.ports, own, which, "");
-    filters.extend(by_port(&v4.ports, own, which, "4"));
-    filters.extend(by_port(&v6.ports, own, which, "6"));
+    let mut filters = by_port(&wall.ports, own, which, Family::Both);
+    filters.extend(by_port(&v4.ports, own, which, Family::V4));
+    filters.extend(by_port(&v6.ports, own, which, Family::V6));
     let exact4 = v4.exact.iter().map(|(address, port)| (address.to_string(), *port));
     let exact6 = v6.exact.iter().map(|(address, port)| (format!("[{address}]"), *port));
     let exact: Vec<String> = exact4
@@ -72,19 +102,20 @@ fn filters(wall: &Wall, own: &BTreeSet<IpAddr>, which: Which) -> Vec<(&'static s
             }
         })
         .collect();
-    filters.extend(exact.chunks(PORTS_AT_ONCE).map(|lot| ("", format!("( {} )", lot.join(" or ")))));
+    filters.extend(exact.chunks(PORTS_AT_ONCE).map(|lot| format!("( {} )", lot.join(" or "))));
     filters
 }
 
-fn by_port(
-    ports: &BTreeSet<u16>,
-    own: &BTreeSet<IpAddr>,
-    which: Which,
-    family: &'static str,
-) -> Vec<(&'static str, String)> {
+fn by_port(ports: &BTreeSet<u16>, own: &BTreeSet<IpAddr>, which: Which, family: Family) -> Vec<String> {
     let ports: Vec<u16> = ports.iter().copied().collect();
-    let mut here = vec!["dst 127.0.0.0/8".to_owned(), "dst [::1]".to_owned()];
-    here.extend(own.iter().filter(|it| !it.is_loopback()).take(ADDRESSES).map(|it| match it {
+    let loopback = [(Family::V4, "dst 127.0.0.0/8"), (Family::V6, "dst [::1]")];
+    let mut here: Vec<String> = loopback
+        .into_iter()
+        .filter(|(of, _)| family == Family::Both || family == *of)
+        .map(|(_, prefix)| prefix.to_owned())
+        .collect();
+    let own = own.iter().filter(|it| !it.is_loopback() && family.has(**it));
+    here.extend(own.take(ADDRESSES).map(|it| match it {
         IpAddr::V4(address) => format!("dst {address}"),
         IpAddr::V6(address) => format!("dst [{address}]"),
     }));
@@ -96,11 +127,13 @@ fn by_port(
     let filter = |ports: &[u16]| {
         let visitors = format!("( ( {} ) and ( {here} ) )", any("dport", ports));
         match which {
-            Which::All => format!("( {} or {visitors} )", any("sport", ports)),
+            Which::All => {
+                format!("( ( ( {} ){} ) or {visitors} )", any("sport", ports), family.of_source())
+            }
             Which::Visitors => visitors,
         }
     };
-    ports.chunks(PORTS_AT_ONCE).map(|ports| (family, filter(ports))).collect()
+    ports.chunks(PORTS_AT_ONCE).map(filter).collect()
 }
 
 /// Reads what `ss -Htn` printed: state, two queues, and the two ends.
@@ -134,13 +167,13 @@ mod tests {
         let said: Vec<String> = list(&wall, &BTreeSet::new())
             .iter()
             .map(|tool| {
-                format!("{} {}", tool.arguments[0].to_str().unwrap(), tool.arguments[5].to_str().unwrap())
+                format!("{} {}", tool.arguments[0].to_str().unwrap(), tool.arguments[9].to_str().unwrap())
             })
             .collect();
         assert_eq!(
             said,
             [
-                "-Htn6 ( sport = :6000 or ( ( dport = :6000 ) and ( dst 127.0.0.0/8 or dst [::1] ) ) )",
+                "-Htn ( ( ( sport = :6000 ) and src [::/0] ) or ( ( dport = :6000 ) and ( dst [::1] ) ) )",
                 "-Htn ( ( src 127.0.0.2 and sport = :5432 ) or ( dst 127.0.0.2 and dport = :5432 ) or \
                  ( src [::1] and sport = :5432 ) or ( dst [::1] and dport = :5432 ) )",
             ]
@@ -154,8 +187,8 @@ mod tests {
         let arguments: Vec<_> = tool.arguments.iter().map(|it| it.to_str().unwrap()).collect();
         assert_eq!(arguments[..5], ["-KHtn", "state", "connected", "exclude", "time-wait"]);
         assert_eq!(
-            arguments[5],
-            "( sport = :1 or sport = :2 or ( ( dport = :1 or dport = :2 ) and ( dst 127.0.0.0/8 or dst [::1] \
+            arguments[9],
+            "( ( ( sport = :1 or sport = :2 ) ) or ( ( dport = :1 or dport = :2 ) and ( dst 127.0.0.0/8 or dst [::1] \
              or dst 192.0.2.1 or dst [2001:db8::1] ) ) )"
         );
     }

@@ -4,20 +4,23 @@
 //! reset and the gateway never learns of it, so that the gateway's socket stays, connected with
 //! nobody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Connection, Garbled, PORTS_AT_ONCE, Wall, Which, filters, ss, tools};
 use guardian_probes::command::Tool;
 
-/// Lists them, with their users; a call for each lot of places.
+/// Connections of this host's users, their own end first, and whose they are.
+pub(crate) type Visitors = BTreeMap<Connection, u32>;
+
+/// Lists them; a call for each lot of places.
 pub(crate) fn list(wall: &Wall, own: &BTreeSet<IpAddr>) -> Vec<Tool> {
-    tools("-Htne", filters(wall, own, Which::Visitors))
+    tools("-Htne", &filters(wall, own, Which::Visitors))
 }
 
-/// Of what `ss -Htne` printed, the connections of users who are not among these.
-pub(crate) fn strangers(text: &str, users: &BTreeSet<u32>) -> Result<BTreeSet<Connection>, Garbled> {
-    let mut strangers = BTreeSet::new();
+/// Reads what `ss -Htne` printed.
+pub(crate) fn read(text: &str) -> Result<Visitors, Garbled> {
+    let mut visitors = Visitors::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let garbled = || Garbled(line.chars().take(80).collect());
         let mut fields = line.split_whitespace().skip(3);
@@ -27,30 +30,37 @@ pub(crate) fn strangers(text: &str, users: &BTreeSet<u32>) -> Result<BTreeSet<Co
             .take_while(|field| !field.starts_with("cgroup:"))
             .find_map(|field| field.strip_prefix("uid:"))
             .map_or(Ok(0), |uid| uid.parse().map_err(|_| garbled()))?;
-        if !users.contains(&uid) {
-            strangers.insert((local.to_owned(), peer.to_owned()));
-        }
+        visitors.insert((local.to_owned(), peer.to_owned()), uid);
     }
-    Ok(strangers)
+    Ok(visitors)
 }
 
-/// Ends these, as `ss` has named them, and no others.
+/// Those of users who are not among these.
+pub(crate) fn strangers(visitors: &Visitors, users: &BTreeSet<u32>) -> BTreeSet<Connection> {
+    visitors.iter().filter(|(_, uid)| !users.contains(uid)).map(|(ends, _)| ends.clone()).collect()
+}
+
+/// Ends these at both ends, and no others: the gateway's is left where the visitor's has gone.
 pub(crate) fn end(connections: &BTreeSet<Connection>) -> Vec<Tool> {
     let each: Vec<String> = connections
         .iter()
-        .map(|(local, peer)| format!("( src {} and dst {} )", without_device(local), without_device(peer)))
+        .map(|(local, peer)| {
+            let (local, peer) = (end_of(local), end_of(peer));
+            format!("( src {local} and dst {peer} ) or ( src {peer} and dst {local} )")
+        })
         .collect();
-    each.chunks(PORTS_AT_ONCE).map(|lot| ss("-KHtn", &format!("( {} )", lot.join(" or ")))).collect()
+    each.chunks(PORTS_AT_ONCE / 2).map(|lot| ss("-KHtn", &format!("( {} )", lot.join(" or ")))).collect()
 }
 
-/// `127.0.0.1%lo:80` is `127.0.0.1:80`: the name of a device is printed, and not understood.
-fn without_device(end: &str) -> String {
-    match (end.split_once('%'), end.rsplit_once(':')) {
-        (Some((address, rest)), Some((_, port))) => {
-            let bracket = if rest.contains(']') { "]" } else { "" };
-            format!("{address}{bracket}:{port}")
-        }
-        _ => end.to_owned(),
+/// An end as `ss` understands it: `127.0.0.1%lo:80` is `127.0.0.1:80`, for the name of a device is
+/// printed and not understood; an IPv4 address in IPv6's form is one of IPv4, which fits both forms.
+fn end_of(printed: &str) -> String {
+    let Some((address, port)) = printed.rsplit_once(':') else { return printed.to_owned() };
+    let bare = address.trim_start_matches('[').split(['%', ']']).next().unwrap_or_default();
+    match bare.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => format!("{ip}:{port}"),
+        Ok(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+        Err(_) => printed.to_owned(),
     }
 }
 
@@ -72,7 +82,7 @@ ESTAB 0      0      [::ffff:127.0.0.1]:38788 [::ffff:127.0.0.1]:18789 uid:4002 i
 ";
 
     fn strangers_to(users: &[u32]) -> Vec<String> {
-        let found = strangers(PRINTED, &users.iter().copied().collect()).unwrap();
+        let found = strangers(&read(PRINTED).unwrap(), &users.iter().copied().collect());
         found.into_iter().map(|(local, _)| local).collect()
     }
 
@@ -86,24 +96,30 @@ ESTAB 0      0      [::ffff:127.0.0.1]:38788 [::ffff:127.0.0.1]:18789 uid:4002 i
 
     #[test]
     fn they_are_ended_by_both_ends() {
-        let found = strangers(PRINTED, &BTreeSet::from([0, 4001])).unwrap();
+        let found = strangers(&read(PRINTED).unwrap(), &BTreeSet::from([0, 4001]));
         let [tool] = end(&found).try_into().unwrap();
         assert_eq!(
             tool.arguments.last().unwrap(),
             "( ( src 127.0.0.1:38790 and dst 127.0.0.1:18789 ) or \
-             ( src [::ffff:127.0.0.1]:38788 and dst [::ffff:127.0.0.1]:18789 ) )"
+             ( src 127.0.0.1:18789 and dst 127.0.0.1:38790 ) or \
+             ( src 127.0.0.1:38788 and dst 127.0.0.1:18789 ) or \
+             ( src 127.0.0.1:18789 and dst 127.0.0.1:38788 ) )"
         );
         assert!(end(&BTreeSet::new()).is_empty());
     }
 
     #[test]
-    fn a_device_is_left_out_of_an_address() {
+    fn an_end_is_spelt_as_it_is_understood() {
         for (printed, understood) in [
             ("[fe80::1]%eth0:80", "[fe80::1]:80"),
             ("[fe80::1%eth0]:80", "[fe80::1]:80"),
+            ("127.0.0.1%lo:80", "127.0.0.1:80"),
+            ("[::ffff:10.0.0.1]:80", "10.0.0.1:80"),
             ("10.0.0.1:80", "10.0.0.1:80"),
+            ("*:80", "*:80"),
+            ("", ""),
         ] {
-            assert_eq!(without_device(printed), understood);
+            assert_eq!(end_of(printed), understood);
         }
     }
 
@@ -127,14 +143,14 @@ ESTAB 0      0      [::ffff:127.0.0.1]:38788 [::ffff:127.0.0.1]:18789 uid:4002 i
     #[test]
     fn a_line_without_both_ends_or_with_an_odd_user_is_garbled() {
         for line in ["ESTAB 0 0 127.0.0.1:1", "ESTAB 0 0 127.0.0.1:1 127.0.0.1:2 uid:ana"] {
-            assert!(strangers(line, &BTreeSet::from([0])).is_err(), "{line}");
+            assert!(read(line).is_err(), "{line}");
         }
     }
 
     proptest! {
         #[test]
         fn nothing_that_is_printed_breaks_the_reader(text in "\\PC*") {
-            let _ = strangers(&text, &BTreeSet::new()).map(|found| end(&found));
+            let _ = read(&text).map(|found| end(&strangers(&found, &BTreeSet::new())));
         }
     }
 }

@@ -82,7 +82,7 @@ fn connections_of_users_who_are_not_admitted_end_at_both_ends() {
             own: BTreeSet::from([LAN.parse().unwrap()]),
             ..wall(Stance::Seal)
         };
-        let firewall = raised(lab, &sealed);
+        let mut firewall = raised(lab, &sealed);
         lab.run(firewall.evict(&sealed)).unwrap();
         for (client, served) in &mut bobs {
             assert!(ended(client) && ended(served));
@@ -162,16 +162,40 @@ fn on_a_shared_port_the_gateways_place_is_held_and_nobody_elses() {
     });
 }
 
+/// Listens on every address of one family.
+fn listen_on(every: &str) -> std::net::TcpListener {
+    let at: std::net::SocketAddr = std::net::SocketAddr::new(every.parse().unwrap(), PORT);
+    let socket = socket2::Socket::new(socket2::Domain::for_address(at), socket2::Type::STREAM, None).unwrap();
+    if at.is_ipv6() {
+        socket.set_only_v6(true).unwrap();
+    }
+    socket.bind(&at.into()).unwrap();
+    socket.listen(8).unwrap();
+    socket.into()
+}
+
 #[test]
 fn a_wildcard_of_one_family_holds_none_of_the_other() {
     lab(|lab| {
-        let _listener = listen(PORT);
-        for (door, held, free) in [("0.0.0.0", LAN, LAN6), ("::", LAN6, LAN)] {
+        let (v4, v6) = (listen_on("0.0.0.0"), listen_on("::"));
+        let dial = |address: &'static str, listener: &std::net::TcpListener| {
+            let client = lab.far(move || connect(address, PORT)).unwrap();
+            let served = listener.accept().unwrap().0;
+            served.set_read_timeout(Some(PATIENCE)).unwrap();
+            (client, served)
+        };
+        for (door, held, free) in [("0.0.0.0", (LAN, &v4), (LAN6, &v6)), ("::", (LAN6, &v6), (LAN, &v4))] {
+            let mut ended_one = dial(held.0, held.1);
+            let mut kept = dial(free.0, free.1);
             let door = std::net::SocketAddr::new(door.parse().unwrap(), PORT);
             let wall = Wall { ports: BTreeSet::new(), doors: BTreeSet::from([door]), ..wall(Stance::Seal) };
             let mut firewall = raised(lab, &wall);
-            assert!(!lab.far_reaches(held, PORT), "{held}");
-            assert!(lab.far_reaches(free, PORT), "{free}");
+            assert!(!lab.far_reaches(held.0, PORT), "{door}");
+            assert!(lab.far_reaches(free.0, PORT), "{door}");
+            free.1.accept().unwrap();
+            lab.run(firewall.cut(&wall)).unwrap();
+            assert!(ended(&mut ended_one.1), "{door}: nobody is left on the line");
+            assert!(carries(&mut kept.0, &mut kept.1) && carries(&mut kept.1, &mut kept.0), "{door}");
             lab.run(firewall.lower()).unwrap();
         }
     });
