@@ -1,22 +1,29 @@
 //! Which addresses of this host take connections for a gateway.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{ReachAnswer, Reached};
+use guardian_rules::fact::{InterfaceAddress, ReachAnswer, Reached};
 use guardian_rules::scene::gateway_ports;
-use guardian_rules::snapshot::ProbeId;
+use guardian_rules::snapshot::{ProbeId, Snapshot};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::ask::targets::reached_at;
-use crate::ask::{Turn, each, source};
+use crate::ask::{Turn, each};
 use crate::probe::{Ground, Probe};
 
 /// How long a connection to this very host may take to be accepted.
 const CONNECT: Duration = Duration::from_millis(300);
+
+/// As many listeners that wait for an address are looked after.
+const MOST_WAITING: usize = 64;
+
+/// An address is tried so often while the system hands out the very port that is tried.
+const ATTEMPTS: usize = 4;
 
 /// All attempts together end after this.
 const BUDGET: Duration = Duration::from_secs(2);
@@ -50,9 +57,35 @@ impl Probe for Reach {
             .collect();
         places.sort_unstable();
         places.dedup();
+        let away = waiting(&ground.known, own, &gateway_ports(&ground.policy, &ground.known));
+        let away = away.into_iter().filter(|at| is_absent(*at));
+        let away: Vec<_> = away.map(|at| ReachAnswer { at, reached: Reached::Absent }).collect();
         let turns = each(places, BUDGET, |at| attempt(*at)).await;
-        Ok(turns.into_iter().map(|(at, turn)| ReachAnswer { at, reached: reached(turn) }).collect())
+        let tried = turns.into_iter().map(|(at, turn)| ReachAnswer { at, reached: reached(turn) });
+        Ok(tried.chain(away).collect())
     }
+}
+
+/// Where gateways listen at an address that no interface has: a VPN's that is down, for instance.
+fn waiting(known: &Snapshot, own: &[InterfaceAddress], ports: &BTreeSet<u16>) -> BTreeSet<SocketAddr> {
+    let listeners = known.listeners.known().into_iter().flatten();
+    let specific = listeners.filter(|it| !it.is_wildcard() && !it.is_loopback_only()).map(|it| it.bound);
+    specific
+        .filter(|at| ports.contains(&at.port()) && !own.iter().any(|own| own.is_at(*at)))
+        .take(MOST_WAITING)
+        .collect()
+}
+
+/// The kernel lets nobody bind to what is no address of this host, unless it was told to
+/// (`ip_nonlocal_bind`); then nothing is known. Nothing is sent: who has the address now is somebody
+/// else.
+fn is_absent(at: SocketAddr) -> bool {
+    let Ok(socket) = (if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }) else {
+        return false;
+    };
+    let mut source = at;
+    source.set_port(0);
+    socket.bind(source).is_err_and(|failure| failure.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 fn reached(turn: Turn<io::Result<()>>) -> Reached {
@@ -70,14 +103,28 @@ fn reached(turn: Turn<io::Result<()>>) -> Reached {
 
 /// Connects, and resets the connection.
 async fn attempt(at: SocketAddr) -> io::Result<()> {
-    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    if let Some(ip) = source(at) {
-        socket.bind(SocketAddr::new(ip, 0)).map_err(gone)?;
+    for _ in 0..ATTEMPTS {
+        let connected = connect(at).await?;
+        connected.set_zero_linger()?;
+        if connected.local_addr()? != at {
+            return Ok(());
+        }
+        // Given the very port that it goes to, a socket connects to itself: nobody listens there
+        // (RFC 9293, 3.5, figure 8).
     }
-    let connected: TcpStream = timeout(CONNECT, socket.connect(at))
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    connected.set_zero_linger()
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
+async fn connect(at: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // One of IPv6 that is still asked about on its link (RFC 4862, 5.4) cannot be bound, and takes
+    // nothing.
+    if !at.ip().is_loopback() {
+        let mut source = at;
+        source.set_port(0);
+        socket.bind(source).map_err(gone)?;
+    }
+    timeout(CONNECT, socket.connect(at)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// An address that cannot be bound is no address of this host any more: nobody reaches it.
@@ -116,10 +163,9 @@ fn of_failure(failure: &io::Error) -> Blindness {
 mod tests {
     use std::sync::Arc;
 
-    use guardian_rules::fact::InterfaceAddress;
+    use guardian_rules::fact::{Attribution, Listener};
     use guardian_rules::observation::Observation;
     use guardian_rules::policy::Policy;
-    use guardian_rules::snapshot::Snapshot;
 
     use super::*;
     use crate::ask::stage::plain;
@@ -177,6 +223,78 @@ mod tests {
         Reach.observe(ground(stage.at.port(), vec![own("127.0.0.1")])).await.unwrap();
         let read = timeout(Duration::from_secs(2), hears.recv()).await.unwrap().unwrap();
         assert_eq!(read, Err(io::ErrorKind::ConnectionReset));
+    }
+
+    /// Runs on a host of its own, after these commands.
+    #[cfg(target_os = "linux")]
+    fn on_a_host(commands: &'static [&str], test: impl AsyncFnOnce() + Send + 'static) {
+        use std::process::Command;
+        if !nix::unistd::geteuid().is_root() {
+            assert_ne!(std::env::var("GUARDIAN_LAB").as_deref(), Ok("required"), "this needs root");
+            eprintln!("left out: this needs root");
+            return;
+        }
+        let host = std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            for command in ["ip link set lo up"].iter().chain(commands) {
+                assert!(Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(test());
+        });
+        host.join().unwrap();
+    }
+
+    /// The kernel may hand out the very port that is tried, and then a socket connects to itself.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_connection_to_itself_is_nobody_who_listens() {
+        const ONE_PORT: &str = "echo 18789 18789 > /proc/sys/net/ipv4/ip_local_port_range";
+        on_a_host(&["ip addr add 10.9.9.9/32 dev lo", ONE_PORT], async || {
+            let ground = ground(18789, vec![own("127.0.0.1"), own("10.9.9.9")]);
+            for answer in Reach.observe(ground).await.unwrap() {
+                assert!(matches!(answer.reached, Reached::Unknown(_)), "no other port is left: {answer:?}");
+            }
+        });
+    }
+
+    /// A new interface's address is asked about on its link for a second or two. Meanwhile it takes
+    /// nothing, and every container that starts has one.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_tentative_address_is_reached_by_nobody() {
+        const CABLE: &str =
+            "ip link add left type veth peer name right && ip link set left up && ip link set right up";
+        on_a_host(&[CABLE], async || {
+            let begun = std::time::Instant::now();
+            while begun.elapsed() < Duration::from_millis(2500) {
+                let own = crate::interfaces::read().unwrap();
+                for answer in Reach.observe(ground(18789, own)).await.unwrap() {
+                    assert_eq!(answer.reached, Reached::Refused, "{answer:?} after {:?}", begun.elapsed());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+    }
+
+    /// `tailscale down` takes the address away, and the gateway that is bound to it listens on.
+    #[tokio::test]
+    async fn a_listener_whose_address_no_interface_has_waits_for_nobody() {
+        let listener = |bound: &str| Listener {
+            bound: bound.parse().unwrap(),
+            dual_stack: false,
+            device: None,
+            uid: None,
+            socket: 1,
+            owner: Attribution::Named(vec![1]),
+        };
+        let mut ground = ground(9, vec![own("127.0.0.1")]);
+        let bound = ["203.0.113.7:9", "203.0.113.7:10", "127.0.0.2:9", "0.0.0.0:9", "[2001:db8::7]:9"];
+        Arc::make_mut(&mut ground.known).listeners = Observation::Seen(bound.map(listener).to_vec());
+        let answers = Reach.observe(ground).await.unwrap();
+        let absent: Vec<_> = answers.iter().filter(|it| it.reached == Reached::Absent).collect();
+        let absent: Vec<_> = absent.into_iter().map(|it| it.at.to_string()).collect();
+        assert_eq!(absent, ["203.0.113.7:9", "[2001:db8::7]:9"]);
     }
 
     #[tokio::test]

@@ -277,6 +277,19 @@ impl<'a> Scene<'a> {
         scopes().any(|scope| scope == Scope::Vpn) && scopes().all(|scope| scope == Scope::Vpn)
     }
 
+    /// Whether what is sent to an address of a gateway's arrives on this host, as far as is known.
+    #[must_use]
+    pub fn arrives_at(&self, gateway: SocketAddr) -> Option<bool> {
+        if self.own_addresses().iter().any(|own| own.is_at(gateway)) {
+            return Some(true);
+        }
+        match beyond::presence(self.snapshot, gateway) {
+            beyond::Presence::Absent => Some(false),
+            beyond::Presence::Perhaps => Some(true),
+            beyond::Presence::Unknown => None,
+        }
+    }
+
     /// The policy lets this other host connect to a program of this host.
     #[must_use]
     pub fn admits(&self, flow: &Flow) -> bool {

@@ -30,7 +30,9 @@ pub enum Reached {
     Accepted,
     /// The connection was refused or the address cannot be reached.
     Refused,
-    /// Neither; why.
+    /// It is no address of this host, and nothing that is sent there arrives here.
+    Absent,
+    /// None of these; why.
     Unknown(Blindness),
 }
 

@@ -11,21 +11,36 @@ use crate::scene::{Part, Scene};
 
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     let mut foreign: BTreeMap<IpAddr, Vec<SocketAddr>> = BTreeMap::new();
+    let mut doubtful = BTreeMap::new();
     for peer in scene.peers() {
-        if peer.origin == Origin::Elsewhere && !allowed(scene, peer) && !is_anothers(scene, peer) {
-            foreign.entry(peer.remote.ip()).or_default().push(peer.gateway);
+        if peer.origin != Origin::Elsewhere || allowed(scene, peer) || is_anothers(scene, peer) {
+            continue;
+        }
+        match scene.arrives_at(peer.gateway) {
+            // What is left of a VPN that is down: nothing that is sent there arrives.
+            Some(false) => {}
+            Some(true) => foreign.entry(peer.remote.ip()).or_default().push(peer.gateway),
+            None => {
+                doubtful.insert(peer.remote.ip(), peer.gateway);
+            }
         }
     }
-    foreign
-        .into_iter()
-        .map(|(remote, gateways)| {
-            let count = gateways.len();
-            let at = gateways.first().map(SocketAddr::to_string).unwrap_or_default();
-            let connections =
-                if count == 1 { "one connection".to_owned() } else { format!("{count} connections") };
-            rule.yes(&remote, vec![format!("{remote} has {connections} to the gateway's port at {at}")])
-        })
-        .collect()
+    doubtful.retain(|remote, _| !foreign.contains_key(remote));
+    let proven = foreign.into_iter().map(|(remote, gateways)| {
+        let count = gateways.len();
+        let at = gateways.first().map(SocketAddr::to_string).unwrap_or_default();
+        let connections =
+            if count == 1 { "one connection".to_owned() } else { format!("{count} connections") };
+        rule.yes(&remote, vec![format!("{remote} has {connections} to the gateway's port at {at}")])
+    });
+    let perhaps = doubtful.into_iter().map(|(remote, at)| {
+        let connected = format!("{remote} was connected to the gateway's port at {at}");
+        rule.unknown(
+            &remote,
+            vec![connected, "whether this host still has that address is not known".to_owned()],
+        )
+    });
+    proven.chain(perhaps).collect()
 }
 
 /// Within a VPN, when the gateway's end is an address of the VPN; else when the owner has named

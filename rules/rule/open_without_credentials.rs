@@ -28,6 +28,9 @@ fn of_door(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> Option<Finding> {
         }
         return Some(rule.yes(&bound, evidence));
     }
+    if door.is_away {
+        return None;
+    }
     if let Part::PerhapsGateway(why) = &door.part {
         evidence.push(format!(
             "a gateway is expected on this port, and whether this is one cannot be told: {why}"

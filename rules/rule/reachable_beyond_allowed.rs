@@ -31,7 +31,7 @@ fn of_answer(
     let gateways = doors.iter().find(|door| door.part.is_gateways() && door.beyond.may_have(address));
     let nothing_there = doors.is_empty();
     match (&answer.reached, gateways) {
-        (Reached::Refused, _) => None,
+        (Reached::Refused | Reached::Absent, _) => None,
         (Reached::Accepted, Some(door)) => {
             Some(rule.yes(&answer.at, vec![format!("{} accepted a connection", scene.holder_of(door)), who]))
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::address::{Scope, scope, without_alias};
-use crate::fact::{Attribution, InterfaceAddress, Listener};
+use crate::fact::{Attribution, InterfaceAddress, Listener, ReachAnswer, Reached};
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
 
@@ -39,7 +39,31 @@ pub(super) fn beyond(policy: &Policy, snapshot: &Snapshot, listener: &Listener) 
     if listener.is_wildcard() {
         of_wildcard(policy, own, listener)
     } else {
-        of_address(policy, own, listener)
+        of_address(policy, snapshot, own, listener)
+    }
+}
+
+/// Whether an address that no interface has takes anything that is sent there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It is none of this host's: a VPN that is down has taken its address along.
+    Absent,
+    /// It may be one: whoever binds with `IP_FREEBIND` waits for it.
+    Perhaps,
+    /// Nobody has looked.
+    Unknown,
+}
+
+/// Seen now, an absent address clears; seen earlier, it leaves open what is there by now.
+pub(super) fn presence(snapshot: &Snapshot, at: SocketAddr) -> Presence {
+    let is_absent = |answers: &Vec<ReachAnswer>| {
+        answers.iter().any(|answer| answer.at == at && answer.reached == Reached::Absent)
+    };
+    match (snapshot.reach.seen(), snapshot.reach.known()) {
+        (Some(answers), _) if is_absent(answers) => Presence::Absent,
+        (None, Some(answers)) if is_absent(answers) => Presence::Unknown,
+        (_, None) => Presence::Unknown,
+        _ => Presence::Perhaps,
     }
 }
 
@@ -72,7 +96,12 @@ fn of_wildcard(policy: &Policy, own: Option<&[InterfaceAddress]>, listener: &Lis
     )
 }
 
-fn of_address(policy: &Policy, own: Option<&[InterfaceAddress]>, listener: &Listener) -> Beyond {
+fn of_address(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    own: Option<&[InterfaceAddress]>,
+    listener: &Listener,
+) -> Beyond {
     let held: Vec<&InterfaceAddress> = own
         .into_iter()
         .flatten()
@@ -93,7 +122,14 @@ fn of_address(policy: &Policy, own: Option<&[InterfaceAddress]>, listener: &List
     if own.is_none() && lone.scope() < Scope::Global && !policy.allows_own(&lone) {
         return Beyond::Unknown(format!("which interface has {ip} is not known: it may be a VPN's"));
     }
-    outside(policy, std::iter::once(&lone))
+    match outside(policy, std::iter::once(&lone)) {
+        allowed if allowed.is_none() => allowed,
+        outside => match presence(snapshot, listener.bound) {
+            Presence::Absent => Beyond::Addresses(Vec::new()),
+            Presence::Perhaps => outside,
+            Presence::Unknown => Beyond::Unknown(format!("whether this host still has {ip} is not known")),
+        },
+    }
 }
 
 fn outside<'a>(policy: &Policy, addresses: impl Iterator<Item = &'a InterfaceAddress>) -> Beyond {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::beyond::{Beyond, beyond};
+use super::beyond::{Beyond, Presence, beyond, presence};
 use crate::blindness::Blindness;
 use crate::fact::{
     Access, AccessAnswer, Attribution, HandshakeAnswer, Listener, Page, PanelAnswer, Reply, SideDoor,
@@ -52,6 +52,8 @@ pub struct Door<'a> {
     pub part: Part,
     /// Where it is open to more than the allowed networks.
     pub beyond: Beyond,
+    /// It waits at an address that this host does not have at the moment: nobody comes in.
+    pub is_away: bool,
     /// Answers to `GET /`.
     pub panel: Vec<&'a PanelAnswer>,
     /// Answers to an empty `POST /tools/invoke`.
@@ -172,6 +174,7 @@ pub(super) fn doors<'a>(policy: &Policy, snapshot: &'a Snapshot) -> Vec<Door<'a>
             holder: None,
             part: Part::Unrelated,
             beyond: beyond(policy, snapshot, &listener),
+            is_away: !listener.is_wildcard() && presence(snapshot, listener.bound) == Presence::Absent,
             panel: panel.from(&listener),
             access: access.from(&listener),
             handshake: handshake.from(&listener),

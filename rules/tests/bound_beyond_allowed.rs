@@ -1,3 +1,6 @@
+use guardian_rules::fact::Reached;
+use guardian_rules::observation::Observation;
+use guardian_rules::snapshot::Snapshot;
 use guardian_rules::verdict::Verdict;
 
 use crate::scenery::*;
@@ -154,4 +157,36 @@ fn an_address_that_no_interface_has_is_judged_by_itself() {
         .runs(gateway(812).on("203.0.113.9:18789", asking_for_credentials()))
         .judged()
         .exposes(RULE, "203.0.113.9:18789");
+}
+
+/// `tailscale down`: the gateway that is bound to the VPN's address alone is reached by nobody.
+#[test]
+fn an_address_that_this_host_does_not_have_at_the_moment_is_reached_by_nobody() {
+    let waits = || {
+        host()
+            .runs(gateway(812).on("100.100.9.9:18789", silent()))
+            .reaching("100.100.9.9:18789", Reached::Absent)
+    };
+    waits().judged().nothing_of(RULE).nothing_of("open-without-credentials").is_safe();
+    waits()
+        .visited_by(stranger("100.100.7.7:50111", "100.100.9.9:18789"))
+        .judged()
+        .nothing_of("foreign-peer")
+        .is_safe();
+    // An earlier look tells nothing of what is there by now, and none tells nothing at all.
+    for blind in [
+        |snapshot: &mut Snapshot| {
+            let before = std::mem::replace(&mut snapshot.reach, Observation::never_ran());
+            snapshot.reach = before.followed_by(Err(timed_out()));
+        },
+        |snapshot: &mut Snapshot| snapshot.reach = Observation::never_ran(),
+    ] {
+        waits()
+            .visited_by(stranger("100.100.7.7:50111", "100.100.9.9:18789"))
+            .but(blind)
+            .judged()
+            .doubts(RULE, "100.100.9.9:18789")
+            .doubts("foreign-peer", "100.100.7.7")
+            .is(Verdict::Blind);
+    }
 }

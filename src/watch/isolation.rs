@@ -61,7 +61,8 @@ impl Isolation {
         }
         let answers: Vec<&Reached> = answers.collect();
         self.pierced = answers.contains(&&Reached::Accepted);
-        let refused = !answers.is_empty() && answers.into_iter().all(|answer| *answer == Reached::Refused);
+        let shut = |answer: &Reached| matches!(answer, Reached::Refused | Reached::Absent);
+        let refused = !answers.is_empty() && answers.into_iter().all(shut);
         if refused {
             self.unproven = None;
         } else {

@@ -1,7 +1,10 @@
 //! Which address counts: every spelling of loopback, the VPN, and all that is beyond.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::thread::sleep;
+use std::time::Duration;
 
+use crate::daemon::Daemon;
 use crate::gateway::{PORT, SOUND_1_29, Scene, Setup, Version};
 use crate::host::User;
 use crate::http;
@@ -9,6 +12,7 @@ use crate::place::{BRIDGE, GLOBAL6, LAN, LINK_LOCAL, PROVIDER, VPN, at};
 use crate::ready::Lab;
 use crate::relay::{forward, socat};
 use crate::report::{Report, check};
+use crate::trips::POLICY;
 
 #[track_caller]
 fn listens(report: &Report, socket: impl std::fmt::Display) {
@@ -41,6 +45,32 @@ fn an_address_of_the_vpn_is_safe_though_others_reach_it() {
     let report = check(scene.host());
     report.is("safe");
     listens(&report, at(VPN, PORT));
+}
+
+/// `tailscale down`, an upgrade of its daemon, a laptop that leaves: the address goes, the socket stays.
+#[test]
+fn a_vpn_that_goes_down_under_a_gateway_bound_to_it_opens_no_circuit() {
+    let Some(_lab) = Lab::open() else { return };
+    let scene = custom(at(VPN, PORT));
+    let host = scene.host();
+    let daemon = Daemon::start(host, User::Root, POLICY);
+    daemon.until("a lease", |status| !status["lease"].is_null());
+    let _left_over = scene.outside().connect(at(VPN, PORT)).unwrap();
+    let address = |change: &str, card: &str| {
+        host.run(User::Root, &["ip", "addr", change, "100.100.1.2/24", "dev", card]);
+    };
+    address("del", "tailscale0");
+    // Longer than the patience.
+    sleep(Duration::from_secs(13));
+    assert_eq!(daemon.status()["breaker"], "closed", "{:#?}", daemon.journal());
+    address("add", "tailscale0");
+    daemon.until("a lease when it is back", |status| !status["lease"].is_null());
+    assert_eq!(http::call(scene.outside(), at(VPN, PORT)).unwrap(), 401, "a member of the VPN reaches it");
+    assert!(daemon.journal().iter().all(|it| it["what"] != "tripped"), "{:#?}", daemon.journal());
+    // The same address on an ordinary card lets others in.
+    address("del", "tailscale0");
+    address("add", "eth0");
+    daemon.is("open");
 }
 
 #[test]
