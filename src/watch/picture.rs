@@ -32,6 +32,7 @@ impl Watcher {
         }
         let changed = self.sight.take(looked);
         self.schedule.finished(probe, changed);
+        self.schedule.left_open(probe, self.sight.leaves_open(probe));
         if changed {
             self.see_target();
         }

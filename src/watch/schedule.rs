@@ -81,6 +81,22 @@ struct Slot {
     basis: Vec<u64>,
     /// It has finished a look with this basis.
     finished: bool,
+    /// Looks in a row that left something open.
+    open: u32,
+}
+
+/// A look that left something open is made again so soon, and later and later while it does: to be
+/// blind for longer than the patience opens the circuit, and some probes rest for a minute.
+const SOON: Duration = Duration::from_secs(1);
+
+impl Slot {
+    /// From the beginning of one look to the next.
+    fn pace(&self) -> Duration {
+        match self.open.checked_sub(1) {
+            None => self.cadence,
+            Some(before) => SOON.saturating_mul(2_u32.saturating_pow(before)).min(self.cadence),
+        }
+    }
 }
 
 /// The look that is under way.
@@ -104,6 +120,7 @@ impl Schedule {
             looked: None,
             basis: Vec::new(),
             finished: false,
+            open: 0,
         };
         Self { slots: ProbeId::ALL.into_iter().map(|probe| (probe, slot(probe))).collect() }
     }
@@ -119,7 +136,7 @@ impl Schedule {
     pub(crate) fn due(&self, now: Moment) -> Vec<ProbeId> {
         let wanted = |probe: &ProbeId, slot: &Slot| {
             // A little early rather than alone: each time that this process wakes has its price.
-            let pace = slot.cadence.saturating_sub(slot.cadence / 10);
+            let pace = slot.pace().saturating_sub(slot.pace() / 10);
             let by_cadence = slot.began.is_none_or(|began| now.since(began) >= pace);
             slot.look == Look::None && (slot.forced || by_cadence || !self.is_settled(*probe))
         };
@@ -137,7 +154,7 @@ impl Schedule {
     /// When the next probe is due by its cadence.
     pub(crate) fn next(&self, now: Moment) -> Moment {
         let idle = self.slots.values().filter(|slot| slot.look == Look::None);
-        let due = |slot: &Slot| slot.began.map_or(now, |began| began + slot.cadence);
+        let due = |slot: &Slot| slot.began.map_or(now, |began| began + slot.pace());
         idle.map(due).min().unwrap_or(now + Duration::from_secs(1))
     }
 
@@ -159,11 +176,22 @@ impl Schedule {
             slot.look = Look::None;
             slot.looked = slot.began;
             slot.version += u64::from(changed);
+            if changed {
+                // What is open now may be something else.
+                slot.open = slot.open.min(2);
+            }
         }
         if changed {
             for woken in wakes(probe) {
                 self.hurry(*woken);
             }
+        }
+    }
+
+    /// Whether what a probe has seen leaves something open.
+    pub(crate) fn left_open(&mut self, probe: ProbeId, open: bool) {
+        if let Some(slot) = self.slots.get_mut(&probe) {
+            slot.open = if open { slot.open.saturating_add(1) } else { 0 };
         }
     }
 
@@ -253,6 +281,30 @@ mod tests {
         let mut schedule = Schedule::new(cadence);
         settle(&mut schedule, at(0), |_, before| before == 0);
         schedule
+    }
+
+    #[test]
+    fn a_look_that_left_something_open_is_made_again_soon_and_later_and_later() {
+        let mut schedule = Schedule::new(|_| Duration::from_mins(1));
+        let begins = |schedule: &mut Schedule, second: u64| {
+            schedule.started(ProbeId::Interfaces, at(second * 1000));
+            schedule.finished(ProbeId::Interfaces, false);
+        };
+        let due =
+            |schedule: &Schedule, second: u64| schedule.due(at(second * 1000)).contains(&ProbeId::Interfaces);
+        let mut now = 0;
+        for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
+            begins(&mut schedule, now);
+            schedule.left_open(ProbeId::Interfaces, true);
+            assert!(!due(&schedule, now + wait / 2) && due(&schedule, now + wait), "{wait} s");
+            now += wait;
+        }
+        begins(&mut schedule, now);
+        schedule.left_open(ProbeId::Interfaces, false);
+        assert!(!due(&schedule, now + 50), "all was seen: there is time again");
+        begins(&mut schedule, now + 60);
+        schedule.left_open(ProbeId::Interfaces, true);
+        assert!(due(&schedule, now + 61));
     }
 
     #[test]

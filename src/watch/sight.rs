@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guardian_rules::blindness::Blindness;
-use guardian_rules::fact::{Exposure, InterfaceAddress, Listener, Stopped, Suspicion};
+use guardian_rules::fact::{Access, Exposure, InterfaceAddress, Listener, Reply, Stopped, Suspicion};
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
@@ -97,6 +97,25 @@ impl Sight {
         self.ahead.listeners = Some(next.listeners).filter(|it| *it != self.known.listeners);
         self.ahead.interfaces = Some(next.interfaces).filter(|it| *it != self.known.interfaces);
         accuse(&self.policy, &alone)
+    }
+
+    /// Whether what a probe has seen leaves something open that another look may tell: it saw nothing,
+    /// or somebody did not answer.
+    pub(crate) fn leaves_open(&self, probe: ProbeId) -> bool {
+        let known = &self.known;
+        let is_open = |access: &Access| matches!(access, Access::Unknown(_));
+        let unanswered = match probe {
+            ProbeId::Panel => known
+                .panel
+                .seen()
+                .into_iter()
+                .flatten()
+                .any(|answer| matches!(answer.reply, Reply::Silent | Reply::Unknown(_))),
+            ProbeId::Access => known.access.seen().into_iter().flatten().any(|it| is_open(&it.access)),
+            ProbeId::Handshake => known.handshake.seen().into_iter().flatten().any(|it| is_open(&it.access)),
+            _ => false,
+        };
+        unanswered || known.blindness_of(probe).is_some()
     }
 
     /// Something newer waits for the next picture.
