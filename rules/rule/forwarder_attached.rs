@@ -11,6 +11,10 @@ use crate::fact::{
 use crate::finding::{Answer, Finding, Severity};
 use crate::scene::{Behind, Part, Scene};
 
+/// Without root not even one's own `sshd` shows its sockets.
+const UNNAMED: &str = "End that connection, or run guardian as root, which sees every process. A tunnel of your own can lead to \
+                       the gate instead: `ssh -L 18700:127.0.0.1:18700`.";
+
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     // One finding a process, the gravest: a proxy keeps many connections.
     let mut by_subject: BTreeMap<String, Finding> = BTreeMap::new();
@@ -39,10 +43,13 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
 fn of_peer(rule: &Rule, scene: &Scene<'_>, peer: &Peer) -> Vec<Finding> {
     let Origin::Here { owner, flows } = &peer.origin else { return Vec::new() };
     match owner {
-        Attribution::Unnamed(why) => vec![rule.unknown(
-            &format!("connection to {}", peer.gateway),
-            vec![format!("a process that cannot be named is connected to the gateway: {why}")],
-        )],
+        Attribution::Unnamed(why) => vec![Finding {
+            remedy: UNNAMED.to_owned(),
+            ..rule.unknown(
+                &format!("connection to {}", peer.gateway),
+                vec![format!("a process that cannot be named is connected to the gateway: {why}")],
+            )
+        }],
         Attribution::Named(pids) => {
             pids.iter().filter_map(|pid| Attached::new(scene, *pid, peer, flows).judge(rule)).collect()
         }

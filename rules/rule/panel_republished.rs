@@ -27,14 +27,13 @@ fn of_door(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> Option<Finding> {
                 Beyond::Addresses(_) => rule.yes(&bound, evidence),
                 Beyond::Unknown(_) => rule.unknown(&bound, evidence),
             };
-            let pids = door.listener.owner.pids();
-            let allowed = !pids.is_empty() && pids.iter().all(|pid| scene.allows_process(*pid));
-            Some(if allowed { finding.allowed() } else { finding })
+            Some(as_allowed(scene, door, finding))
         }
+        // Who may carry the gateway may also leave open whether it does.
         Part::Doubtful(why) => {
             let mut evidence = vec![held, why.clone()];
             evidence.extend(reachable);
-            Some(rule.unknown(&bound, evidence))
+            Some(as_allowed(scene, door, rule.unknown(&bound, evidence)))
         }
         Part::Odd(why) => Some(Finding {
             severity: Severity::Info,
@@ -60,6 +59,13 @@ fn of_door(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> Option<Finding> {
         }
         Part::Gateway | Part::BesideGateway | Part::PerhapsGateway(_) => None,
     }
+}
+
+/// Whether the owner has allowed every process that holds the door.
+fn as_allowed(scene: &Scene<'_>, door: &Door<'_>, finding: Finding) -> Finding {
+    let pids = door.listener.owner.pids();
+    let allowed = !pids.is_empty() && pids.iter().all(|pid| scene.allows_process(*pid));
+    if allowed { finding.allowed() } else { finding }
 }
 
 /// What stands between a stranger and the gateway, as the answers tell.

@@ -459,3 +459,11 @@ fn a_probe_that_saw_nothing_at_all_says_so_itself() {
         .nothing_of(RULE)
         .doubts("probe-blind", "access");
 }
+
+#[test]
+fn a_proxy_that_the_owner_allows_may_leave_open_what_is_behind_it() {
+    let doubtful = || laptop().runs(nginx(900).on("0.0.0.0:8088", failing(502)));
+    doubtful().judged().doubts(RULE, "0.0.0.0:8088").is_blind();
+    doubtful().allowing_path("nginx").judged().is_safe();
+    doubtful().allowing_path("caddy").judged().doubts(RULE, "0.0.0.0:8088").is_blind();
+}
