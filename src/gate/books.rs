@@ -200,7 +200,12 @@ impl Books for GateBooks {
     fn credential(&mut self, remote: IpAddr, shown: Shown<'_>, now: Moment) -> Result<Caller, Refusal> {
         match (self.known(shown, now), shown) {
             (Some(caller), _) => Ok(caller),
-            (None, Shown::Token(_)) => {
+            (None, Shown::Token(token)) => {
+                // Whoever has it did not guess it, and a program goes on with it for ever.
+                if let Some(name) = self.tokens.ended(token, Timestamp::now()) {
+                    tracing::info!(%remote, name, "a token that has ended");
+                    return Err(Refusal::Ended);
+                }
                 let wait = self.throttle.wait(Kind::Token, remote, now);
                 let wrong = self.throttle.wrong(Kind::Token, remote, now);
                 tracing::warn!(%remote, wrong, "a wrong token");
@@ -245,7 +250,10 @@ mod tests {
         assert_eq!(who(&mut books, Shown::Token(&secret), at(2)), Ok("backup".to_owned()));
         tokens.revoke("backup").unwrap();
         tokens.write(&folder.path().join("gate/tokens.json")).unwrap();
-        assert_eq!(who(&mut books, Shown::Token(&secret), at(3)), Err(Refusal::Wrong));
+        assert_eq!(who(&mut books, Shown::Token(&secret), at(3)), Err(Refusal::Ended));
+        for _ in 0..200 {
+            assert_eq!(who(&mut books, Shown::Token(&secret), at(3)), Err(Refusal::Ended), "it is no guess");
+        }
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Page {
     ) -> Self {
         let status = refusal.status();
         let word = match refusal {
-            Refusal::Missing | Refusal::Wrong => "credentials",
+            Refusal::Missing | Refusal::Wrong | Refusal::Ended => "credentials",
             Refusal::Budget(_) | Refusal::Locked(_) => "slow-down",
             _ => "blocked",
         };

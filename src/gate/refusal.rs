@@ -21,8 +21,10 @@ pub(crate) enum Refusal {
     Locked(Duration),
     /// No credential.
     Missing,
-    /// A wrong one, or one that has ended.
+    /// A wrong one.
     Wrong,
+    /// A token that was right once: it has ended, or was revoked.
+    Ended,
 }
 
 impl Refusal {
@@ -34,7 +36,7 @@ impl Refusal {
             // RFC 9110, 15.5.20: misdirected.
             Self::Host => 421,
             Self::Budget(_) | Self::Locked(_) => 429,
-            Self::Missing | Self::Wrong => 401,
+            Self::Missing | Self::Wrong | Self::Ended => 401,
         }
     }
 
@@ -50,6 +52,7 @@ impl Refusal {
             Self::Locked(_) => "locked",
             Self::Missing => "no-credential",
             Self::Wrong => "wrong-credential",
+            Self::Ended => "ended-credential",
         }
     }
 

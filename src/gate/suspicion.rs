@@ -18,8 +18,9 @@ pub(crate) fn intent_of(refusal: Refusal) -> Option<Intent> {
     match refusal {
         Refusal::Wrong | Refusal::Locked(_) => Some(Intent::Guessing),
         Refusal::Host | Refusal::Origin | Refusal::Worker => Some(Intent::Rebinding),
-        // A browser without a session asks for the sign-in page; a lease can be missing for anybody.
-        Refusal::Missing | Refusal::Budget(_) | Refusal::Blocked | Refusal::Source => None,
+        // A browser without a session asks for the sign-in page; a program goes on with its token; a lease
+        // can be missing for anybody.
+        Refusal::Missing | Refusal::Ended | Refusal::Budget(_) | Refusal::Blocked | Refusal::Source => None,
     }
 }
 
@@ -125,6 +126,7 @@ mod tests {
     fn what_anybody_is_refused_for_is_no_suspicion() {
         for (refusal, intent) in [
             (Refusal::Wrong, Some(Intent::Guessing)),
+            (Refusal::Ended, None),
             (Refusal::Locked(STEP), Some(Intent::Guessing)),
             (Refusal::Host, Some(Intent::Rebinding)),
             (Refusal::Origin, Some(Intent::Rebinding)),

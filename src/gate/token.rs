@@ -95,15 +95,28 @@ pub(crate) struct Token {
     pub(crate) expires: Option<Timestamp>,
 }
 
-/// The tokens there are.
+/// A token that was: whoever still shows it has not guessed it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ended {
+    name: Arc<str>,
+    fingerprint: Fingerprint,
+}
+
+/// The tokens there are, and the latest of those that were.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tokens(Vec<Token>);
+pub(crate) struct Tokens {
+    tokens: Vec<Token>,
+    ended: Vec<Ended>,
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     v: u8,
     tokens: Vec<Token>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ended: Vec<Ended>,
 }
 
 impl Token {
@@ -129,12 +142,12 @@ impl Tokens {
         if written.v != VERSION {
             return Err(TokenError::Version { path: path.to_owned(), version: written.v });
         }
-        Ok(Self(written.tokens))
+        Ok(Self { tokens: written.tokens, ended: written.ended })
     }
 
     /// Puts them into a file that others can read only if they are of its group.
     pub(crate) fn write(&self, path: &Path) -> Result<(), TokenError> {
-        let written = Written { v: VERSION, tokens: self.0.clone() };
+        let written = Written { v: VERSION, tokens: self.tokens.clone(), ended: self.ended.clone() };
         let bytes = serde_json::to_vec_pretty(&written).map_err(TokenError::Unprintable)?;
         Ok(durable::replace(path, &bytes, Paths::gate_mode())?)
     }
@@ -151,36 +164,38 @@ impl Tokens {
             return Err(TokenError::Name(name.to_owned()));
         }
         // Those that have ended are in nobody's way.
-        self.0.retain(|token| token.lives(now));
-        if self.0.iter().any(|token| &*token.name == name) {
+        self.sweep(now);
+        if self.tokens.iter().any(|token| &*token.name == name) {
             return Err(TokenError::Taken(name.to_owned()));
         }
-        if self.0.len() >= MOST {
+        if self.tokens.len() >= MOST {
             return Err(TokenError::TooMany);
         }
         let secret = format!("{PREFIX}{}", secret::fresh()?);
         let fingerprint = Fingerprint::of(&secret);
-        self.0.push(Token { name: name.into(), fingerprint, created: now, expires });
+        self.tokens.push(Token { name: name.into(), fingerprint, created: now, expires });
         Ok(secret)
     }
 
     /// Takes a token away.
     pub(crate) fn revoke(&mut self, name: &str) -> Result<(), TokenError> {
-        let before = self.0.len();
-        self.0.retain(|token| &*token.name != name);
-        if self.0.len() == before { Err(TokenError::Unknown(name.to_owned())) } else { Ok(()) }
+        if self.end(|token| &*token.name == name) {
+            Ok(())
+        } else {
+            Err(TokenError::Unknown(name.to_owned()))
+        }
     }
 
     /// Those there are.
     pub(crate) fn list(&self) -> &[Token] {
-        &self.0
+        &self.tokens
     }
 
     /// The token of this secret, if it has not ended. All are compared, whether or not one fits.
     pub(crate) fn find(&self, secret: &str, now: Timestamp) -> Option<&Token> {
         let fingerprint = Fingerprint::of(secret);
         let mut found = None;
-        for token in &self.0 {
+        for token in &self.tokens {
             if token.fingerprint.is(&fingerprint) {
                 found = Some(token);
             }
@@ -190,14 +205,31 @@ impl Tokens {
 
     /// Whether the token of this fingerprint is there and has not ended.
     pub(crate) fn lives(&self, fingerprint: &Fingerprint, now: Timestamp) -> bool {
-        self.0.iter().any(|token| token.fingerprint.is(fingerprint) && token.lives(now))
+        self.tokens.iter().any(|token| token.fingerprint.is(fingerprint) && token.lives(now))
     }
 
-    /// Forgets those that have ended; whether there were any.
+    /// The name of the token that this secret was, if it has ended or was revoked.
+    pub(crate) fn ended(&self, secret: &str, now: Timestamp) -> Option<&str> {
+        let fingerprint = Fingerprint::of(secret);
+        let expired = self.tokens.iter().filter(|token| !token.lives(now));
+        let expired = expired.map(|token| (&token.name, &token.fingerprint));
+        let ended = self.ended.iter().map(|token| (&token.name, &token.fingerprint));
+        expired.chain(ended).find(|(_, it)| it.is(&fingerprint)).map(|(name, _)| &**name)
+    }
+
+    /// Puts those that have ended aside; whether there were any.
     pub(crate) fn sweep(&mut self, now: Timestamp) -> bool {
-        let before = self.0.len();
-        self.0.retain(|token| token.lives(now));
-        self.0.len() < before
+        self.end(|token| !token.lives(now))
+    }
+
+    fn end(&mut self, mut is_over: impl FnMut(&Token) -> bool) -> bool {
+        let over: Vec<Token> = self.tokens.extract_if(.., |token| is_over(token)).collect();
+        let any = !over.is_empty();
+        self.ended
+            .extend(over.into_iter().map(|Token { name, fingerprint, .. }| Ended { name, fingerprint }));
+        let surplus = self.ended.len().saturating_sub(MOST);
+        self.ended.drain(..surplus);
+        any
     }
 }
 
@@ -252,6 +284,34 @@ mod tests {
         for name in ["", "a b", "../x", "é", &"x".repeat(65)] {
             assert!(matches!(tokens.add(name, now(), None), Err(TokenError::Name(_))), "{name}");
         }
+    }
+
+    #[test]
+    fn a_token_that_was_is_known_by_its_name_and_opens_nothing() {
+        let mut tokens = Tokens::default();
+        let end = now() + 1.hour();
+        let expired = tokens.add("expired", now(), Some(end)).unwrap();
+        let revoked = tokens.add("revoked", now(), None).unwrap();
+        let lives = tokens.add("lives", now(), None).unwrap();
+        tokens.revoke("revoked").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+        tokens.write(&path).unwrap();
+        let mut tokens = Tokens::read(&path).unwrap();
+        for swept in [false, true] {
+            assert_eq!(tokens.sweep(end), !swept);
+            for (secret, name) in [(&expired, "expired"), (&revoked, "revoked")] {
+                assert_eq!(tokens.ended(secret, end), Some(name));
+                assert!(tokens.find(secret, end).is_none());
+            }
+            assert_eq!(tokens.ended(&lives, end), None);
+            assert_eq!(tokens.ended("gdn_guess", end), None);
+        }
+        for number in 0..2 * MOST {
+            tokens.add(&number.to_string(), now(), None).unwrap();
+            tokens.revoke(&number.to_string()).unwrap();
+        }
+        assert_eq!(tokens.ended.len(), MOST, "the oldest are forgotten");
     }
 
     #[test]
