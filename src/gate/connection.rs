@@ -19,8 +19,6 @@ use super::{Client, Gate};
 
 /// The longest head, in bytes: the wire lets none through that is longer.
 const BUFFER: usize = 64 * 1024;
-/// The most fields: likewise.
-const FIELDS: usize = 128;
 
 /// Serves a connection to its end. A cut ends it while an answer of the gateway's is under way.
 pub(super) async fn serve(gate: Rc<Gate>, socket: Socket, client: Client) {
@@ -38,7 +36,6 @@ pub(super) async fn serve(gate: Rc<Gate>, socket: Socket, client: Client) {
     let connection = http1::Builder::new()
         .half_close(false)
         .header_read_timeout(None)
-        .max_headers(FIELDS)
         .max_buf_size(BUFFER)
         .serve_connection(wire, service_fn(move |request| service.call(request)))
         .with_upgrades();

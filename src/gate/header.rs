@@ -22,6 +22,8 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// Of one connection, not of the request (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -78,9 +80,13 @@ pub(crate) struct Reached {
     pub(crate) tls: bool,
 }
 
+/// The letters that any of them begins with: most fields begin with another.
+const INITIALS: &[u8] = b"cfrtvx";
+
 /// Whether a field says who a client is.
 fn is_identity(name: &str) -> bool {
-    IDENTITY.iter().any(|start| name.starts_with(start)) || IDENTITY_NAMES.contains(&name)
+    let begins = name.as_bytes().first().is_some_and(|initial| INITIALS.contains(initial));
+    begins && (IDENTITY.iter().any(|start| name.starts_with(start)) || IDENTITY_NAMES.contains(&name))
 }
 
 /// Whether somebody between the client and the gate says for whom it asks.
@@ -145,9 +151,8 @@ pub(crate) fn to_client(header: &mut HeaderMap) {
     }
     header.remove(TRANSFER_ENCODING);
     // A script of the panel's does not get between a browser and the gate's own pages.
-    for name in ["service-worker-allowed", "clear-site-data"] {
-        header.remove(name);
-    }
+    header.remove(WORKER_ALLOWED);
+    header.remove(CLEAR_SITE_DATA);
     // A gateway does not set, or take away, the gate's cookie.
     if let Entry::Occupied(cookies) = header.entry(SET_COOKIE) {
         let ours = |cookie: &HeaderValue| {

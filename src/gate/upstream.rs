@@ -73,7 +73,7 @@ impl Upstream {
     /// A connection whose answer was read a moment ago is not ready before its task has run: it stays.
     fn ready(&self) -> Option<SendRequest<Upload>> {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|sender| !sender.is_closed());
+        // The latest is the warmest, and the least likely to have been closed.
         let at = idle.iter().rposition(SendRequest::is_ready)?;
         Some(idle.remove(at))
     }
@@ -98,6 +98,9 @@ impl Upstream {
     /// Takes a connection back whose answer has been read to its end.
     pub(crate) fn keep(&self, sender: SendRequest<Upload>) {
         let mut idle = self.idle.borrow_mut();
+        if idle.len() >= KEPT {
+            idle.retain(|sender| !sender.is_closed());
+        }
         if idle.len() < KEPT && !sender.is_closed() {
             idle.push(sender);
         }
