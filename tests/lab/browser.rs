@@ -137,7 +137,18 @@ fn a_person_signs_in_is_shut_out_by_a_trip_and_gets_back_in_from_the_page() {
     turn_codes_on(host);
     browser.sees("visit", "Code");
     browser.sees("sign-in-with-a-wrong-code", "The passphrase or the code is wrong");
-    assert_eq!(browser.does("sign-in-with-code").0["signed"], true);
+    assert_eq!(browser.does("sign-in-with-code").0["taken"], true);
+    // The way back from the page asks for another code at each of its two steps.
+    let (code, said) = daemon.guardian(User::Root, &["trip", "to come back with a code"]);
+    assert_eq!(code, 0, "{said}");
+    daemon.holds();
+    browser.sees("status", "OPEN").says("Code");
+    assert_eq!(browser.does("recover-with-code").0["taken"], true);
+    daemon.is("half-open");
+    daemon.until("safe rounds", |status| status["half_open"]["safe"].as_u64() >= Some(3));
+    assert_eq!(browser.does("close-with-code").0["taken"], true);
+    daemon.is("closed");
+    browser.sees("status", "CLOSED");
     if let Some(folder) = std::env::var_os("GUARDIAN_PICTURES") {
         std::fs::create_dir_all(&folder).unwrap();
         for picture in std::fs::read_dir(host.path(PICTURES)).unwrap() {
