@@ -85,11 +85,10 @@ impl Work {
             self.raise(wall).await;
             held = if self.wall.is_some() { self.firewall.standing().await } else { Held::No };
         }
-        if self.wall.is_some() && !self.cut {
-            let cut =
-                if orders.open { self.firewall.cut(wall).await } else { self.firewall.evict(wall).await };
+        if orders.open && self.wall.is_some() && !self.cut {
+            let cut = self.firewall.cut(wall).await.map_err(|failed| failed.to_string());
             self.cut = cut.is_ok();
-            self.note(cut.map_err(|failed| failed.to_string()));
+            self.note(cut);
             crash::point("cut-after");
         }
         Some(held)

@@ -14,6 +14,9 @@ use guardian_probes::redirects::generation;
 #[cfg(test)]
 mod tests;
 
+/// More connections than these are not kept in mind.
+const MOST_VISITORS: usize = 10_000;
+
 /// What was raised last, and who was connected before.
 #[derive(Debug, Default)]
 pub(super) struct Firewall {
@@ -90,6 +93,10 @@ impl Firewall {
 
     pub(super) async fn note_visitors(&mut self, wall: &Wall) -> Result<(), FirewallError> {
         if wall.local_users.is_some() {
+            // A wall that cannot be put up is tried again and again.
+            if self.visitors.len() > MOST_VISITORS {
+                self.visitors.clear();
+            }
             self.visitors.extend(visitors(wall).await?);
         }
         Ok(())
