@@ -1,13 +1,19 @@
 //! An unprivileged user's check on a host that others use too.
 
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::daemon::Daemon;
 use crate::gateway::SOUND_9_6;
 use crate::host::{Host, User};
 use crate::http;
 use crate::place::{LAN, at};
 use crate::ready::Lab;
-use crate::relay::{nginx, other, server, sshd};
+use crate::relay::{nginx, other, proxy_to, server, sshd};
 use crate::report::Check;
 use crate::running::Running;
+use crate::supervised::until;
+use crate::trips::POLICY;
 
 fn redis(host: &Host, more: &[&str]) -> Running {
     let arguments = [&["--save", "", "--dir", "/home/data"], more].concat();
@@ -27,6 +33,28 @@ fn an_ordinary_host_with_a_sound_gateway_is_safe_for_its_owner() {
     for user in [User::Ana, User::Root] {
         Check::of(host).by(user).run().is("safe");
     }
+}
+
+/// One slow answer to a question that is put once a minute left the watcher blind for longer than its patience.
+#[test]
+fn a_site_that_is_slow_for_a_moment_is_asked_again_before_the_patience_ends() {
+    let Some(lab) = Lab::open() else { return };
+    let scene = SOUND_9_6.hold(&lab);
+    let host = scene.host();
+    let tired = "/mnt/lab/tired";
+    host.write(tired, "");
+    let _site = server(host, User::Bob, "tired", "127.0.0.1", 3000, &[tired]);
+    let _web = nginx(host, 80, &format!("listen 0.0.0.0:80; {}", proxy_to(3000, "")));
+    let daemon = Daemon::start(host, User::Root, POLICY);
+    let blind =
+        |journal: Vec<serde_json::Value>| journal.iter().any(|it| it.to_string().contains("0.0.0.0:80"));
+    until("a look that does not tell what is behind the site", || blind(daemon.journal()));
+    host.run(User::Root, &["rm", tired]);
+    // Longer than the patience.
+    sleep(Duration::from_secs(13));
+    let journal = daemon.journal();
+    assert!(journal.iter().all(|it| it["what"] != "tripped"), "{journal:#?}");
+    daemon.until("a lease", |status| !status["lease"].is_null());
 }
 
 #[test]

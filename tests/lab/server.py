@@ -3,6 +3,7 @@
 
   silent            accepts, and never says a word
   page FILE         answers every request with this page
+  tired FILE        the same with a page of its own; while the file is there it thinks for 3 s before WebSockets
   endless-body      a page without an end
   endless-headers   an answer whose headers have no end
   slow              one byte every 100 ms
@@ -13,6 +14,7 @@
 
 import gzip
 import http.server
+import os
 import resource
 import selectors
 import socket
@@ -91,10 +93,18 @@ def hostile(behave):
 
 def page(path):
     with open(path, "rb") as file:
-        body = file.read()
+        serve(file.read(), lambda headers: None)
 
+
+def tired(path):
+    serve(b"<!doctype html><title>A site</title>",
+          lambda headers: time.sleep(3) if headers["Upgrade"] and os.path.exists(path) else None)
+
+
+def serve(body, before):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
+            before(self.headers)
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.send_header("Content-Length", str(len(body)))
@@ -116,6 +126,8 @@ elif MODE == "many":
     hold(range(PORT + count - 1, PORT - 1, -1))
 elif MODE == "page":
     page(MORE[0])
+elif MODE == "tired":
+    tired(MORE[0])
 else:
     hostile({"endless-body": endless_body, "endless-headers": endless_headers, "slow": slow,
              "redirects": redirects, "gzip-bomb": gzip_bomb}[MODE])
