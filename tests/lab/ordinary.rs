@@ -4,10 +4,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::daemon::Daemon;
-use crate::gateway::SOUND_9_6;
+use crate::gateway::{SOUND_9_6, Setup, Version};
 use crate::host::{Host, User};
 use crate::http;
-use crate::place::{LAN, at};
+use crate::place::{LAN, Place, at};
 use crate::ready::Lab;
 use crate::relay::{nginx, other, proxy_to, server, sshd};
 use crate::report::Check;
@@ -38,9 +38,10 @@ fn an_ordinary_host_with_a_sound_gateway_is_safe_for_its_owner() {
 /// One slow answer to a question that is put once a minute left the watcher blind for longer than its patience.
 #[test]
 fn a_site_that_is_slow_for_a_moment_is_asked_again_before_the_patience_ends() {
-    let Some(lab) = Lab::open() else { return };
-    let scene = SOUND_9_6.hold(&lab);
-    let host = scene.host();
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let host = &place.host;
+    let _gateway = Setup::sound(Version::V2026_9_6).start(host);
     let tired = "/mnt/lab/tired";
     host.write(tired, "");
     let _site = server(host, User::Bob, "tired", "127.0.0.1", 3000, &[tired]);

@@ -12,6 +12,7 @@ use crate::knocking::knocked;
 use crate::place::{LAN, LOOPBACK, Place, at};
 use crate::ready::Lab;
 use crate::relay::{forward, nginx, proxy_to};
+use crate::supervised::until;
 
 /// Short recoveries, so that tests need not wait.
 pub(crate) const POLICY: &str = "[half_open]\nrounds = 3\n[notify]\ndesktop = false\n";
@@ -114,7 +115,8 @@ fn on_loopback_the_seal_admits_the_gateways_user_and_nobody_else() {
         curl.args(["-sS", "-o", "/dev/null", "--max-time", "5", &url]).stderr(std::process::Stdio::null());
         scene.host().spawn(user, &mut curl).wait().unwrap().success()
     };
-    assert!(ask(User::Ana), "whose gateway it is");
+    // The wall that admits her follows the look that found out whose the gateway is.
+    until("whose gateway it is", || ask(User::Ana));
     assert!(!ask(User::Bob), "another user of this host");
     daemon.is("closed");
 }
