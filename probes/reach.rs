@@ -51,14 +51,12 @@ impl Probe for Reach {
             let cause = ground.known.interfaces.blindness().map_or(Cause::NeverRan, |why| why.cause);
             return Err(Blindness::new(cause, "the addresses of this host are not known"));
         };
-        let mut places: Vec<SocketAddr> = gateway_ports(&ground.policy, &ground.known)
-            .into_iter()
-            .flat_map(|port| own.iter().map(move |own| reached_at(own, port)))
-            .collect();
+        let ports = gateway_ports(&ground.policy, &ground.known);
+        let mut places: Vec<SocketAddr> =
+            ports.iter().flat_map(|port| own.iter().map(|own| reached_at(own, *port))).collect();
         places.sort_unstable();
         places.dedup();
-        let away = waiting(&ground.known, own, &gateway_ports(&ground.policy, &ground.known));
-        let away = away.into_iter().filter(|at| is_absent(*at));
+        let away = waiting(&ground.known, own, &ports).into_iter().filter(|at| is_absent(*at));
         let away: Vec<_> = away.map(|at| ReachAnswer { at, reached: Reached::Absent }).collect();
         let turns = each(places, BUDGET, |at| attempt(*at)).await;
         let tried = turns.into_iter().map(|(at, turn)| ReachAnswer { at, reached: reached(turn) });
