@@ -1,7 +1,7 @@
 //! The gate: the only door to the panel, in a process of its own, without privileges.
 //!
-//! A request is read byte by byte ([`wire`], [`head`], [`chunk`]), admitted or not ([`admit`]), and
-//! forwarded with a permit ([`forward`]). The watcher's lease ([`vouching`]) opens the door and shuts
+//! A request is read byte by byte ([`wire`], [`head`], [`chunk`]), let in or answered at the threshold
+//! ([`threshold`], [`admit`]), and forwarded with a permit ([`forward`]). The watcher's lease ([`vouching`]) opens the door and shuts
 //! it; without one there is a page that says so. The gate's own pages are in [`own`].
 //!
 //! One thread does all of it; whatever computes or blocks has others.
@@ -22,6 +22,7 @@ pub(crate) mod frames;
 pub(crate) mod head;
 pub(crate) mod header;
 pub(crate) mod host;
+mod identity;
 pub(crate) mod keeper;
 pub(crate) mod leave;
 pub(crate) mod listen;
@@ -38,13 +39,14 @@ pub(crate) mod setup;
 mod socket;
 pub(crate) mod source;
 pub(crate) mod spent;
-pub(crate) mod standin;
 mod standing;
 mod suspicion;
+mod threshold;
 pub(crate) mod throttle;
 pub(crate) mod tls;
 pub(crate) mod token;
 pub(crate) mod totp;
+mod tunnel;
 pub(crate) mod upstream;
 pub(crate) mod vouching;
 pub(crate) mod wire;
@@ -57,7 +59,6 @@ use tokio::task::LocalSet;
 use tokio::time::{Duration, sleep};
 
 use crate::config::Config;
-use crate::exit;
 use crate::sys::clock;
 use crate::sys::paths::Paths;
 
@@ -68,39 +69,14 @@ use crowd::{Crowd, Place};
 use forward::Forward;
 use host::Names;
 use keeper::Keeper;
-use listen::{ListenError, Listening};
+use listen::Listening;
 use source::Allowlist;
-use standin::StandIn;
 use suspicion::Suspicions;
 use upstream::Upstream;
 use vouching::Vouching;
 
 /// How long an answer may wait to be written down, and a credential or an allowance that has ended be in use.
 const TURN: Duration = Duration::from_millis(200);
-
-/// Why a gate does not run.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum GateError {
-    /// It cannot listen.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// No secret could be made.
-    #[error(transparent)]
-    NoRandomness(#[from] secret::NoRandomness),
-}
-
-impl GateError {
-    /// The exit code that goes with it: most of what keeps a gate from listening is in its policy.
-    pub(crate) fn code(&self) -> u8 {
-        match self {
-            Self::Listen(
-                ListenError::Refused { .. } | ListenError::Blind { .. } | ListenError::HandedOver(_),
-            )
-            | Self::NoRandomness(_) => exit::FAILURE,
-            Self::Listen(_) => exit::CONFIG,
-        }
-    }
-}
 
 /// A client, as the kernel names it.
 #[derive(Debug, Clone)]
@@ -134,15 +110,14 @@ pub(crate) struct Gate {
     counts: Counts,
     crowd: Rc<Crowd>,
     suspicions: RefCell<Suspicions>,
-    standin: StandIn,
     keeper: Keeper,
 }
 
 impl Gate {
-    fn new(config: &Config, paths: &Paths, access_log: AccessLog) -> Result<Self, GateError> {
+    fn new(config: &Config, paths: &Paths, access_log: AccessLog) -> Self {
         let settings = &config.settings.gate;
         let upstream = Rc::new(Upstream::new(config.gate_upstream()));
-        Ok(Self {
+        Self {
             names: Names::new(&settings.hosts, &settings.origins),
             books: RefCell::new(GateBooks::new(
                 settings.rate.into(),
@@ -156,10 +131,9 @@ impl Gate {
             counts: Counts::default(),
             crowd: Rc::default(),
             suspicions: RefCell::default(),
-            standin: StandIn::new(&secret::fresh()?),
             keeper: Keeper::new(paths),
             paths: paths.clone(),
-        })
+        }
     }
 }
 
@@ -170,9 +144,9 @@ pub(crate) async fn run(
     paths: &Paths,
     listening: Listening,
     stop: impl Future<Output = ()>,
-) -> Result<(), GateError> {
+) {
     let access_log = if config.settings.gate.access_log { AccessLog::to_stdout() } else { AccessLog::none() };
-    let gate = Rc::new(Gate::new(config, paths, access_log)?);
+    let gate = Rc::new(Gate::new(config, paths, access_log));
     let local = LocalSet::new();
     let following = Rc::clone(&gate);
     local.spawn_local(async move { following.vouching.follow(&following.paths).await });
@@ -203,5 +177,4 @@ pub(crate) async fn run(
     if let Ok(gate) = Rc::try_unwrap(gate).map_err(drop) {
         gate.access_log.close();
     }
-    Ok(())
 }

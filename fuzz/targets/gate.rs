@@ -10,11 +10,12 @@ mod gate {
     pub(crate) mod fault;
     pub(crate) mod frames;
     pub(crate) mod head;
+    pub(crate) mod identity;
 }
 
 use gate::chunk::Chunks;
 use gate::frames::Frames;
-use gate::head::{Body, Extent, extent, read};
+use gate::head::{Body, Extent, Said, extent, read};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut frames = Frames::Between;
@@ -24,7 +25,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let (head, rest) = bytes.split_at(length);
-    let Ok(framing) = read(head) else { return };
+    let Ok(plain) = read(head) else { return };
     let mut room = [httparse::EMPTY_HEADER; 128];
     let mut request = httparse::Request::new(&mut room);
     assert_eq!(request.parse(bytes), Ok(httparse::Status::Complete(length)));
@@ -32,7 +33,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).collect::<Vec<_>>()
     };
     assert_eq!(all("host").len(), 1);
-    match framing.body {
+    assert_eq!(request.method, Some(plain.method));
+    assert_said(&plain.said, &request);
+    match plain.framing.body {
         Body::Chunked => {
             assert!(all("content-length").is_empty());
             assert_eq!(all("transfer-encoding").len(), 1);
@@ -48,6 +51,22 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         }
     }
 });
+
+/// Admission goes by what the gate read, and the gateway by what the library did.
+fn assert_said(said: &Said<'_>, request: &httparse::Request<'_, '_>) {
+    let first = |name: &str| {
+        let field = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
+        Some(std::str::from_utf8(field.value).ok().filter(|text| text.is_ascii()))
+    };
+    assert_eq!(Some(said.host), first("host").map(Option::unwrap_or_default));
+    assert_eq!(said.origin, first("origin").map(|text| text.unwrap_or("?")));
+    assert_eq!(said.authorization, first("authorization").flatten());
+    assert_eq!(said.token, first("guardian-token").flatten());
+    assert_eq!(said.cookie, first("cookie").flatten());
+    assert_eq!(said.worker, first("service-worker").is_some());
+    let identity = |field: &httparse::Header<'_>| gate::identity::is_identity(field.name.as_bytes());
+    assert_eq!(said.proxied, request.headers.iter().any(identity));
+}
 
 /// A body in chunks that ends is one to another reader of chunks, and ends there, too.
 fn chunks(bytes: &[u8]) {

@@ -11,7 +11,7 @@ use crate::config::ConfigError;
 use crate::control::ControlError;
 use crate::drill::DrillError;
 use crate::exit;
-use crate::gate::GateError;
+use crate::gate::listen::ListenError;
 use crate::gate::passphrase::PassphraseError;
 use crate::gate::tls::TlsError;
 use crate::gate::token::TokenError;
@@ -70,7 +70,7 @@ pub(super) enum Failure {
     #[error(transparent)]
     Show(#[from] ShowError),
     #[error(transparent)]
-    Gate(#[from] GateError),
+    Gate(#[from] ListenError),
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]

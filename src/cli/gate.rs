@@ -12,7 +12,7 @@ use super::{Failure, Folders, answer, answer_json};
 use crate::config::Config;
 use crate::exit;
 use crate::gate::leave::Leaves;
-use crate::gate::listen::Listening;
+use crate::gate::listen::{ListenError, Listening};
 use crate::gate::{self, passphrase, setup, tls};
 use crate::sys::paths::Paths;
 use crate::sys::{clock, durable};
@@ -84,14 +84,15 @@ fn serve(config: &Config, paths: &Paths) -> Result<u8, Failure> {
         .enable_all()
         .build()
         .map_err(Failure::Runtime)?;
-    let outcome = runtime.block_on(async {
-        let listening = Listening::bind(config, &networks, &paths.gate()).map_err(gate::GateError::from)?;
+    let outcome: Result<(), ListenError> = runtime.block_on(async {
+        let listening = Listening::bind(config, &networks, &paths.gate())?;
         for at in listening.addresses() {
             tracing::info!("the gate listens at {at}");
         }
         #[cfg(target_os = "linux")]
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        gate::run(config, paths, listening, stopped()).await
+        gate::run(config, paths, listening, stopped()).await;
+        Ok(())
     });
     runtime.shutdown_background();
     outcome?;

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::host::Names;
 use super::refusal::Refusal;
 use super::secret::Fingerprint;
+use super::session;
 use super::source::{Allowlist, is_loopback};
+use super::token::PREFIX;
 use crate::breaker::effect::Reach;
 use crate::lease::Lease;
 use crate::sys::clock::Moment;
@@ -45,6 +47,31 @@ pub(crate) enum Shown<'a> {
     Token(&'a str),
     /// Cookies with a session among them, which a browser sends by itself.
     Session(&'a str),
+}
+
+impl<'a> Shown<'a> {
+    /// What these fields show. A token in a field of its own comes first: `Authorization` is the gateway's
+    /// then.
+    pub(crate) fn of(
+        token: Option<&'a str>,
+        authorization: Option<&'a str>,
+        cookie: Option<&'a str>,
+    ) -> Self {
+        if let Some(token) = token {
+            return Self::Token(token);
+        }
+        let bearer = authorization.and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            (scheme.eq_ignore_ascii_case("bearer") && token.starts_with(PREFIX)).then_some(token)
+        });
+        if let Some(token) = bearer {
+            return Self::Token(token);
+        }
+        match cookie {
+            Some(cookies) if session::in_cookies(cookies).next().is_some() => Self::Session(cookies),
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// Somebody whom a credential names. While one is held, what it was admitted for is under way.

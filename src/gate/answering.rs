@@ -19,7 +19,7 @@ pub(crate) struct Answering {
     ended: AtomicU64,
     /// All of the last answer was written to the client.
     written: AtomicBool,
-    /// Who waits for its end.
+    /// Who waits until it is.
     waiting: Mutex<Option<Waker>>,
 }
 
@@ -40,29 +40,30 @@ impl Answering {
 
     /// The answer has been given, or nobody takes it any more.
     pub(crate) fn end(&self) {
+        self.written.store(false, Ordering::Relaxed);
+        self.rests();
+    }
+
+    /// Nothing is under way, from now on.
+    pub(super) fn rests(&self) {
         let ended = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(UNDER_WAY - 1);
         self.ended.store(ended, Ordering::Relaxed);
-        self.written.store(false, Ordering::Relaxed);
+    }
+
+    /// The library has nothing left to write.
+    pub(super) fn flushed(&self) {
+        if self.ended.load(Ordering::Relaxed) == UNDER_WAY || self.written.swap(true, Ordering::Relaxed) {
+            return;
+        }
         if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
             waiting.wake();
         }
     }
 
-    /// The library has nothing left to write.
-    pub(super) fn flushed(&self) {
-        if self.ended.load(Ordering::Relaxed) != UNDER_WAY {
-            self.written.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether all of the last answer was written to the client.
-    pub(super) fn is_written(&self) -> bool {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    /// Whether one is under way; `cx` is woken at its end.
+    /// Whether one is under way, or not written to the client to its end; `cx` is woken then.
     pub(super) fn poll_under_way(&self, cx: &Context<'_>) -> bool {
-        let under_way = self.ended.load(Ordering::Relaxed) == UNDER_WAY;
+        let ended = self.ended.load(Ordering::Relaxed) != UNDER_WAY;
+        let under_way = !(ended && self.written.load(Ordering::Relaxed));
         if under_way {
             *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
         }
@@ -80,18 +81,34 @@ impl Answering {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
-    /// Until then the connection is cut with what lets the answer through, whatever is asked next.
+    /// Until then the connection is cut with what lets the answer through, and nobody else writes to it.
     #[test]
-    fn an_answer_is_written_when_nothing_is_left_to_write_after_its_end() {
+    fn an_answer_is_under_way_until_nothing_is_left_to_write_after_its_end() {
         let answering = Answering::new();
-        assert!(answering.is_written(), "there was none yet");
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let cx = Context::from_waker(&waker);
+        assert!(!answering.poll_under_way(&cx), "there was none yet");
         answering.begin();
         answering.flushed();
+        assert!(answering.poll_under_way(&cx));
         answering.end();
-        assert!(!answering.is_written(), "its end is still to be written");
+        assert!(answering.poll_under_way(&cx), "its end is still to be written");
+        assert!(!woken.0.load(Ordering::Relaxed));
         answering.flushed();
-        assert!(answering.is_written());
+        assert!(!answering.poll_under_way(&cx) && woken.0.load(Ordering::Relaxed));
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 }

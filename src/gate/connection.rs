@@ -4,16 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::upgrade::Upgraded;
 
 use super::answering::Answering;
 use super::forward::Patience;
 use super::service::Service;
 use super::socket::Socket;
-use super::standing::Standing;
 use super::wire::Wire;
 use super::{Client, Gate};
 
@@ -23,39 +20,39 @@ const BUFFER: usize = 64 * 1024;
 /// Serves a connection to its end. A cut ends it while an answer of the gateway's is under way.
 pub(super) async fn serve(gate: Rc<Gate>, socket: Socket, client: Client) {
     let answering = Arc::new(Answering::new());
-    let forwarding = Rc::new(RefCell::new(None::<Rc<Standing>>));
-    let wire = Wire::new(socket, Arc::clone(&answering), gate.standin.clone());
     let mut cut = gate.vouching.cuts();
     let service = Rc::new(Service {
         gate,
         client,
-        answering,
-        forwarding: Rc::clone(&forwarding),
+        answering: Arc::clone(&answering),
+        forwarding: RefCell::new(None),
+        let_in: RefCell::new(None),
+        tunnel: RefCell::new(None),
         patience: Patience::new(),
     });
-    let connection = http1::Builder::new()
+    let wire = Wire::new(socket, answering, Rc::clone(&service));
+    let answers = Rc::clone(&service);
+    let mut connection = http1::Builder::new()
         .half_close(false)
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
-        .serve_connection(wire, service_fn(move |request| service.call(request)))
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
+        .serve_connection(wire, service_fn(move |request| answers.call(request)));
     loop {
         tokio::select! {
             biased;
             // Whatever it failed of has been noted.
-            _ = connection.as_mut() => return,
-            _ = cut.changed() => if forwarding.borrow().as_ref().is_some_and(|it| !it.holds()) { return },
+            served = &mut connection => if served.is_ok() { break } else { return },
+            _ = cut.changed() => if service.was_cut() { return },
         }
     }
-}
-
-/// The socket of an upgraded connection of a client, and what it sent ahead.
-pub(super) fn client_socket(upgraded: Upgraded) -> Option<(Socket, BytesMut)> {
-    let parts = upgraded.downcast::<Wire<Socket>>().ok()?;
-    let (socket, held) = parts.io.into_parts();
+    let Some(tunnel) = service.tunnel.take() else { return };
+    let parts = connection.into_parts();
     // The library has read nothing beyond the head: it was not given anything.
-    let mut ahead = BytesMut::from(&parts.read_buf[..]);
-    ahead.unsplit(held);
-    Some((socket, ahead))
+    if let Some((socket, ahead)) = parts.io.into_tunnel()
+        && parts.read_buf.is_empty()
+    {
+        // In a task of its own, which needs less memory.
+        let (gate, remote) = (Rc::clone(&service.gate), service.client.remote);
+        tokio::task::spawn_local(tunnel.relay(gate, remote, socket, ahead));
+    }
 }

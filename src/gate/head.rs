@@ -5,6 +5,7 @@
 //! to the letter, and one way of framing its body) or refused.
 
 use super::fault::Fault;
+use super::identity::is_identity;
 
 /// The longest head, in bytes.
 pub(crate) const LONGEST: usize = 32 * 1024;
@@ -12,6 +13,36 @@ pub(crate) const LONGEST: usize = 32 * 1024;
 const LONGEST_TARGET: usize = 8 * 1024;
 /// The most fields.
 const MOST_FIELDS: usize = 100;
+
+/// A plain head, as far as the gate itself goes by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head<'a> {
+    pub(crate) method: &'a str,
+    /// The target's, without a query.
+    pub(crate) path: &'a str,
+    pub(crate) framing: Framing,
+    /// The client may ask again on this connection.
+    pub(crate) stays: bool,
+    pub(crate) said: Said<'a>,
+}
+
+/// What the fields say of who asks, and for what. A value that is no text is none.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Said<'a> {
+    pub(crate) host: &'a str,
+    /// One that is no text is `?`: it is there, and nobody's.
+    pub(crate) origin: Option<&'a str>,
+    pub(crate) authorization: Option<&'a str>,
+    /// `Guardian-Token`.
+    pub(crate) token: Option<&'a str>,
+    pub(crate) cookie: Option<&'a str>,
+    /// The first, if there are several.
+    pub(crate) accept: Option<&'a str>,
+    /// `Service-Worker` is there.
+    pub(crate) worker: bool,
+    /// Somebody passes another's request on.
+    pub(crate) proxied: bool,
+}
 
 /// What the rest of the connection depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +99,7 @@ const TOO_LONG: Fault = Fault::new(431, "the head is too long");
 const TARGET_TOO_LONG: Fault = Fault::new(414, "the target is too long");
 
 /// Reads a complete head, its closing empty line included.
-pub(crate) fn read(head: &[u8]) -> Result<Framing, Fault> {
+pub(crate) fn read(head: &[u8]) -> Result<Head<'_>, Fault> {
     let lines = head.strip_suffix(b"\r\n").ok_or(Fault::malformed("the head does not end"))?;
     let mut lines = lines.split_inclusive(|byte| *byte == b'\n').map(|line| {
         line.strip_suffix(b"\r\n").ok_or(Fault::malformed("a line ends without a carriage return"))
@@ -81,13 +112,16 @@ pub(crate) fn read(head: &[u8]) -> Result<Framing, Fault> {
         }
         fields.take(field?)?;
     }
-    fields.framing(line)
+    let framing = fields.framing(line)?;
+    let stays = line.new && !fields.connection.close;
+    Ok(Head { method: line.method, path: line.path, framing, stays, said: fields.said })
 }
 
 /// The request line.
 #[derive(Debug, Clone, Copy)]
 struct Line<'a> {
-    get: bool,
+    method: &'a str,
+    path: &'a str,
     new: bool,
     /// Of a target in absolute form.
     authority: Option<&'a [u8]>,
@@ -127,22 +161,30 @@ impl<'a> Line<'a> {
         {
             return Err(Fault::malformed("the target holds what no target may hold"));
         }
-        let authority = match target {
-            [b'/', ..] => None,
-            _ => Some(authority(target).ok_or(Fault::malformed("the target is no path"))?),
+        let (authority, path) = if target.starts_with(b"/") {
+            (None, target)
+        } else {
+            let (authority, path) = absolute(target).ok_or(Fault::malformed("the target is no path"))?;
+            (Some(authority), path)
         };
-        Ok(Self { get: method == b"GET", new, authority })
+        let path = path.split(|byte| *byte == b'?').next().and_then(text).unwrap_or_default();
+        Ok(Self { method: text(method).unwrap_or_default(), path, new, authority })
     }
 }
 
-/// The authority of a target in absolute form (RFC 9112, 3.2.2).
-fn authority(target: &[u8]) -> Option<&[u8]> {
+/// A value as text, if it is nothing but that.
+fn text(value: &[u8]) -> Option<&str> {
+    value.is_ascii().then(|| std::str::from_utf8(value).ok()).flatten()
+}
+
+/// The authority of a target in absolute form, and the rest (RFC 9112, 3.2.2).
+fn absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then_some(rest)
     })?;
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-    rest.get(..end).filter(|authority| !authority.is_empty())
+    rest.split_at_checked(end).filter(|(authority, _)| !authority.is_empty())
 }
 
 /// The fields that bear on framing and on who asks. A field that may be there once may be there once.
@@ -155,6 +197,7 @@ struct Fields<'a> {
     websocket: bool,
     key: Option<&'a [u8]>,
     version: Option<&'a [u8]>,
+    said: Said<'a>,
     /// Those that are refused when they come twice: a bit each.
     seen: u16,
 }
@@ -163,6 +206,7 @@ struct Fields<'a> {
 #[derive(Debug, Default)]
 struct Connection {
     upgrade: bool,
+    close: bool,
 }
 
 /// Fields that decide something here or at the gateway, and that no client sends twice.
@@ -195,19 +239,19 @@ impl<'a> Fields<'a> {
         if !value.iter().all(|byte| is_text(*byte)) {
             return Err(Fault::malformed("a field holds a control character"));
         }
+        let value = value.trim_ascii();
         let Some(which) = ONCE.iter().position(|known| name.eq_ignore_ascii_case(known)) else {
-            if name.eq_ignore_ascii_case(b"connection") {
-                return self.connection.take(value);
-            }
-            return Ok(());
+            return self.take_other(name, value);
         };
         if self.seen & (1 << which) != 0 {
             return Err(Fault::malformed("a field that may be there once is there twice"));
         }
         self.seen |= 1 << which;
-        let value = value.trim_ascii();
         match which {
-            0 => self.host = Some(value),
+            0 => {
+                self.host = Some(value);
+                self.said.host = text(value).unwrap_or_default();
+            }
             1 => self.length = Some(length(value)?),
             2 => {
                 if !value.eq_ignore_ascii_case(b"chunked") {
@@ -215,6 +259,10 @@ impl<'a> Fields<'a> {
                 }
                 self.chunked = true;
             }
+            3 => self.said.authorization = text(value),
+            4 => self.said.token = text(value),
+            5 => self.said.origin = text(value).or(Some("?")),
+            6 => self.said.cookie = text(value),
             7 => self.websocket = value.eq_ignore_ascii_case(b"websocket"),
             8 if !value.eq_ignore_ascii_case(b"100-continue") => {
                 return Err(Fault::new(417, "an expectation other than 100-continue"));
@@ -226,7 +274,22 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    fn framing(self, line: Line<'_>) -> Result<Framing, Fault> {
+    /// One that may be there more than once.
+    fn take_other(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Fault> {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        if is(b"connection") {
+            self.connection.take(value)?;
+        } else if is(b"accept") {
+            self.said.accept = self.said.accept.or(text(value));
+        } else if is(b"service-worker") {
+            self.said.worker = true;
+        } else if is_identity(name) {
+            self.said.proxied = true;
+        }
+        Ok(())
+    }
+
+    fn framing(&self, line: Line<'_>) -> Result<Framing, Fault> {
         let host = self.host.ok_or(Fault::malformed("no Host"))?;
         if line.authority.is_some_and(|authority| !authority.eq_ignore_ascii_case(host)) {
             return Err(Fault::malformed("the target names another host than Host"));
@@ -252,7 +315,7 @@ impl<'a> Fields<'a> {
                 && key.ends_with(b"==")
                 && key.iter().take(22).all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
         };
-        if !line.get || !line.new || body != Body::Length(0) {
+        if line.method != "GET" || !line.new || body != Body::Length(0) {
             return Err(Fault::malformed("a WebSocket is asked for by GET in HTTP/1.1, without a body"));
         }
         if !self.connection.upgrade {
@@ -275,12 +338,9 @@ impl Connection {
             let is = |name: &[u8]| option.eq_ignore_ascii_case(name);
             if is(b"upgrade") {
                 self.upgrade = true;
-            } else if !(is(b"keep-alive")
-                || is(b"close")
-                || is(b"te")
-                || is(b"http2-settings")
-                || option.is_empty())
-            {
+            } else if is(b"close") {
+                self.close = true;
+            } else if !(is(b"keep-alive") || is(b"te") || is(b"http2-settings") || option.is_empty()) {
                 return Err(Fault::malformed("Connection names a field"));
             }
         }

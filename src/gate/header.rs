@@ -12,6 +12,7 @@ use http::header::{
     PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
+use super::identity::is_identity;
 use super::session::COOKIE_NAME;
 
 /// The field for a token where `Authorization` is the gateway's own.
@@ -38,36 +39,6 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HTTP2_SETTINGS,
 ];
 
-/// Fields that proxies and networks set to say who a client is, by how their names begin. What
-/// begins so and is no such field is not missed by a gateway.
-const IDENTITY: [&str; 22] = [
-    "x-forwarded",
-    "forwarded",
-    "x-real-",
-    "tailscale-",
-    "x-tailscale-",
-    "x-client-",
-    "x-cluster-client-",
-    "x-original-",
-    "x-rewrite-",
-    "x-host",
-    "x-remote-",
-    "x-auth-",
-    "x-authenticated-",
-    "x-authentik-",
-    "x-webauth-",
-    "x-envoy-",
-    "x-goog-",
-    "x-ms-client-",
-    "x-pomerium-",
-    "remote-",
-    "cf-",
-    "true-client-",
-];
-/// And those of other shapes.
-const IDENTITY_NAMES: [&str; 6] =
-    ["via", "client-ip", "fastly-client-ip", "fly-client-ip", "x-user", "x-email"];
-
 /// Stands for a client whose address is not known: TEST-NET-1, which is nobody's (RFC 5737).
 const SOMEBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
@@ -80,27 +51,14 @@ pub(crate) struct Reached {
     pub(crate) tls: bool,
 }
 
-/// The letters that any of them begins with: most fields begin with another.
-const INITIALS: &[u8] = b"cfrtvx";
-
-/// Whether a field says who a client is.
-fn is_identity(name: &str) -> bool {
-    let begins = name.as_bytes().first().is_some_and(|initial| INITIALS.contains(initial));
-    begins && (IDENTITY.iter().any(|start| name.starts_with(start)) || IDENTITY_NAMES.contains(&name))
-}
-
-/// Whether somebody between the client and the gate says for whom it asks.
-pub(crate) fn is_proxied(header: &HeaderMap) -> bool {
-    header.keys().any(|name| is_identity(name.as_str()))
-}
-
 /// Makes a client's header into the one that the gateway gets. `authorization` stays only where it
 /// is not the gate's own credential.
 pub(crate) fn to_gateway(header: &mut HeaderMap, reached: Reached, keep_authorization: bool) {
     for name in HOP_BY_HOP {
         header.remove(name);
     }
-    let told: Vec<HeaderName> = header.keys().filter(|name| is_identity(name.as_str())).cloned().collect();
+    let told: Vec<HeaderName> =
+        header.keys().filter(|name| is_identity(name.as_str().as_bytes())).cloned().collect();
     for name in &told {
         header.remove(name);
     }

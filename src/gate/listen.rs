@@ -20,6 +20,7 @@ use super::source::Allowlist;
 use super::tls::{self, TlsError};
 use super::{Client, Gate};
 use crate::config::Config;
+use crate::exit;
 
 /// Connections that may wait to be taken.
 const BACKLOG: i32 = 4096;
@@ -68,6 +69,16 @@ pub(crate) enum ListenError {
     /// No TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
+}
+
+impl ListenError {
+    /// The exit code that goes with it: most of what keeps a gate from listening is in its policy.
+    pub(crate) const fn code(&self) -> u8 {
+        match self {
+            Self::Refused { .. } | Self::Blind { .. } | Self::HandedOver(_) => exit::FAILURE,
+            _ => exit::CONFIG,
+        }
+    }
 }
 
 /// Sockets that are bound, each with who may come in there.

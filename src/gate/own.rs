@@ -1,5 +1,5 @@
-//! The gate's own pages, under `/_guardian`: sign-in, status, recovery. They need no lease, for they
-//! are there when the gateway is not; everything else that admission asks is asked here too.
+//! The gate's own pages, under `/_guardian`: sign-in, status, recovery. Whoever gets here has been greeted
+//! at the threshold; who he is, is asked here.
 
 mod recovery;
 mod sign_in;
@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::body::Incoming;
 use tokio::time::{Duration, timeout};
 
-use super::admit::{Books as _, Caller, Shown, greet};
+use super::admit::Books as _;
 use super::page::{Page, Wants};
 use super::refusal::Refusal;
 use super::service::{Outcome, Service, shown};
@@ -46,36 +46,15 @@ pub(in crate::gate) enum AskedFor {
     PassphraseAndCode,
 }
 
-/// Whose session a request shows, whatever it asks for.
-pub(super) fn signed_in(service: &Service, parts: &Parts) -> Option<Caller> {
-    let Shown::Session(cookies) = shown(&parts.headers) else { return None };
-    let ask = service.ask(parts, false);
-    if !service.client.sources.admits(ask.remote) || !service.gate.names.host(ask.host, ask.local, ask.remote)
-    {
-        return None;
-    }
-    service.gate.books.borrow_mut().session(cookies, clock::moment())
-}
-
 /// Whether a path is one of the gate's own.
 pub(super) fn is_own(path: &str) -> bool {
     path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Answers a request for one of them.
+/// Answers a request for one of them, which was greeted.
 pub(super) async fn answer(service: &Service, parts: Parts, body: Incoming, wants: Wants) -> Outcome {
     let now = clock::moment();
     let gate = &service.gate;
-    let greeted = greet(
-        &service.ask(&parts, false),
-        &service.client.sources,
-        &gate.names,
-        &mut *gate.books.borrow_mut(),
-        now,
-    );
-    if let Err(refusal) = greeted {
-        return service.refuse(refusal, &parts, wants);
-    }
     let path = parts.uri.path();
     let get = matches!(parts.method, Method::GET | Method::HEAD);
     let post = parts.method == Method::POST;
@@ -86,7 +65,7 @@ pub(super) async fn answer(service: &Service, parts: Parts, body: Incoming, want
         }
         // A page of another site must not sign anybody in, into a session of its own choice.
         SIGN_IN if post && !parts.headers.contains_key(ORIGIN) => {
-            return service.refuse(Refusal::Origin, &parts, wants);
+            return service.refused(Refusal::Origin, wants);
         }
         SIGN_IN if post => return sign_in::try_it(service, &parts, &form(body).await).await,
         ROOT | "/_guardian/" if get => return Outcome::page(Page::redirect(STATUS)),
@@ -99,7 +78,7 @@ pub(super) async fn answer(service: &Service, parts: Parts, body: Incoming, want
         Err(Refusal::Missing) if wants == Wants::Html && get => {
             return Outcome::page(Page::redirect(SIGN_IN));
         }
-        Err(refusal) => return service.refuse(refusal, &parts, wants),
+        Err(refusal) => return service.refused(refusal, wants),
     };
     match path {
         SIGN_OUT if post => sign_in::out(service, &parts).by(&caller.name),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     LOCATION, REFERRER_POLICY, RETRY_AFTER, SEC_WEBSOCKET_VERSION, SET_COOKIE, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
@@ -14,6 +14,8 @@ use super::body::Answer;
 use super::own::{self, AskedFor};
 use super::refusal::Refusal;
 use super::secret;
+
+mod plain;
 
 /// The one style of all pages.
 const STYLE: &str = include_str!("page/style.css");
@@ -31,8 +33,8 @@ pub(crate) enum Wants {
 
 impl Wants {
     /// Who names `text/html` is a browser; everybody else is a program.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    pub(crate) fn of(accept: Option<&str>) -> Self {
+        let accept = accept.unwrap_or_default();
         if accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
         {
             Self::Html
@@ -179,6 +181,11 @@ impl Page {
         }
     }
 
+    /// Its status.
+    pub(super) const fn code(&self) -> u16 {
+        self.status
+    }
+
     /// As the HTTP library wants it.
     pub(crate) fn into_response(self) -> Response<Answer> {
         let mut response = Response::new(Answer::Own(Full::new(self.body)));
@@ -186,10 +193,9 @@ impl Page {
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        set(headers, &OF_EVERY_PAGE);
         if self.kind != DATA {
-            harden(headers);
+            set(headers, &HARDENING);
         }
         for (name, value) in self.headers {
             headers.append(name, value);
@@ -198,15 +204,21 @@ impl Page {
     }
 }
 
-/// What every page of the gate's own says to a browser.
-fn harden(headers: &mut HeaderMap) {
-    for (name, value) in [
-        // Not `no-referrer`: with it browsers call the origin of a page's own forms `null`.
-        (REFERRER_POLICY, "same-origin"),
-        (X_FRAME_OPTIONS, "DENY"),
-        (OPENER_POLICY, "same-origin"),
-        (PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=()"),
-    ] {
+/// What everything of the gate's own says.
+static OF_EVERY_PAGE: [(HeaderName, &str); 2] =
+    [(CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+
+/// And what a browser is told beside.
+static HARDENING: [(HeaderName, &str); 4] = [
+    // Not `no-referrer`: with it browsers call the origin of a page's own forms `null`.
+    (REFERRER_POLICY, "same-origin"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (OPENER_POLICY, "same-origin"),
+    (PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=()"),
+];
+
+fn set(headers: &mut HeaderMap, fields: &'static [(HeaderName, &str)]) {
+    for (name, value) in fields {
         headers.insert(name, HeaderValue::from_static(value));
     }
 }

@@ -1,9 +1,9 @@
 //! A client's connection, between the socket and the HTTP library.
 //!
-//! Bytes are handed on only once they have been checked: a head when it is complete and sound, a body
-//! as far as it is framed soundly. A head that is refused never reaches the library; a request of the
-//! gate's own takes its place, which the service answers with the status that fits. What follows a
-//! request for a WebSocket is held back until the answer shows whether there is one.
+//! Bytes are handed on only once they have been checked: a head when it is complete, sound and let in, a
+//! body as far as it is framed soundly. A request that is refused never reaches the library; it is answered
+//! here, in its turn. What follows a request for a WebSocket is held back until the answer shows whether
+//! there is one.
 //!
 //! Every wait has an end: for a head, for a body, for a client that does not read.
 
@@ -22,7 +22,7 @@ use super::answering::Answering;
 use super::chunk::Chunks;
 use super::fault::Fault;
 use super::head::{self, Body, Extent};
-use super::standin::StandIn;
+use super::threshold::Threshold;
 
 /// A first request comes within this time, and a head from its first byte to its last.
 const HEAD: Duration = Duration::from_secs(10);
@@ -48,8 +48,9 @@ const TOO_SLOW: Fault = Fault::new(408, "the request did not come in time");
 
 /// A connection as the HTTP library sees it.
 #[derive(Debug)]
-pub(crate) struct Wire<S> {
+pub(crate) struct Wire<S, T> {
     io: S,
+    threshold: T,
     /// Read and not handed on yet.
     held: BytesMut,
     /// As many bytes of `held` are checked.
@@ -57,6 +58,8 @@ pub(crate) struct Wire<S> {
     /// As many bytes of an incomplete head need not be looked at again.
     seen: usize,
     at: At,
+    /// An answer of the threshold's that is not written yet.
+    out: BytesMut,
     answering: Arc<Answering>,
     /// There was no request yet.
     first: bool,
@@ -66,7 +69,6 @@ pub(crate) struct Wire<S> {
     timer: Option<Pin<Box<Sleep>>>,
     stalled: Option<Pin<Box<Sleep>>>,
     lingered: usize,
-    standin: StandIn,
 }
 
 /// What a connection waits for.
@@ -96,21 +98,25 @@ enum At {
     Asked,
     /// It was answered with 101: what comes is no HTTP.
     Tunnel,
-    /// A request was refused; nothing more is read of this client.
+    /// A body is none; nothing more is read of this client.
+    Broken,
+    /// A request was refused, and its answer is the last.
     Refused,
     /// Shut down for writing; the client is heard out.
     Lingering,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold> Wire<S, T> {
     /// A connection; `answering` is told of the end of every answer.
-    pub(crate) fn new(io: S, answering: Arc<Answering>, standin: StandIn) -> Self {
+    pub(crate) fn new(io: S, answering: Arc<Answering>, threshold: T) -> Self {
         Self {
             io,
+            threshold,
             held: BytesMut::new(),
             clear: 0,
             seen: 0,
             at: At::Head,
+            out: BytesMut::new(),
             answering,
             first: true,
             awaits: Awaits::Nothing,
@@ -118,20 +124,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             timer: None,
             stalled: None,
             lingered: 0,
-            standin,
         }
     }
 
-    /// The socket, and what the client sent ahead of the answer to its upgrade.
-    pub(crate) fn into_parts(self) -> (S, BytesMut) {
-        (self.io, self.held)
+    /// The socket of a WebSocket, and what the client sent ahead of it; none of any other connection.
+    pub(crate) fn into_tunnel(self) -> Option<(S, BytesMut)> {
+        matches!(self.at, At::Tunnel).then_some((self.io, self.held))
     }
 
+    /// What is held is no request.
     fn refuse(&mut self, fault: Fault) {
-        self.held = BytesMut::from(self.standin.head(fault).as_bytes());
-        self.clear = self.held.len();
+        self.held.clear();
+        self.threshold.turn_away(fault, &mut self.out);
         self.at = At::Refused;
-        self.answering.begin();
     }
 
     /// Checks what is held; says whether there is something to hand on now.
@@ -161,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     if *sum > LARGEST_BODY { Err(TOO_LARGE) } else { Ok(step) }
                 });
                 let step = step.map_err(|fault| {
-                    self.at = At::Refused;
+                    self.at = At::Broken;
                     io::Error::new(io::ErrorKind::InvalidData, fault)
                 })?;
                 self.clear = step.taken;
@@ -170,11 +175,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
             }
             At::Tunnel => self.clear = self.held.len(),
-            At::Asked | At::Refused | At::Lingering => {}
+            At::Asked | At::Broken | At::Refused | At::Lingering => {}
         }
-        Ok(self.clear > 0)
+        Ok(self.clear > 0 || !self.out.is_empty())
     }
 
+    /// Whether a request was let in, or answered.
     fn head(&mut self) -> Result<bool, Fault> {
         let length = match head::extent(&self.held, self.seen)? {
             Extent::Part(seen) => {
@@ -183,22 +189,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
             Extent::Whole(length) => length,
         };
-        let framing = head::read(self.held.get(..length).unwrap_or_default())?;
-        self.at = match framing.body {
-            _ if framing.upgrade => At::Asked,
+        let head = head::read(self.held.get(..length).unwrap_or_default())?;
+        let at = match head.framing.body {
+            _ if head.framing.upgrade => At::Asked,
             Body::Length(0) => At::Head,
             Body::Length(length) if length > LARGEST_BODY => return Err(TOO_LARGE),
             Body::Length(length) => At::Length(length),
             Body::Chunked => At::Chunked(Chunks::new(), 0),
         };
-        self.clear = length;
+        // A body that nobody wants is not waited for.
+        let closes = !head.stays || head.framing.body != Body::Length(0);
+        let let_in = self.threshold.meet(&head, closes, &mut self.out);
         self.seen = 0;
         if self.awaits != Awaits::Next {
             self.awaits = Awaits::Nothing;
         }
         self.first = false;
-        self.answering.begin();
+        if let_in {
+            self.at = at;
+            self.clear = length;
+            self.answering.begin();
+        } else {
+            self.at = if closes { At::Refused } else { At::Head };
+            self.held.advance(length);
+        }
         Ok(true)
+    }
+
+    /// Writes what is left of an answer of the threshold's.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            let wrote = Pin::new(&mut self.io).poll_write(cx, &self.out);
+            match ready!(self.not_stalled(cx, wrote))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.out.advance(count),
+            }
+        }
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        ready!(self.not_stalled(cx, flushed))?;
+        // A connection that waits holds no memory for it.
+        self.out = BytesMut::new();
+        self.answering.rests();
+        Poll::Ready(Ok(()))
     }
 
     /// Reads from the socket; how many bytes came, none at its end.
@@ -227,7 +259,7 @@ fn poll_timer(timer: &mut Option<Pin<Box<Sleep>>>, until: Instant, cx: &mut Cont
     timer.as_mut().poll(cx)
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Read for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold + Unpin> Read for Wire<S, T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -235,6 +267,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Read for Wire<S> {
     ) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         loop {
+            if !wire.out.is_empty() {
+                ready!(wire.poll_answer(cx))?;
+            }
             if wire.clear > 0 {
                 let count = wire.clear.min(buffer.remaining());
                 buffer.put_slice(wire.held.get(..count).unwrap_or_default());
@@ -250,7 +285,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Read for Wire<S> {
             }
             match wire.at {
                 _ if waits && wire.held.len() >= AHEAD => return Poll::Pending,
-                At::Refused | At::Lingering => return Poll::Pending,
+                At::Refused => return Poll::Ready(Ok(())),
+                At::Broken | At::Lingering => return Poll::Pending,
                 At::Asked if wire.held.len() >= AHEAD => return Poll::Pending,
                 _ => {}
             }
@@ -265,7 +301,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Read for Wire<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold> Wire<S, T> {
     /// Nothing came: waits for as long as it may. A head has its time from its first bytes, a body
     /// from its latest.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -274,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             At::Head if self.first => (Awaits::First, HEAD),
             At::Head => (Awaits::Next, IDLE),
             At::Length(_) | At::Chunked(..) => (Awaits::Body, BODY),
-            At::Asked | At::Tunnel | At::Refused | At::Lingering => return Poll::Pending,
+            At::Asked | At::Tunnel | At::Broken | At::Refused | At::Lingering => return Poll::Pending,
         };
         if self.awaits != awaits {
             // An empty line before a request is no request: it does not earn more time.
@@ -293,7 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     return Poll::Pending;
                 }
                 Awaits::Body => {
-                    self.at = At::Refused;
+                    self.at = At::Broken;
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, TOO_SLOW)));
                 }
                 // The timer is not set anew for every request: it looks when it has run out.
@@ -314,7 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    fn not_stalled<T>(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn not_stalled<R>(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if wrote.is_ready() {
             self.stalled = None;
             return wrote;
@@ -340,7 +376,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Write for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold + Unpin> Write for Wire<S, T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
         wire.writes(bytes, cx);
@@ -368,6 +404,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Wire<S> {
         let flushed = Pin::new(&mut wire.io).poll_flush(cx);
         if flushed.is_ready() {
             wire.answering.flushed();
+        }
+        if !wire.out.is_empty() {
+            // Whether the client takes that is another's question.
+            return flushed;
         }
         wire.not_stalled(cx, flushed)
     }

@@ -7,7 +7,7 @@ use super::*;
 const HOST: &str = "Host: gate.test\r\n";
 
 fn status(head: &str) -> Result<Framing, u16> {
-    read(head.as_bytes()).map_err(|fault| fault.status)
+    read(head.as_bytes()).map(|head| head.framing).map_err(|fault| fault.status)
 }
 
 fn with(line: &str, fields: &str) -> Result<Framing, u16> {
@@ -176,6 +176,42 @@ fn connection_names_no_field_that_a_proxy_would_drop() {
     for named in ["x-forwarded-for", "close, Host", "Authorization", "keep-alive; x"] {
         assert_eq!(get(&format!("Connection: {named}\r\n")), Err(400), "{named}");
     }
+}
+
+#[test]
+fn what_a_head_says_of_who_asks_is_told_as_the_library_would() {
+    let head = read(
+        b"POST http://gate.test/a/b?c=d HTTP/1.1\r\nhOST: gate.test\r\nOrigin:http://x \r\nAuthorization: Bearer y\r\n\
+          Guardian-Token: t\r\nCookie: a=b\r\nAccept: text/html\r\nAccept: */*\r\nService-Worker: script\r\n\
+          X-Forwarded-FOR: 10.0.0.1\r\n\r\n",
+    )
+    .unwrap();
+    assert_eq!((head.method, head.path, head.stays), ("POST", "/a/b", true));
+    let said = Said {
+        host: "gate.test",
+        origin: Some("http://x"),
+        authorization: Some("Bearer y"),
+        token: Some("t"),
+        cookie: Some("a=b"),
+        accept: Some("text/html"),
+        worker: true,
+        proxied: true,
+    };
+    assert_eq!(head.said, said);
+    let plain = read(b"GET /?/_guardian/ HTTP/1.1\r\nHost: gate.test\r\n\r\n").unwrap();
+    assert_eq!((plain.path, plain.said), ("/", Said { host: "gate.test", ..Said::default() }));
+    assert_eq!(read(b"GET http://gate.test?x HTTP/1.1\r\nHost: gate.test\r\n\r\n").unwrap().path, "");
+    let odd = b"GET / HTTP/1.1\r\nHost: g\xe9\r\nOrigin: \xe9\r\nCookie: \xe9\r\n\r\n";
+    assert_eq!(read(odd).unwrap().said, Said { origin: Some("?"), ..Said::default() });
+}
+
+#[test]
+fn a_client_stays_unless_it_says_otherwise_or_is_old() {
+    let stays = |head: &str| read(head.as_bytes()).unwrap().stays;
+    assert!(stays("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert!(stays("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, TE\r\n\r\n"));
+    assert!(!stays("GET / HTTP/1.1\r\nHost: a\r\nConnection: TE, Close\r\n\r\n"));
+    assert!(!stays("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"));
 }
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

@@ -151,11 +151,3 @@ fn a_gateway_does_not_set_the_gates_cookie_and_sets_others() {
     assert!(!answer.contains_key(CONNECTION) && !answer.contains_key(TRANSFER_ENCODING));
     assert!(answer.contains_key("x-frame-options") && !answer.contains_key("service-worker-allowed"));
 }
-
-#[test]
-fn every_name_that_says_who_a_client_is_begins_with_one_of_the_letters_looked_at() {
-    for name in IDENTITY.iter().chain(&IDENTITY_NAMES) {
-        assert!(is_identity(name), "{name}");
-    }
-    assert!(!is_identity("") && !is_identity("accept"));
-}

@@ -16,25 +16,39 @@ use super::*;
 
 type Seen = Arc<Mutex<Vec<String>>>;
 
-/// Serves one connection: every request is noted with its path and body, a stand-in gets its status.
+/// Lets in whoever does not ask for `/no`.
+struct Door;
+
+impl Threshold for Door {
+    fn meet(&self, head: &head::Head<'_>, closes: bool, out: &mut BytesMut) -> bool {
+        let refused = head.path.starts_with("/no");
+        if refused {
+            let last = if closes { "connection: close\r\n" } else { "" };
+            out.extend_from_slice(format!("HTTP/1.1 401 \r\ncontent-length: 2\r\n{last}\r\nno").as_bytes());
+        }
+        !refused
+    }
+
+    fn turn_away(&self, fault: Fault, out: &mut BytesMut) {
+        out.extend_from_slice(format!("HTTP/1.1 {} \r\ncontent-length: 0\r\n\r\n", fault.status).as_bytes());
+    }
+}
+
+/// Serves one connection: every request that the library sees is noted with its path and body.
 fn serve(io: DuplexStream, seen: &Seen) -> tokio::task::JoinHandle<()> {
     let answering = Arc::new(Answering::new());
-    let standin = StandIn::new("secret");
-    let (unset, marks, notes) = (Arc::clone(&answering), standin.clone(), Arc::clone(seen));
+    let (unset, notes) = (Arc::clone(&answering), Arc::clone(seen));
     let service = service_fn(move |request: Request<Incoming>| {
-        let (unset, marks, notes) = (Arc::clone(&unset), marks.clone(), Arc::clone(&notes));
+        let (unset, notes) = (Arc::clone(&unset), Arc::clone(&notes));
         async move {
             let path = request.uri().path().to_owned();
-            let status = match marks.status(&path) {
-                Some(status) => status,
-                None => match request.into_body().collect().await {
-                    Ok(body) => {
-                        let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-                        notes.lock().unwrap().push(format!("{path} {body}"));
-                        200
-                    }
-                    Err(_) => 400,
-                },
+            let status = match request.into_body().collect().await {
+                Ok(body) => {
+                    let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+                    notes.lock().unwrap().push(format!("{path} {body}"));
+                    200
+                }
+                Err(_) => 400,
             };
             unset.end();
             let mut answer = Response::new(Full::new(Bytes::from_static(b".")));
@@ -46,7 +60,7 @@ fn serve(io: DuplexStream, seen: &Seen) -> tokio::task::JoinHandle<()> {
         let _ = http1::Builder::new()
             .half_close(false)
             .header_read_timeout(None)
-            .serve_connection(Wire::new(io, answering, standin), service)
+            .serve_connection(Wire::new(io, answering, Door), service)
             .await;
     })
 }
@@ -101,7 +115,10 @@ async fn after_a_refusal_nothing_of_the_connection_is_read() {
         (b"GET /a HTTP/1.1\nHost: x\n\n", 400),
         (b"TRACE /a HTTP/1.1\r\nHost: x\r\n\r\n", 405),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
-        (b"GET /secret/200 HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        (b"POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n", 401),
+        (b"POST /no HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 401),
+        (b"GET /no HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 401),
+        (b"GET /no HTTP/1.0\r\nHost: x\r\n\r\n", 401),
     ] {
         let (statuses, seen) = talk(&[first, GET]).await;
         assert_eq!(statuses, [status], "{}", String::from_utf8_lossy(first));
@@ -113,6 +130,45 @@ async fn after_a_refusal_nothing_of_the_connection_is_read() {
 async fn a_refusal_comes_after_the_answers_to_what_was_sound() {
     let (statuses, seen) = talk(&[GET, b"BAD\n\n", GET]).await;
     assert_eq!((statuses, seen), (vec![200, 400], vec!["/a ".to_owned()]));
+}
+
+const NO: &[u8] = b"GET /no HTTP/1.1\r\nHost: x\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_is_answered_in_its_turn_and_the_library_never_sees_it() {
+    let whole =
+        [NO, GET, NO, NO, GET, b"POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", GET].concat();
+    let bytewise: Vec<&[u8]> = whole.chunks(1).collect();
+    for pieces in [vec![&whole[..]], bytewise] {
+        let (statuses, seen) = talk(&pieces).await;
+        assert_eq!((statuses, seen), (vec![401, 200, 401, 401, 200, 401], vec!["/a ".to_owned(); 2]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_that_is_refused_leaves_the_connection_as_it_was() {
+    let asked = b"GET /no HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let (statuses, seen) = talk(&[asked, GET]).await;
+    assert_eq!((statuses, seen), (vec![401, 200], vec!["/a ".to_owned()]));
+}
+
+/// Two write to one socket: what the library has left to write comes first.
+#[tokio::test(start_paused = true)]
+async fn answers_do_not_mix_while_a_client_reads_slowly() {
+    let (mut client, server) = duplex(7);
+    let _serving = serve(server, &Seen::default());
+    let (mut read, mut write) = tokio::io::split(&mut client);
+    let requests = [GET, NO, GET, NO, NO, GET].concat();
+    let writing = write.write_all(&requests);
+    let mut answer = Vec::new();
+    let reading = timeout(Duration::from_secs(20), read.read_to_end(&mut answer));
+    let _ = tokio::join!(writing, reading);
+    let text = String::from_utf8(answer).unwrap();
+    let no = "HTTP/1.1 401 \r\ncontent-length: 2\r\n\r\nno";
+    let answers: Vec<bool> = text.split("HTTP/1.1 ").skip(1).map(|one| one.starts_with("401")).collect();
+    assert_eq!(answers, [false, true, false, true, true, false], "{text}");
+    assert_eq!(text.matches(no).count(), 3, "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,6 +234,8 @@ async fn every_wait_has_an_end() {
     let drip: Vec<&[u8]> = b"GET / HTTP/1.1\r\nHost: xxxxxxxxxx".chunks(1).collect();
     near(lasts(&drip[..9]).await, 11, &[408]);
     near(lasts(&[GET]).await, 75, &[200]);
+    near(lasts(&[NO]).await, 75, &[401]);
+    near(lasts(&[NO, NO, GET]).await, 77, &[401, 401, 200]);
     near(lasts(&[b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe"]).await, 31, &[400]);
 }
 
@@ -194,7 +252,7 @@ async fn an_answer_that_takes_long_is_no_idle_connection() {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"late"))))
         }
     });
-    let wire = Wire::new(server, answering, StandIn::new("secret"));
+    let wire = Wire::new(server, answering, Door);
     tokio::spawn(http1::Builder::new().header_read_timeout(None).serve_connection(wire, service));
     let begun = Instant::now();
     client.write_all(GET).await.unwrap();
@@ -209,14 +267,16 @@ async fn an_answer_that_takes_long_is_no_idle_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_nothing_is_gone_after_a_minute() {
-    let (mut client, server) = duplex(64);
-    let begun = Instant::now();
-    let serving = serve(server, &Seen::default());
-    for _ in 0..20 {
-        if timeout(Duration::from_secs(1), client.write_all(GET)).await.is_err() {
-            break;
+    for request in [GET, NO] {
+        let (mut client, server) = duplex(64);
+        let begun = Instant::now();
+        let serving = serve(server, &Seen::default());
+        for _ in 0..20 {
+            if timeout(Duration::from_secs(1), client.write_all(request)).await.is_err() {
+                break;
+            }
         }
+        serving.await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(140), "{:?}", begun.elapsed());
     }
-    serving.await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(140), "{:?}", begun.elapsed());
 }
