@@ -15,6 +15,7 @@ use nix::unistd::{Uid, User};
 
 use crate::file::{Links, View};
 use crate::gateway::configs::{Configs, Origin};
+use crate::gateway::devices::Devices;
 use crate::gateway::environment::Environment;
 use crate::gateway::lock::{Lock, Writer, locks};
 use crate::gateway::marks::{Judged, Marks, gateways};
@@ -51,6 +52,7 @@ pub struct Gateway {
     configs: Configs,
     homes: HashMap<u32, Option<PathBuf>>,
     reached: Reached,
+    devices: Devices,
 }
 
 impl Probe for Gateway {
@@ -263,7 +265,7 @@ impl Gateway {
         let devices = match &places.state {
             // The wrapper's child tells.
             _ if judged.wrapper => Ok(Vec::new()),
-            Some(state) => devices::paired_as_seen(view, state),
+            Some(state) => self.devices.paired(view, state),
             None => Err(Blindness::malformed("where it keeps its state cannot be told")),
         };
         let mut marks = judged.marks;

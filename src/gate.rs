@@ -59,8 +59,8 @@ use tokio::task::LocalSet;
 use tokio::time::{Duration, sleep};
 
 use crate::config::Config;
-use crate::sys::clock;
 use crate::sys::paths::Paths;
+use crate::sys::{clock, program};
 
 use access_log::AccessLog;
 use books::GateBooks;
@@ -77,6 +77,9 @@ use vouching::Vouching;
 
 /// How long an answer may wait to be written down, and a credential or an allowance that has ended be in use.
 const TURN: Duration = Duration::from_millis(200);
+
+/// What was needed to start is not needed after this time.
+const STARTED: Duration = Duration::from_millis(500);
 
 /// A client, as the kernel names it.
 #[derive(Debug, Clone)]
@@ -160,6 +163,10 @@ pub(crate) async fn run(
                 turning.vouching.end();
             }
         }
+    });
+    local.spawn_local(async {
+        sleep(STARTED).await;
+        program::give_back();
     });
     let reporting = Rc::clone(&gate);
     local.spawn_local(async move { report::report(&reporting).await });

@@ -5,6 +5,7 @@ pub(crate) mod crash;
 pub(crate) mod durable;
 pub(crate) mod heap;
 pub(crate) mod paths;
+pub(crate) mod program;
 #[cfg(test)]
 pub(crate) mod scratch;
 pub(crate) mod systemd;

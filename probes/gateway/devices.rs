@@ -1,107 +1,184 @@
 //! Devices that a gateway has paired: whoever was paired while a gateway was exposed stays in when
 //! the exposure ends.
 //!
-//! 2026.1 keeps them in `devices/paired.json` of its state folder, later versions in a database,
-//! which is not read here.
+//! 2026.1 keeps them in `devices/paired.json` of its state folder, later versions in a database. Where there
+//! is both, both count: the list may be what an upgrade has left.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::Device;
-use serde_json::Value;
 
-use crate::file::{Links, Unread, View};
+use crate::file::{Content, Links, Stamp, Unread, View};
 use crate::line::line;
 
+pub mod database;
+pub mod list;
+
 /// A list of devices has some hundred bytes a device.
-const MAX_SIZE: u64 = 1024 * 1024;
+const LARGEST_LIST: u64 = 1024 * 1024;
+/// A database, and its log: a new one has 1.5 MiB (2026.9.6).
+const LARGEST_DATABASE: u64 = 32 * 1024 * 1024;
 /// A list of more is none: nobody has as many, and one is not to hide among them.
 const MAX_DEVICES: usize = 1000;
+/// A database that is written to just then is read again, so often in all.
+const TRIES: usize = 4;
+/// As many states are remembered.
+const REMEMBERED: usize = 16;
+/// One that does not say what it is.
+const UNNAMED: &str = "an unnamed client";
 
 /// The devices of the gateway whose state is in this folder, the latest first.
 pub fn paired(state: &Path) -> Result<Vec<Device>, Blindness> {
     let view = View::own().map_err(|failed| Blindness::denied(failed.to_string()))?;
-    paired_as_seen(&view, state)
+    Devices::default().paired(&view, state)
 }
 
-/// The same as a process sees its files.
-pub(super) fn paired_as_seen(view: &View, state: &Path) -> Result<Vec<Device>, Blindness> {
-    let list = state.join("devices/paired.json");
-    match view.read(&list, MAX_SIZE, Links::Follow) {
-        Ok(content) => parse(&content.bytes)
-            .ok_or_else(|| Blindness::malformed(format!("{} is not a list of devices", list.display()))),
-        Err(Unread::Absent) if view.metadata(&state.join("state/openclaw.sqlite")).is_ok() => {
-            Err(Blindness::new(Cause::ToolMissing, "they are in the gateway's database"))
+/// Reads devices, and does not read again what has not changed.
+#[derive(Debug, Default)]
+pub struct Devices {
+    known: HashMap<PathBuf, ([Option<Stamp>; 3], Vec<Device>)>,
+}
+
+impl Devices {
+    /// The same as a process sees its files.
+    pub fn paired(&mut self, view: &View, state: &Path) -> Result<Vec<Device>, Blindness> {
+        let files = Files::of(state);
+        let stamps = files.stamps(view);
+        if let Some((_, devices)) = self.known.get(state).filter(|(then, _)| *then == stamps) {
+            return Ok(devices.clone());
         }
-        Err(Unread::Absent) => Ok(Vec::new()),
-        Err(unread) => Err(unread.blindness(&list)),
+        self.known.remove(state);
+        let mut devices = files.list(view)?;
+        let earlier: Vec<String> = devices.iter().map(|device| device.id.clone()).collect();
+        devices.extend(files.database(view)?.into_iter().filter(|device| !earlier.contains(&device.id)));
+        devices.sort_by_key(|device| std::cmp::Reverse(device.paired));
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
+        }
+        // Changed since, it differs from what it was before it was read.
+        self.known.insert(state.to_owned(), (stamps, devices.clone()));
+        Ok(devices)
     }
 }
 
-/// Reads `paired.json`: an object with a device for each id.
-#[must_use]
-pub fn parse(bytes: &[u8]) -> Option<Vec<Device>> {
-    let list: serde_json::Map<String, Value> = serde_json::from_slice(bytes).ok()?;
-    if list.len() > MAX_DEVICES {
-        return None;
+/// Where a state folder has them.
+struct Files {
+    list: PathBuf,
+    database: PathBuf,
+    log: PathBuf,
+}
+
+impl Files {
+    fn of(state: &Path) -> Self {
+        Self {
+            list: state.join("devices/paired.json"),
+            database: state.join("state/openclaw.sqlite"),
+            log: state.join("state/openclaw.sqlite-wal"),
+        }
     }
-    let text = |device: &Value, key: &str| {
-        device.get(key).and_then(Value::as_str).map(|text| line(&text.chars().take(80).collect::<String>()))
-    };
-    let mut devices: Vec<Device> = list
-        .iter()
-        .map(|(id, device)| Device {
-            id: line(&id.chars().take(16).collect::<String>()),
-            client: text(device, "clientId").unwrap_or_else(|| "an unnamed client".to_owned()),
-            platform: text(device, "platform").unwrap_or_default(),
-            remote: text(device, "remoteIp"),
-            paired: device.get("approvedAtMs").or_else(|| device.get("createdAtMs")).and_then(Value::as_u64),
-        })
-        .collect();
-    devices.sort_by_key(|device| std::cmp::Reverse(device.paired));
-    Some(devices)
+
+    fn stamps(&self, view: &View) -> [Option<Stamp>; 3] {
+        [&self.list, &self.database, &self.log].map(|path| view.stamp(path))
+    }
+
+    fn list(&self, view: &View) -> Result<Vec<Device>, Blindness> {
+        let Some(content) = there(view, &self.list, LARGEST_LIST)? else { return Ok(Vec::new()) };
+        list::parse(&content.bytes)
+            .ok_or_else(|| Blindness::malformed(format!("{} is not a list of devices", self.list.display())))
+    }
+
+    /// Both files of a database as they were at one moment.
+    fn database(&self, view: &View) -> Result<Vec<Device>, Blindness> {
+        for _ in 0..TRIES {
+            let Some(main) = there(view, &self.database, LARGEST_DATABASE)? else { return Ok(Vec::new()) };
+            let log = there(view, &self.log, LARGEST_DATABASE)?;
+            let now = [&self.database, &self.log].map(|path| view.stamp(path));
+            if now != [Some(main.stamp), log.as_ref().map(|log| log.stamp)] {
+                continue;
+            }
+            return database::read(&main.bytes, log.as_ref().map(|log| log.bytes.as_slice())).map_err(|why| {
+                Blindness { detail: format!("{}: {}", self.database.display(), why.detail), ..why }
+            });
+        }
+        let path = self.database.display();
+        Err(Blindness::new(Cause::Interrupted, format!("{path} is being written to all the time")))
+    }
+}
+
+/// A file, if there is one.
+fn there(view: &View, path: &Path, most: u64) -> Result<Option<Content>, Blindness> {
+    match view.read(path, most, Links::Follow) {
+        Ok(content) => Ok(Some(content)),
+        Err(Unread::Absent) => Ok(None),
+        Err(unread) => Err(unread.blindness(path)),
+    }
+}
+
+/// What a gateway notes of a device is what the device said: a line, and no long one.
+fn short(text: &str, most: usize) -> String {
+    line(&text.chars().take(most).collect::<String>())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    const TWO: &str = r#"{
+    pub(super) const TWO: &str = r#"{
         "aa": {"deviceId": "aa", "clientId": "clawdbot-control-ui", "platform": "linux",
                "remoteIp": "127.0.0.1", "tokens": {"operator": {"token": "hush"}},
                "createdAtMs": 1795418940563, "approvedAtMs": 1795418940564},
         "bb": {"clientId": "cli", "createdAtMs": 1795418950000}
     }"#;
 
-    #[test]
-    fn devices_are_told_latest_first_and_without_their_tokens() {
-        let devices = parse(TWO.as_bytes()).unwrap();
-        assert_eq!(
-            devices.iter().map(|it| it.client.as_str()).collect::<Vec<_>>(),
-            ["cli", "clawdbot-control-ui"]
-        );
-        assert_eq!(devices[1].paired, Some(1_795_418_940_564));
-        assert!(!format!("{devices:?}").contains("hush"));
+    fn fixture(name: &str) -> Vec<u8> {
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/gateway").join(name)).unwrap()
+    }
+
+    fn clients(devices: &[Device]) -> Vec<&str> {
+        devices.iter().map(|device| device.client.as_str()).collect()
     }
 
     #[test]
-    fn a_state_without_devices_has_none_and_one_with_a_database_is_unknown() {
+    fn a_state_has_the_devices_of_its_list_and_of_its_database_the_latest_first() {
         let state = tempfile::tempdir().unwrap();
-        assert_eq!(paired(state.path()), Ok(Vec::new()));
-        std::fs::create_dir(state.path().join("state")).unwrap();
-        std::fs::write(state.path().join("state/openclaw.sqlite"), "").unwrap();
-        assert_eq!(paired(state.path()).unwrap_err().cause, Cause::ToolMissing);
-        std::fs::create_dir(state.path().join("devices")).unwrap();
-        std::fs::write(state.path().join("devices/paired.json"), TWO).unwrap();
-        assert_eq!(paired(state.path()).unwrap().len(), 2);
-        std::fs::write(state.path().join("devices/paired.json"), "[]").unwrap();
-        assert_eq!(paired(state.path()).unwrap_err().cause, Cause::Malformed);
+        let write = |name: &str, content: &[u8]| fs::write(state.path().join(name), content).unwrap();
+        let mut devices = Devices::default();
+        let mut paired = || devices.paired(&View::own().unwrap(), state.path());
+        assert_eq!(paired(), Ok(Vec::new()));
+        fs::create_dir(state.path().join("state")).unwrap();
+        write("state/openclaw.sqlite", &fixture("devices.sqlite"));
+        assert_eq!(clients(&paired().unwrap()), ["openclaw-control-ui"]);
+        // The gateway pairs a device, and has not brought it into the database yet.
+        write("state/openclaw.sqlite-wal", &fixture("devices.sqlite-wal"));
+        assert_eq!(clients(&paired().unwrap()), ["cli", "openclaw-control-ui"]);
+        assert_eq!(clients(&paired().unwrap()), ["cli", "openclaw-control-ui"], "remembered");
+        fs::create_dir(state.path().join("devices")).unwrap();
+        write("devices/paired.json", TWO.as_bytes());
+        assert_eq!(
+            clients(&paired().unwrap()),
+            ["cli", "cli", "clawdbot-control-ui", "openclaw-control-ui"],
+            "an upgrade has left a list"
+        );
     }
 
-    proptest::proptest! {
-        #[test]
-        fn any_bytes_are_borne(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
-            let _ = parse(&bytes);
-        }
+    #[test]
+    fn what_cannot_be_read_is_unknown_and_looked_at_again() {
+        let state = tempfile::tempdir().unwrap();
+        let mut devices = Devices::default();
+        let mut paired = || devices.paired(&View::own().unwrap(), state.path());
+        fs::create_dir(state.path().join("state")).unwrap();
+        fs::write(state.path().join("state/openclaw.sqlite"), "").unwrap();
+        let why = paired().unwrap_err();
+        assert!(why.cause == Cause::Malformed && why.detail.contains("openclaw.sqlite: "), "{why:?}");
+        fs::remove_file(state.path().join("state/openclaw.sqlite")).unwrap();
+        fs::create_dir(state.path().join("devices")).unwrap();
+        fs::write(state.path().join("devices/paired.json"), "[]").unwrap();
+        assert_eq!(paired().unwrap_err().cause, Cause::Malformed);
+        fs::write(state.path().join("devices/paired.json"), TWO).unwrap();
+        assert_eq!(paired().unwrap().len(), 2);
     }
 }

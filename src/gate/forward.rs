@@ -8,10 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
-use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -87,7 +87,8 @@ impl Forward {
     pub(crate) async fn send(
         &self,
         standing: &Rc<Standing>,
-        request: Request<Incoming>,
+        // In a box, for it is handed from future to future.
+        mut request: Box<Request<Incoming>>,
         reached: Reached,
         socket: bool,
         keep_authorization: bool,
@@ -99,10 +100,8 @@ impl Forward {
             return Err(Undelivered::Cut);
         }
         let fault = Rc::new(Cell::new(None));
-        let (mut parts, body) = request.into_parts();
-        prepare(&mut parts, reached, socket, keep_authorization);
-        let upload = Upload::new(body, Rc::clone(standing), Rc::clone(&fault));
-        let mut delivering = pin!(self.deliver(Request::from_parts(parts, upload), standing, socket));
+        prepare(&mut request, reached, socket, keep_authorization);
+        let mut delivering = pin!(self.deliver(request, &fault, standing, socket));
         let answered = poll_fn(|cx| {
             // The connection's task is woken by every cut, and this runs within it.
             if !standing.is_uncut() {
@@ -125,21 +124,24 @@ impl Forward {
 
     async fn deliver(
         &self,
-        request: Request<Upload>,
+        request: Box<Request<Incoming>>,
+        fault: &Rc<Cell<Option<Fault>>>,
         standing: &Rc<Standing>,
         socket: bool,
     ) -> Result<Delivered, UpstreamError> {
         let Connection { mut sender, kept } =
-            if socket { self.upstream.fresh().await? } else { self.upstream.connection().await? };
+            if socket { Box::pin(self.upstream.fresh()).await? } else { self.upstream.connection().await? };
         let again = kept && request.body().is_end_stream();
-        let mut answer = match sender.try_send_request(request).await {
+        let sent = sender
+            .try_send_request(request.map(|body| Upload::new(body, Rc::clone(standing), Rc::clone(fault))));
+        let mut answer = match sent.await {
             Ok(answer) => answer,
             Err(mut failed) => match failed.take_message() {
                 // It had died while it waited, and nothing of the request was sent.
                 Some(request) if again => {
-                    let Connection { sender: fresh, .. } = self.upstream.fresh().await?;
+                    let (fresh, answer) = Box::pin(self.deliver_anew(request)).await?;
                     sender = fresh;
-                    sender.try_send_request(request).await.map_err(TrySendError::into_error)?
+                    answer
                 }
                 _ => return Err(failed.into_error().into()),
             },
@@ -156,21 +158,32 @@ impl Forward {
         let (upstream, standing) = (Rc::clone(&self.upstream), Rc::clone(standing));
         Ok(Delivered::Answer(answer.map(|body| Download::new(body, keep, upstream, standing))))
     }
+
+    /// Delivers it by a connection that is new.
+    async fn deliver_anew(
+        &self,
+        request: Request<Upload>,
+    ) -> Result<(SendRequest<Upload>, Response<Incoming>), UpstreamError> {
+        let Connection { mut sender, .. } = self.upstream.fresh().await?;
+        let answer = sender.try_send_request(request).await.map_err(TrySendError::into_error)?;
+        Ok((sender, answer))
+    }
 }
 
 /// Makes the head of a client's request into that of the gate's.
-fn prepare(parts: &mut Parts, reached: Reached, socket: bool, keep_authorization: bool) {
-    header::to_gateway(&mut parts.headers, reached, keep_authorization);
+fn prepare<B>(request: &mut Request<B>, reached: Reached, socket: bool, keep_authorization: bool) {
+    let headers = request.headers_mut();
+    header::to_gateway(headers, reached, keep_authorization);
     if socket {
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
-    parts.version = Version::HTTP_11;
-    parts.extensions.clear();
+    *request.version_mut() = Version::HTTP_11;
+    request.extensions_mut().clear();
     // A target in absolute form becomes a path; its authority was that of Host.
-    if parts.uri.authority().is_some() {
-        let path = parts.uri.path_and_query().cloned();
-        parts.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+    if request.uri().authority().is_some() {
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
 }
 

@@ -124,30 +124,31 @@ fn authorization_is_ours(headers: &HeaderMap) -> bool {
 impl Service {
     /// Answers a request.
     pub(super) fn call(self: &Rc<Self>, request: Request<Incoming>) -> Awaited {
-        let (parts, body) = request.into_parts();
         let noted = Noted {
             service: Rc::clone(self),
             begun: Instant::now(),
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
         };
-        let wants = Wants::of(field(&parts.headers, &ACCEPT));
+        let wants = Wants::of(field(request.headers(), &ACCEPT));
         let service = Rc::clone(self);
-        let let_in = self.let_in.take();
-        Box::pin(async move {
-            let outcome = match (let_in, own::is_own(parts.uri.path())) {
-                (Some(LetIn::Greeted), true) => own::answer(&service, parts, body, wants).await,
-                (Some(LetIn::Admitted(standing)), false) => {
-                    service.forward(standing, Request::from_parts(parts, body), wants).await
-                }
-                // It was read in one way at the threshold and in another by the library.
-                _ => {
-                    tracing::error!(remote = %service.client.remote, "a request that nobody has let in");
-                    service.refused(Refusal::Blocked, wants)
-                }
-            };
-            Ok(noted.answered(outcome))
-        })
+        // Two futures, for pages of the gate's own need much more room.
+        match (self.let_in.take(), own::is_own(request.uri().path())) {
+            (Some(LetIn::Admitted(standing)), false) => {
+                let request = Box::new(request);
+                Box::pin(async move { Ok(noted.answered(service.forward(standing, request, wants).await)) })
+            }
+            (Some(LetIn::Greeted), true) => Box::pin(async move {
+                let (parts, body) = request.into_parts();
+                Ok(noted.answered(own::answer(&service, parts, body, wants).await))
+            }),
+            // It was read in one way at the threshold and in another by the library.
+            _ => {
+                tracing::error!(remote = %self.client.remote, "a request that nobody has let in");
+                let answered = noted.answered(self.refused(Refusal::Blocked, wants));
+                Box::pin(async move { Ok(answered) })
+            }
+        }
     }
 
     /// Why a request gets no answer of the gateway's, for the client and for the watcher.
@@ -169,7 +170,12 @@ impl Service {
         self.forwarding.borrow().as_ref().is_some_and(|it| !it.holds())
     }
 
-    async fn forward(&self, standing: Rc<Standing>, request: Request<Incoming>, wants: Wants) -> Outcome {
+    async fn forward(
+        &self,
+        standing: Rc<Standing>,
+        request: Box<Request<Incoming>>,
+        wants: Wants,
+    ) -> Outcome {
         let caller = Arc::clone(&standing.permit().caller().name);
         // The head reader has seen to it that this is a proper one.
         let socket = is_socket(request.headers());

@@ -66,7 +66,7 @@ impl Upstream {
     pub(crate) async fn connection(&self) -> Result<Connection, UpstreamError> {
         match self.ready() {
             Some(sender) => Ok(Connection { sender, kept: true }),
-            None => self.fresh().await,
+            None => Box::pin(self.fresh()).await,
         }
     }
 
