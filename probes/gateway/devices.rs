@@ -98,9 +98,9 @@ impl Files {
             if now != [Some(main.stamp), log.as_ref().map(|log| log.stamp)] {
                 continue;
             }
-            return database::read(&main.bytes, log.as_ref().map(|log| log.bytes.as_slice())).map_err(|why| {
-                Blindness { detail: format!("{}: {}", self.database.display(), why.detail), ..why }
-            });
+            return database::read(&main.bytes, log.as_ref().map(|log| log.bytes.as_slice())).map_err(
+                |why| Blindness { detail: format!("{}: {}", self.database.display(), why.detail), ..why },
+            );
         }
         let path = self.database.display();
         Err(Blindness::new(Cause::Interrupted, format!("{path} is being written to all the time")))

@@ -27,7 +27,7 @@ const WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allow
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// Of one connection, not of the request (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
+static HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
@@ -54,9 +54,7 @@ pub(crate) struct Reached {
 /// Makes a client's header into the one that the gateway gets. `authorization` stays only where it
 /// is not the gate's own credential.
 pub(crate) fn to_gateway(header: &mut HeaderMap, reached: Reached, keep_authorization: bool) {
-    for name in HOP_BY_HOP {
-        header.remove(name);
-    }
+    drop_hop_by_hop(header);
     let told: Vec<HeaderName> =
         header.keys().filter(|name| is_identity(name.as_str().as_bytes())).cloned().collect();
     for name in &told {
@@ -84,6 +82,14 @@ pub(crate) fn to_gateway(header: &mut HeaderMap, reached: Reached, keep_authoriz
     }
 }
 
+/// Most headers hold few of them or none: to look at what is there costs less than to look for each.
+fn drop_hop_by_hop(header: &mut HeaderMap) {
+    let there: Vec<HeaderName> = header.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned().collect();
+    for name in there {
+        header.remove(name);
+    }
+}
+
 /// Takes the gate's own cookie out of those that the gateway sees.
 fn strip_cookie(header: &mut HeaderMap) {
     let Entry::Occupied(mut entry) = header.entry(COOKIE) else { return };
@@ -104,9 +110,7 @@ fn strip_cookie(header: &mut HeaderMap) {
 
 /// Makes a gateway's header into the one that the client gets.
 pub(crate) fn to_client(header: &mut HeaderMap) {
-    for name in HOP_BY_HOP {
-        header.remove(name);
-    }
+    drop_hop_by_hop(header);
     header.remove(TRANSFER_ENCODING);
     // A script of the panel's does not get between a browser and the gate's own pages.
     header.remove(WORKER_ALLOWED);

@@ -178,7 +178,11 @@ impl Host {
 
     /// Whether a connection to an address comes about, as seen from this host; at once or not at all.
     pub(crate) fn reaches(&self, to: SocketAddr) -> bool {
-        self.within(&["net"], || TcpStream::connect_timeout(&to, Duration::from_millis(300)).is_ok())
+        self.within(&["net"], || {
+            let stream = TcpStream::connect_timeout(&to, Duration::from_millis(300));
+            // A child that another test is just starting may hold a copy of it for a while.
+            stream.is_ok_and(|stream| stream.shutdown(std::net::Shutdown::Both).is_ok())
+        })
     }
 
     /// Something on this port waits for connections. Asking the kernel leaves an idle forwarder idle.

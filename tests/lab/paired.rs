@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::daemon::Daemon;
-use crate::gateway::{PORT, SOUND_1_29, TOKEN};
+use crate::gateway::{PORT, SOUND_1_29, SOUND_9_6, Shared, TOKEN};
 use crate::host::{Host, User};
 use crate::ready::Lab;
 use crate::relay::{nginx, proxy_to};
@@ -21,11 +21,22 @@ fn warnings<'s>(status: &'s Value, rule: &str) -> Vec<&'s Value> {
     warnings.iter().filter(|it| it["rule"] == rule).collect()
 }
 
+/// Early gateways list their devices in a file.
 #[test]
 fn a_device_that_was_paired_while_a_proxy_published_the_gateway_is_named_and_others_are_not() {
+    named(&SOUND_1_29);
+}
+
+/// And late ones keep them in a database.
+#[test]
+fn a_device_in_a_database_that_was_paired_while_a_proxy_published_the_gateway_is_named_and_others_are_not() {
+    named(&SOUND_9_6);
+}
+
+fn named(gateway: &'static Shared) {
     const RULE: &str = "paired-while-exposed";
     let Some(lab) = Lab::open() else { return };
-    let scene = SOUND_1_29.hold(&lab);
+    let scene = gateway.hold(&lab);
     let host = scene.host();
     pair(host, PORT);
     let daemon = Daemon::start(host, User::Root, &format!("mode = \"observe\"\n{POLICY}"));
@@ -47,6 +58,7 @@ fn a_device_that_was_paired_while_a_proxy_published_the_gateway_is_named_and_oth
     let daemon = Daemon::restart(host, User::Root, &[]);
     daemon.until("the device again", |status| warnings(status, RULE).len() == 1);
     pair(host, PORT);
+    daemon.until("a look at it", |status| status["verdict"] == "safe");
     let (code, said) = daemon.guardian(User::Root, &["status"]);
     assert!(code == 0 && said.matches(RULE).count() == 1, "{said}");
 }

@@ -24,7 +24,9 @@ pub fn read(main: &[u8], log: Option<&[u8]>) -> Result<Vec<Device>, Blindness> {
     let columns = table.table_def().map_err(malformed)?;
     let layout = RowLayout::new(&columns);
     let place = |name| {
-        columns.column_index(name).ok_or_else(|| Blindness::malformed(format!("{TABLE} has no column {name}")))
+        columns
+            .column_index(name)
+            .ok_or_else(|| Blindness::malformed(format!("{TABLE} has no column {name}")))
     };
     let columns = Columns {
         id: place("device_id")?,

@@ -12,7 +12,8 @@ pub fn parse(bytes: &[u8]) -> Option<Vec<Device>> {
     if list.len() > MAX_DEVICES {
         return None;
     }
-    let text = |device: &Value, key: &str| device.get(key).and_then(Value::as_str).map(|text| short(text, 80));
+    let text =
+        |device: &Value, key: &str| device.get(key).and_then(Value::as_str).map(|text| short(text, 80));
     let devices = list.iter().map(|(id, device)| Device {
         id: short(id, 16),
         client: text(device, "clientId").unwrap_or_else(|| UNNAMED.to_owned()),
