@@ -11,12 +11,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1::SendRequest;
 use tokio::sync::mpsc;
 
 use super::fault::Fault;
 use super::standing::Standing;
-use super::upstream::Upstream;
+use super::upstream::{Line, Upstream};
 
 /// Why a body ends early.
 #[derive(Debug, thiserror::Error)]
@@ -112,8 +111,9 @@ pub(crate) enum Answer {
 /// What the gateway answers; its connection is kept when that has been read to its end.
 pub(crate) struct Download {
     inner: Incoming,
-    sender: Option<SendRequest<Upload>>,
-    upstream: Rc<Upstream>,
+    line: Option<Line>,
+    /// Where it is kept.
+    keep: Option<Rc<Upstream>>,
     standing: Rc<Standing>,
     over: bool,
 }
@@ -121,16 +121,16 @@ pub(crate) struct Download {
 impl Download {
     pub(crate) fn new(
         inner: Incoming,
-        sender: Option<SendRequest<Upload>>,
-        upstream: Rc<Upstream>,
+        line: Line,
+        keep: Option<Rc<Upstream>>,
         standing: Rc<Standing>,
     ) -> Self {
-        Self { inner, sender, upstream, standing, over: false }
+        Self { inner, line: Some(line), keep, standing, over: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
-            let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            let frame = match ready!(self.poll_inner(cx)) {
                 None => {
                     self.over = true;
                     return Poll::Ready(None);
@@ -145,14 +145,22 @@ impl Download {
             }
         }
     }
+
+    /// The connection reads when it is asked to, so it moves after that, and there may be more then.
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        let Some(line) = self.line.as_mut().filter(|_| frame.is_pending()) else { return frame };
+        let _ = line.poll_move(cx);
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
 }
 
 impl Drop for Download {
     fn drop(&mut self) {
-        if let Some(sender) = self.sender.take()
+        if let (Some(line), Some(upstream)) = (self.line.take(), self.keep.take())
             && (self.over || self.inner.is_end_stream())
         {
-            self.upstream.keep(sender);
+            upstream.keep(line);
         }
     }
 }

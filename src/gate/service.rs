@@ -191,10 +191,10 @@ impl Service {
                 self.forwarding.replace(Some(standing));
                 Outcome { answer: answer.map(Answer::Forwarded), caller: Some(caller), refused: None }
             }
-            Ok(Delivered::Socket(mut head, theirs)) => {
+            Ok(Delivered::Socket(mut head, gateway, ahead)) => {
                 head.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 head.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-                self.tunnel.replace(Some(Tunnel { gateway: theirs, standing }));
+                self.tunnel.replace(Some(Tunnel { gateway, ahead, standing }));
                 let answer = head.map(|()| Answer::Own(http_body_util::Full::default()));
                 Outcome { answer, caller: Some(caller), refused: None }
             }

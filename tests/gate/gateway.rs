@@ -34,6 +34,11 @@ impl Gateway {
         String::from_utf8_lossy(&self.heard.lock().unwrap().concat()).into_owned()
     }
 
+    /// How many connections there were.
+    pub(crate) fn connections(&self) -> usize {
+        self.heard.lock().unwrap().len()
+    }
+
     pub(crate) fn forget(&self) {
         self.heard.lock().unwrap().iter_mut().for_each(Vec::clear);
     }
@@ -119,6 +124,12 @@ fn serve(mut stream: TcpStream, heard: &Heard) {
             "/stalls" => {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
                 thread::sleep(Duration::from_secs(30));
+                return;
+            }
+            "/last" => {
+                // It does not say that it closes the connection, and does a moment later.
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                thread::sleep(Duration::from_millis(50));
                 return;
             }
             "/slow" => {

@@ -50,8 +50,27 @@ fn large_bodies_pass_both_ways_unchanged_and_connections_are_used_again() {
         writer.join().unwrap();
         assert!(got == body);
     }
-    let connections = house.gateway.heard().matches("POST /echo").count();
-    assert_eq!(connections, 3);
+    assert_eq!(house.gateway.heard().matches("POST /echo").count(), 3);
+    assert_eq!(house.gateway.connections(), 1);
+}
+
+/// Node closes a connection that has waited for five seconds.
+#[test]
+fn a_connection_that_the_gateway_has_closed_meanwhile_costs_no_request_and_is_not_kept() {
+    let house = House::new();
+    for (path, wait) in [("/last", 100), ("/last", 500), ("/", 0), ("/", 0)] {
+        let said = house.say(house.head(&format!("GET {path}"), "Connection: close\r\n").as_bytes());
+        assert!(said.starts_with("HTTP/1.1 200") && said.ends_with("ok"), "{said}");
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        #[cfg(target_os = "linux")]
+        if wait == 500 {
+            let port = format!(":{:04X} ", house.gateway.at.port());
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let half_closed = table.lines().filter(|line| line.contains(&format!("{port}08 "))).count();
+            assert_eq!(half_closed, 0, "the gate has noticed: {table}");
+        }
+    }
+    assert_eq!(house.gateway.connections(), 3);
 }
 
 #[test]
