@@ -51,9 +51,10 @@ impl Devices {
         }
         self.known.remove(state);
         let mut devices = files.list(view)?;
-        let earlier: Vec<String> = devices.iter().map(|device| device.id.clone()).collect();
-        devices.extend(files.database(view)?.into_iter().filter(|device| !earlier.contains(&device.id)));
-        devices.sort_by_key(|device| std::cmp::Reverse(device.paired));
+        // One that is in both is told once, unless it was paired anew.
+        devices.extend(files.database(view)?);
+        devices.sort_by(|one, other| other.paired.cmp(&one.paired).then_with(|| one.cmp(other)));
+        devices.dedup();
         if self.known.len() >= REMEMBERED {
             self.known.clear();
         }
@@ -163,6 +164,11 @@ mod tests {
             ["cli", "cli", "clawdbot-control-ui", "openclaw-control-ui"],
             "an upgrade has left a list"
         );
+        let same = TWO.replace("\"bb\": {", &format!("\"{}\": {{\"platform\": \"linux\",", "bb".repeat(32)));
+        write("devices/paired.json", same.as_bytes());
+        assert_eq!(paired().unwrap().len(), 3, "one is in both");
+        write("devices/paired.json", same.replace("1795418950000", "1795418950001").as_bytes());
+        assert_eq!(paired().unwrap().len(), 4, "it was paired anew");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The devices of late gateways: a table of their SQLite database.
+//! The devices of late gateways: a table of their database, which is one of `SQLite`.
 //!
 //! The file is the gateway's to write, and this runs as root: it is read by code without `unsafe`, from a copy
 //! in memory, and nothing of it is locked or changed.
