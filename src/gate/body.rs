@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -148,10 +148,12 @@ impl Download {
 
     /// The connection reads when it is asked to, so it moves after that, and there may be more then.
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        // What comes, comes while the bytes move: nobody has to be woken for it.
+        let mut quiet = Context::from_waker(Waker::noop());
+        let frame = Pin::new(&mut self.inner).poll_frame(&mut quiet);
         let Some(line) = self.line.as_mut().filter(|_| frame.is_pending()) else { return frame };
         let _ = line.poll_move(cx);
-        Pin::new(&mut self.inner).poll_frame(cx)
+        Pin::new(&mut self.inner).poll_frame(&mut quiet)
     }
 }
 

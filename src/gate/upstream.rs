@@ -79,7 +79,8 @@ impl Line {
         let mut answer = pin!(self.sender.try_send_request(request));
         poll_fn(|cx| {
             let _ = self.poll_move(cx);
-            answer.as_mut().poll(cx)
+            // It comes while the bytes move, and nobody has to be woken for it.
+            answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         })
         .await
     }
