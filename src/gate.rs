@@ -158,7 +158,6 @@ pub(crate) async fn run(
         loop {
             sleep(TURN).await;
             turning.access_log.flush();
-            turning.forward.upstream.sweep();
             let now = clock::now();
             if networks.sweep(now) | turning.books.borrow_mut().sweep(now.moment) {
                 turning.vouching.end();

@@ -13,6 +13,7 @@ use guardian_rules::fact::Device;
 use crate::file::{Content, Links, Stamp, Unread, View};
 use crate::line::line;
 
+mod bounded;
 pub mod database;
 pub mod list;
 
@@ -38,7 +39,17 @@ pub fn paired(state: &Path) -> Result<Vec<Device>, Blindness> {
 /// Reads devices, and does not read again what has not changed.
 #[derive(Debug, Default)]
 pub struct Devices {
-    known: HashMap<PathBuf, ([Option<Stamp>; 3], Vec<Device>)>,
+    known: HashMap<PathBuf, Known>,
+}
+
+/// What was read, of files as they were then.
+#[derive(Debug)]
+struct Known {
+    stamps: [Option<Stamp>; 3],
+    devices: Vec<Device>,
+    /// A clock of files is coarse: what was written just after it was read may bear the same time. Read once
+    /// more at a later look, it is what it is.
+    confirmed: bool,
 }
 
 impl Devices {
@@ -46,10 +57,13 @@ impl Devices {
     pub fn paired(&mut self, view: &View, state: &Path) -> Result<Vec<Device>, Blindness> {
         let files = Files::of(state);
         let stamps = files.stamps(view);
-        if let Some((_, devices)) = self.known.get(state).filter(|(then, _)| *then == stamps) {
-            return Ok(devices.clone());
+        let same = self.known.remove(state).filter(|known| known.stamps == stamps);
+        let confirmed = same.is_some();
+        if let Some(known) = same.filter(|known| known.confirmed) {
+            let devices = known.devices.clone();
+            self.known.insert(state.to_owned(), known);
+            return Ok(devices);
         }
-        self.known.remove(state);
         let mut devices = files.list(view)?;
         // One that is in both is told once, unless it was paired anew.
         devices.extend(files.database(view)?);
@@ -59,7 +73,7 @@ impl Devices {
             self.known.clear();
         }
         // Changed since, it differs from what it was before it was read.
-        self.known.insert(state.to_owned(), (stamps, devices.clone()));
+        self.known.insert(state.to_owned(), Known { stamps, devices: devices.clone(), confirmed });
         Ok(devices)
     }
 }
@@ -85,16 +99,21 @@ impl Files {
     }
 
     fn list(&self, view: &View) -> Result<Vec<Device>, Blindness> {
-        let Some(content) = there(view, &self.list, LARGEST_LIST)? else { return Ok(Vec::new()) };
+        let Some(content) = there(view, &self.list, LARGEST_LIST, Links::Follow)? else {
+            return Ok(Vec::new());
+        };
         list::parse(&content.bytes)
             .ok_or_else(|| Blindness::malformed(format!("{} is not a list of devices", self.list.display())))
     }
 
-    /// Both files of a database as they were at one moment.
+    /// Both files of a database as they were at one moment. SQLite looks for the log beside what a link leads
+    /// to, so that none is followed.
     fn database(&self, view: &View) -> Result<Vec<Device>, Blindness> {
         for _ in 0..TRIES {
-            let Some(main) = there(view, &self.database, LARGEST_DATABASE)? else { return Ok(Vec::new()) };
-            let log = there(view, &self.log, LARGEST_DATABASE)?;
+            let Some(main) = there(view, &self.database, LARGEST_DATABASE, Links::Refuse)? else {
+                return Ok(Vec::new());
+            };
+            let log = there(view, &self.log, LARGEST_DATABASE, Links::Refuse)?;
             let now = [&self.database, &self.log].map(|path| view.stamp(path));
             if now != [Some(main.stamp), log.as_ref().map(|log| log.stamp)] {
                 continue;
@@ -109,8 +128,8 @@ impl Files {
 }
 
 /// A file, if there is one.
-fn there(view: &View, path: &Path, most: u64) -> Result<Option<Content>, Blindness> {
-    match view.read(path, most, Links::Follow) {
+fn there(view: &View, path: &Path, most: u64, links: Links) -> Result<Option<Content>, Blindness> {
+    match view.read(path, most, links) {
         Ok(content) => Ok(Some(content)),
         Err(Unread::Absent) => Ok(None),
         Err(unread) => Err(unread.blindness(path)),

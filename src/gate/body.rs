@@ -6,16 +6,17 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::SendRequest;
 use tokio::sync::mpsc;
 
 use super::fault::Fault;
 use super::standing::Standing;
-use super::upstream::{Line, Upstream};
+use super::upstream::Upstream;
 
 /// Why a body ends early.
 #[derive(Debug, thiserror::Error)]
@@ -111,9 +112,8 @@ pub(crate) enum Answer {
 /// What the gateway answers; its connection is kept when that has been read to its end.
 pub(crate) struct Download {
     inner: Incoming,
-    line: Option<Line>,
-    /// Where it is kept.
-    keep: Option<Rc<Upstream>>,
+    sender: Option<SendRequest<Upload>>,
+    upstream: Rc<Upstream>,
     standing: Rc<Standing>,
     over: bool,
 }
@@ -121,16 +121,16 @@ pub(crate) struct Download {
 impl Download {
     pub(crate) fn new(
         inner: Incoming,
-        line: Line,
-        keep: Option<Rc<Upstream>>,
+        sender: Option<SendRequest<Upload>>,
+        upstream: Rc<Upstream>,
         standing: Rc<Standing>,
     ) -> Self {
-        Self { inner, line: Some(line), keep, standing, over: false }
+        Self { inner, sender, upstream, standing, over: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
-            let frame = match ready!(self.poll_inner(cx)) {
+            let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                 None => {
                     self.over = true;
                     return Poll::Ready(None);
@@ -145,24 +145,14 @@ impl Download {
             }
         }
     }
-
-    /// The connection reads when it is asked to, so it moves after that, and there may be more then.
-    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        // What comes, comes while the bytes move: nobody has to be woken for it.
-        let mut quiet = Context::from_waker(Waker::noop());
-        let frame = Pin::new(&mut self.inner).poll_frame(&mut quiet);
-        let Some(line) = self.line.as_mut().filter(|_| frame.is_pending()) else { return frame };
-        let _ = line.poll_move(cx);
-        Pin::new(&mut self.inner).poll_frame(&mut quiet)
-    }
 }
 
 impl Drop for Download {
     fn drop(&mut self) {
-        if let (Some(line), Some(upstream)) = (self.line.take(), self.keep.take())
+        if let Some(sender) = self.sender.take()
             && (self.over || self.inner.is_end_stream())
         {
-            upstream.keep(line);
+            self.upstream.keep(sender);
         }
     }
 }

@@ -1,9 +1,13 @@
 //! One client's connection, from its first byte to its last.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::BytesMut;
+use hyper::rt::Write as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
@@ -45,12 +49,16 @@ pub(super) async fn serve(gate: Rc<Gate>, socket: Socket, client: Client) {
             _ = cut.changed() => if service.was_cut() { return },
         }
     }
-    let Some(tunnel) = service.tunnel.take() else { return };
-    let parts = connection.into_parts();
-    // The library has read nothing beyond the head: it was not given anything.
-    if let Some((socket, ahead)) = parts.io.into_tunnel()
-        && parts.read_buf.is_empty()
-    {
+    let mut parts = connection.into_parts();
+    let Some(tunnel) = service.tunnel.take() else {
+        // The library leaves open what was once asked to become another protocol, granted or not.
+        let _ = poll_fn(|cx| Pin::new(&mut parts.io).poll_shutdown(cx)).await;
+        return;
+    };
+    if let Some((socket, held)) = parts.io.into_tunnel() {
+        // While it wrote the answer, the library may have read what the client sent ahead.
+        let mut ahead = BytesMut::from(&parts.read_buf[..]);
+        ahead.unsplit(held);
         // In a task of its own, which needs less memory.
         let (gate, remote) = (Rc::clone(&service.gate), service.client.remote);
         tokio::task::spawn_local(tunnel.relay(gate, remote, socket, ahead));

@@ -11,6 +11,9 @@ use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::SendRequest;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
@@ -18,7 +21,7 @@ use super::body::{Download, Upload};
 use super::fault::Fault;
 use super::header::{self, Reached};
 use super::standing::Standing;
-use super::upstream::{Upstream, UpstreamError};
+use super::upstream::{Connection, Upstream, UpstreamError};
 
 /// An answer begins within this time: an agent may think for long.
 const ANSWER: Duration = Duration::from_mins(10);
@@ -38,8 +41,8 @@ pub(crate) enum Undelivered {
 pub(crate) enum Delivered {
     /// One with a body.
     Answer(Response<Download>),
-    /// A WebSocket: the head of the answer, the gateway's socket, and what it sent ahead.
-    Socket(Response<()>, TcpStream, BytesMut),
+    /// A WebSocket: the head of the answer, and the connection when it is one.
+    Socket(Response<()>, OnUpgrade),
 }
 
 /// How long the answers of one connection may take to begin. One timer serves all of them: it is set
@@ -126,35 +129,44 @@ impl Forward {
         standing: &Rc<Standing>,
         socket: bool,
     ) -> Result<Delivered, UpstreamError> {
-        let kept = if socket { None } else { self.upstream.kept().await };
-        let again = kept.is_some() && request.body().is_end_stream();
-        let mut line = match kept {
-            Some(line) => line,
-            None => Box::pin(self.upstream.fresh()).await?,
-        };
-        let request = request.map(|body| Upload::new(body, Rc::clone(standing), Rc::clone(fault)));
-        let mut answer = match line.ask(request).await {
+        let Connection { mut sender, kept } =
+            if socket { Box::pin(self.upstream.fresh()).await? } else { self.upstream.connection().await? };
+        let again = kept && request.body().is_end_stream();
+        let sent = sender
+            .try_send_request(request.map(|body| Upload::new(body, Rc::clone(standing), Rc::clone(fault))));
+        let mut answer = match sent.await {
             Ok(answer) => answer,
             Err(mut failed) => match failed.take_message() {
                 // It had died while it waited, and nothing of the request was sent.
                 Some(request) if again => {
-                    line = Box::pin(self.upstream.fresh()).await?;
-                    line.ask(request).await.map_err(TrySendError::into_error)?
+                    let (fresh, answer) = Box::pin(self.deliver_anew(request)).await?;
+                    sender = fresh;
+                    answer
                 }
                 _ => return Err(failed.into_error().into()),
             },
         };
         header::to_client(answer.headers_mut());
         if socket && answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let (gateway, ahead) = Box::pin(line.into_socket()).await;
-            return Ok(Delivered::Socket(answer.map(|_| ()), gateway, ahead));
+            let upgrade = hyper::upgrade::on(&mut answer);
+            return Ok(Delivered::Socket(answer.map(|_| ()), upgrade));
         }
         if answer.status().is_informational() {
             return Err(UpstreamError::Unasked);
         }
-        let keep = if socket { None } else { Some(Rc::clone(&self.upstream)) };
-        let standing = Rc::clone(standing);
-        Ok(Delivered::Answer(answer.map(|body| Download::new(body, line, keep, standing))))
+        let keep = (!socket).then_some(sender);
+        let (upstream, standing) = (Rc::clone(&self.upstream), Rc::clone(standing));
+        Ok(Delivered::Answer(answer.map(|body| Download::new(body, keep, upstream, standing))))
+    }
+
+    /// Delivers it by a connection that is new.
+    async fn deliver_anew(
+        &self,
+        request: Request<Upload>,
+    ) -> Result<(SendRequest<Upload>, Response<Incoming>), UpstreamError> {
+        let Connection { mut sender, .. } = self.upstream.fresh().await?;
+        let answer = sender.try_send_request(request).await.map_err(TrySendError::into_error)?;
+        Ok((sender, answer))
     }
 }
 
@@ -173,4 +185,10 @@ fn prepare<B>(request: &mut Request<B>, reached: Reached, socket: bool, keep_aut
         let path = request.uri().path_and_query().cloned();
         *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
+}
+
+/// The socket of an upgraded connection to the gateway, and what it sent ahead.
+pub(crate) async fn gateway_socket(upgrade: OnUpgrade) -> Option<(TcpStream, BytesMut)> {
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some((parts.io.into_inner(), BytesMut::from(&parts.read_buf[..])))
 }

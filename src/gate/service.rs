@@ -165,9 +165,10 @@ impl Service {
         Outcome::refused(self.refuse(refusal, wants, false), refusal.word())
     }
 
-    /// Whether an answer of the gateway's is under way that may not go on.
+    /// Whether an answer of the gateway's is under way that may not go on, or a WebSocket is to begin that may not.
     pub(super) fn was_cut(&self) -> bool {
         self.forwarding.borrow().as_ref().is_some_and(|it| !it.holds())
+            || self.tunnel.borrow().as_ref().is_some_and(|it| !it.standing.holds())
     }
 
     async fn forward(
@@ -191,10 +192,10 @@ impl Service {
                 self.forwarding.replace(Some(standing));
                 Outcome { answer: answer.map(Answer::Forwarded), caller: Some(caller), refused: None }
             }
-            Ok(Delivered::Socket(mut head, gateway, ahead)) => {
+            Ok(Delivered::Socket(mut head, theirs)) => {
                 head.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 head.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-                self.tunnel.replace(Some(Tunnel { gateway, ahead, standing }));
+                self.tunnel.replace(Some(Tunnel { gateway: theirs, standing }));
                 let answer = head.map(|()| Answer::Own(http_body_util::Full::default()));
                 Outcome { answer, caller: Some(caller), refused: None }
             }

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
+use hyper::upgrade::OnUpgrade;
 
 use super::Gate;
 use super::access_log::Entry;
+use super::forward::gateway_socket;
 use super::relay::{Ended, relay};
 use super::socket::Socket;
 use super::standing::Standing;
@@ -16,18 +17,17 @@ use super::standing::Standing;
 /// The gateway's side of it.
 #[derive(Debug)]
 pub(super) struct Tunnel {
-    pub(super) gateway: TcpStream,
-    /// What the gateway has sent already.
-    pub(super) ahead: BytesMut,
+    pub(super) gateway: OnUpgrade,
     pub(super) standing: Rc<Standing>,
 }
 
 impl Tunnel {
     /// Relays to the end, first what the client sent `ahead`.
     pub(super) async fn relay(self, gate: Rc<Gate>, remote: IpAddr, client: Socket, ahead: BytesMut) {
-        let Self { gateway, ahead: from_gateway, standing } = self;
+        let Self { gateway, standing } = self;
         let cut = gate.vouching.cuts();
         let begun = Instant::now();
+        let Some((gateway, from_gateway)) = gateway_socket(gateway).await else { return };
         if !standing.holds() {
             return;
         }

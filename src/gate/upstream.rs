@@ -1,17 +1,10 @@
 //! Connections to the gateway, kept for the next request.
 
 use std::cell::RefCell;
-use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -49,55 +42,18 @@ pub(crate) enum UpstreamError {
     Late,
 }
 
-/// A connection to the gateway. Its bytes move while somebody waits for something of it, in that task, and
-/// else not at all: it ends with whoever drops it.
-pub(crate) struct Line {
-    sender: SendRequest<Upload>,
-    moving: Box<http1::Connection<TokioIo<TcpStream>, Upload>>,
-    over: bool,
-}
-
-impl std::fmt::Debug for Line {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("over", &self.over).finish_non_exhaustive()
-    }
-}
-
-impl Line {
-    /// Moves what there is to be moved; ready when it has ended. What it failed of, the request that is on it
-    /// says.
-    pub(crate) fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.over = self.over || Pin::new(&mut *self.moving).poll(cx).is_ready();
-        if self.over { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    /// Asks, and waits for the head of the answer.
-    pub(crate) async fn ask(
-        &mut self,
-        request: Request<Upload>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        poll_fn(|cx| {
-            let _ = self.poll_move(cx);
-            // It comes while the bytes move, and nobody has to be woken for it.
-            answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-        })
-        .await
-    }
-
-    /// The socket, once the gateway has granted a WebSocket, and what it sent ahead.
-    pub(crate) async fn into_socket(mut self) -> (TcpStream, BytesMut) {
-        poll_fn(|cx| self.poll_move(cx)).await;
-        let parts = self.moving.into_parts();
-        (parts.io.into_inner(), BytesMut::from(&parts.read_buf[..]))
-    }
-}
-
 /// The gateway, and the connections to it that wait.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     at: SocketAddr,
-    idle: RefCell<Vec<Line>>,
+    idle: RefCell<Vec<SendRequest<Upload>>>,
+}
+
+/// A connection that has taken a request, and whether it is one that had waited.
+pub(crate) struct Connection {
+    pub(crate) sender: SendRequest<Upload>,
+    /// It may have died of old age meanwhile.
+    pub(crate) kept: bool,
 }
 
 impl Upstream {
@@ -106,22 +62,24 @@ impl Upstream {
         Self { at, idle: RefCell::new(Vec::new()) }
     }
 
-    /// The connection that was used last, if it is still there: the warmest, and the least likely to have been
-    /// closed. It may have died of old age all the same.
-    pub(crate) async fn kept(&self) -> Option<Line> {
-        poll_fn(|cx| {
-            loop {
-                let Some(mut line) = self.idle.borrow_mut().pop() else { return Poll::Ready(None) };
-                if line.poll_move(cx).is_pending() && line.sender.is_ready() {
-                    return Poll::Ready(Some(line));
-                }
-            }
-        })
-        .await
+    /// A connection for a request: of those that are ready the one used last, else a new one.
+    pub(crate) async fn connection(&self) -> Result<Connection, UpstreamError> {
+        match self.ready() {
+            Some(sender) => Ok(Connection { sender, kept: true }),
+            None => Box::pin(self.fresh()).await,
+        }
     }
 
-    /// A new connection.
-    pub(crate) async fn fresh(&self) -> Result<Line, UpstreamError> {
+    /// A connection whose answer was read a moment ago is not ready before its task has run: it stays.
+    fn ready(&self) -> Option<SendRequest<Upload>> {
+        let mut idle = self.idle.borrow_mut();
+        // The latest is the warmest, and the least likely to have been closed.
+        let at = idle.iter().rposition(SendRequest::is_ready)?;
+        Some(idle.remove(at))
+    }
+
+    /// A new connection, that can become a WebSocket.
+    pub(crate) async fn fresh(&self) -> Result<Connection, UpstreamError> {
         let unreachable = |cause| UpstreamError::Unreachable { at: self.at, cause };
         let stream = timeout(CONNECT, TcpStream::connect(self.at))
             .await
@@ -130,20 +88,21 @@ impl Upstream {
         stream.set_nodelay(true).map_err(unreachable)?;
         let (sender, connection) =
             http1::Builder::new().max_buf_size(LONGEST_HEAD).handshake(TokioIo::new(stream)).await?;
-        Ok(Line { sender, moving: Box::new(connection), over: false })
+        // Ends with the connection; what it fails of, the request that is on it says.
+        tokio::task::spawn_local(async move {
+            let _ = connection.with_upgrades().await;
+        });
+        Ok(Connection { sender, kept: false })
     }
 
     /// Takes a connection back whose answer has been read to its end.
-    pub(crate) fn keep(&self, line: Line) {
+    pub(crate) fn keep(&self, sender: SendRequest<Upload>) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < KEPT && !line.over {
-            idle.push(line);
+        if idle.len() >= KEPT {
+            idle.retain(|sender| !sender.is_closed());
         }
-    }
-
-    /// Lets go of connections that the gateway has closed.
-    pub(crate) fn sweep(&self) {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.idle.borrow_mut().retain_mut(|line| line.poll_move(&mut cx).is_pending());
+        if idle.len() < KEPT && !sender.is_closed() {
+            idle.push(sender);
+        }
     }
 }

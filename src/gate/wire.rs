@@ -58,8 +58,12 @@ pub(crate) struct Wire<S, T> {
     /// As many bytes of an incomplete head need not be looked at again.
     seen: usize,
     at: At,
-    /// An answer of the threshold's that is not written yet.
+    /// What of an answer of the threshold's is not written yet.
     out: BytesMut,
+    /// There is such an answer, and it may still be on its way.
+    answers: bool,
+    /// Shut down for writing, and heard out.
+    shut: bool,
     answering: Arc<Answering>,
     /// There was no request yet.
     first: bool,
@@ -117,6 +121,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold> Wire<S, T> {
             seen: 0,
             at: At::Head,
             out: BytesMut::new(),
+            answers: false,
+            shut: false,
             answering,
             first: true,
             awaits: Awaits::Nothing,
@@ -136,6 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold> Wire<S, T> {
     fn refuse(&mut self, fault: Fault) {
         self.held.clear();
         self.threshold.turn_away(fault, &mut self.out);
+        self.answers = true;
         self.at = At::Refused;
     }
 
@@ -177,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold> Wire<S, T> {
             At::Tunnel => self.clear = self.held.len(),
             At::Asked | At::Broken | At::Refused | At::Lingering => {}
         }
-        Ok(self.clear > 0 || !self.out.is_empty())
+        Ok(self.clear > 0 || self.answers)
     }
 
     /// Whether a request was let in, or answered.
@@ -210,6 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold> Wire<S, T> {
             self.clear = length;
             self.answering.begin();
         } else {
+            self.answers = true;
             self.at = if closes { At::Refused } else { At::Head };
             self.held.advance(length);
         }
@@ -229,6 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold> Wire<S, T> {
         ready!(self.not_stalled(cx, flushed))?;
         // A connection that waits holds no memory for it.
         self.out = BytesMut::new();
+        self.answers = false;
         self.answering.rests();
         Poll::Ready(Ok(()))
     }
@@ -267,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold + Unpin> Read for Wire<S, T
     ) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         loop {
-            if !wire.out.is_empty() {
+            if wire.answers {
                 ready!(wire.poll_answer(cx))?;
             }
             if wire.clear > 0 {
@@ -314,9 +323,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold> Wire<S, T> {
         };
         if self.awaits != awaits {
             // An empty line before a request is no request: it does not earn more time.
+            // Nor does the next one: the wait goes on as the one for a head that it was.
             let same = self.awaits == Awaits::Head && matches!(awaits, Awaits::First | Awaits::Next);
-            self.awaits = awaits;
             if !same {
+                self.awaits = awaits;
                 self.until = Instant::now() + limit;
             }
         }
@@ -405,7 +415,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold + Unpin> Write for Wire<S, 
         if flushed.is_ready() {
             wire.answering.flushed();
         }
-        if !wire.out.is_empty() {
+        if wire.answers {
             // Whether the client takes that is another's question.
             return flushed;
         }
@@ -414,16 +424,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold + Unpin> Write for Wire<S, 
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
+        if wire.shut {
+            return Poll::Ready(Ok(()));
+        }
         if !matches!(wire.at, At::Lingering) {
             let shut = Pin::new(&mut wire.io).poll_shutdown(cx);
             ready!(wire.not_stalled(cx, shut))?;
             if matches!(wire.at, At::Head | At::Tunnel) && wire.held.is_empty() {
+                wire.shut = true;
                 return Poll::Ready(Ok(()));
             }
             wire.at = At::Lingering;
             wire.until = Instant::now() + LINGER;
         }
-        wire.poll_linger(cx)
+        ready!(wire.poll_linger(cx))?;
+        wire.shut = true;
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -44,11 +44,12 @@ fn untouched(smaps: &str, program: &str) -> Vec<Range<usize>> {
     for line in smaps.lines() {
         if let Some(mapping) = Mapping::read(line) {
             of = (mapping.is_read_only && mapping.file == program).then_some(mapping.pages);
-        } else if let Some(size) = line.strip_prefix("Anonymous:")
-            && let Some(pages) = of.take()
-            && size.trim() == "0 kB"
-        {
-            found.push(pages);
+        } else if let Some(size) = line.strip_prefix("Anonymous:") {
+            // Pages of its own, in memory,
+            of = of.filter(|_| size.trim() == "0 kB");
+        } else if let Some(size) = line.strip_prefix("Swap:") {
+            // or out of it. The kernel tells these last.
+            found.extend(of.take().filter(|_| size.trim() == "0 kB"));
         }
     }
     found
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     fn mapping(line: &str, anonymous: &str) -> String {
-        format!("{line}\nSize:  8 kB\nRss:  8 kB\nAnonymous:  {anonymous} kB\nVmFlags: rd ex mr mw me sd\n")
+        format!("{line}\nRss:  8 kB\nAnonymous:  {anonymous} kB\nSwap:  0 kB\nVmFlags: rd ex mr mw me sd\n")
     }
 
     const PROGRAM: &str = "/opt/my tools/guardian";
@@ -107,11 +108,13 @@ mod tests {
             assert_eq!(of(&CODE.replace(PROGRAM, other), "0"), [], "{other}");
         }
         assert_eq!(untouched(CODE, PROGRAM), [], "nothing is said of its pages");
+        let swapped = mapping(CODE, "0").replace("Swap:  0", "Swap:  4");
+        assert_eq!(untouched(&swapped, PROGRAM), [], "a page of its own is out of memory");
     }
 
     proptest! {
         #[test]
-        fn nonsense_panics_nowhere(text in "([0-9a-f:/ rxp\n-]|Anonymous:| kB|g){0,80}") {
+        fn nonsense_panics_nowhere(text in "([0-9a-f:/ rxp\n-]|Anonymous:|Swap:| kB|g){0,80}") {
             for pages in untouched(&text, "g") {
                 prop_assert!(!pages.is_empty());
             }

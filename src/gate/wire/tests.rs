@@ -233,6 +233,10 @@ async fn every_wait_has_an_end() {
     near(lasts(&[b"GET / HT"]).await, 11, &[408]);
     let drip: Vec<&[u8]> = b"GET / HTTP/1.1\r\nHost: xxxxxxxxxx".chunks(1).collect();
     near(lasts(&drip[..9]).await, 11, &[408]);
+    // Empty lines are passed over, and earn no time however they come.
+    let empty: Vec<&[u8]> = b"\r\n".chunks(1).cycle().take(200).collect();
+    let (took, statuses) = lasts(&empty).await;
+    assert!(took.as_secs() <= 21 && statuses.iter().all(|status| *status == 408), "{took:?} {statuses:?}");
     near(lasts(&[GET]).await, 75, &[200]);
     near(lasts(&[NO]).await, 75, &[401]);
     near(lasts(&[NO, NO, GET]).await, 77, &[401, 401, 200]);
