@@ -106,7 +106,7 @@ impl Files {
             .ok_or_else(|| Blindness::malformed(format!("{} is not a list of devices", self.list.display())))
     }
 
-    /// Both files of a database as they were at one moment. SQLite looks for the log beside what a link leads
+    /// Both files of a database as they were at one moment. Its library looks for the log beside what a link leads
     /// to, so that none is followed.
     fn database(&self, view: &View) -> Result<Vec<Device>, Blindness> {
         for _ in 0..TRIES {
