@@ -1,5 +1,6 @@
 //! The pages of the program itself that this process holds.
 
+#[cfg(any(target_os = "linux", test))]
 use std::ops::Range;
 
 /// Gives back the pages of code and constants that were read to start with. The kernel maps sixteen of them
@@ -37,31 +38,35 @@ pub(crate) fn give_back() {
 
 /// The mappings of the program that are private and cannot be written, and of which no page differs from the
 /// file (`proc_pid_smaps(5)`).
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there is no such file elsewhere"))]
+#[cfg(any(target_os = "linux", test))]
 fn untouched(smaps: &str, program: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut of: Option<Range<usize>> = None;
+    let mut none_in_memory = false;
     for line in smaps.lines() {
         if let Some(mapping) = Mapping::read(line) {
             of = (mapping.is_read_only && mapping.file == program).then_some(mapping.pages);
+            none_in_memory = false;
         } else if let Some(size) = line.strip_prefix("Anonymous:") {
-            // Pages of its own, in memory,
-            of = of.filter(|_| size.trim() == "0 kB");
+            none_in_memory = size.trim() == "0 kB";
         } else if let Some(size) = line.strip_prefix("Swap:") {
-            // or out of it. The kernel tells these last.
-            found.extend(of.take().filter(|_| size.trim() == "0 kB"));
+            // Told after the other. Pages that differ may be out of memory, too.
+            let none_out_of_it = size.trim() == "0 kB";
+            found.extend(of.take().filter(|_| none_in_memory && none_out_of_it));
         }
     }
     found
 }
 
 /// The first line of a mapping.
+#[cfg(any(target_os = "linux", test))]
 struct Mapping<'a> {
     pages: Range<usize>,
     is_read_only: bool,
     file: &'a str,
 }
 
+#[cfg(any(target_os = "linux", test))]
 impl<'a> Mapping<'a> {
     fn read(line: &'a str) -> Option<Self> {
         let mut rest = line;
