@@ -53,6 +53,8 @@ pub struct Gateway {
     homes: HashMap<u32, Option<PathBuf>>,
     reached: Reached,
     devices: Devices,
+    /// Only then is it asked who is paired.
+    was_exposed: bool,
 }
 
 impl Probe for Gateway {
@@ -64,6 +66,7 @@ impl Probe for Gateway {
     async fn observe(&mut self, ground: Ground) -> Result<Self::Facts, Blindness> {
         let listening = listening_ports(&ground.known)?;
         let mut probe = std::mem::take(self);
+        probe.was_exposed = !ground.known.exposures.is_empty();
         let (probe, found) = blocking(move || {
             let found = probe.look(&listening)?;
             Ok((probe, found))
@@ -263,6 +266,7 @@ impl Gateway {
             private::paths(view, places.state.as_deref(), &others)
         };
         let devices = match &places.state {
+            _ if !self.was_exposed => Ok(Vec::new()),
             // The wrapper's child tells.
             _ if judged.wrapper => Ok(Vec::new()),
             Some(state) => self.devices.paired(view, state),

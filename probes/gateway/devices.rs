@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::Device;
@@ -25,6 +26,8 @@ const LARGEST_DATABASE: u64 = 32 * 1024 * 1024;
 const MAX_DEVICES: usize = 1000;
 /// A database that is written to just then is read again, so often in all.
 const TRIES: usize = 4;
+/// A database that changes all the time is read no more often than this.
+const PAUSE: Duration = Duration::from_secs(10);
 /// As many states are remembered.
 const REMEMBERED: usize = 16;
 /// One that does not say what it is.
@@ -37,9 +40,16 @@ pub fn paired(state: &Path) -> Result<Vec<Device>, Blindness> {
 }
 
 /// Reads devices, and does not read again what has not changed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Devices {
     known: HashMap<PathBuf, Known>,
+    pause: Duration,
+}
+
+impl Default for Devices {
+    fn default() -> Self {
+        Self { known: HashMap::new(), pause: PAUSE }
+    }
 }
 
 /// What was read, of files as they were then.
@@ -47,6 +57,7 @@ pub struct Devices {
 struct Known {
     stamps: [Option<Stamp>; 3],
     devices: Vec<Device>,
+    read: Instant,
     /// A clock of files is coarse: what was written just after it was read may bear the same time. Read once
     /// more at a later look, it is what it is.
     confirmed: bool,
@@ -57,13 +68,14 @@ impl Devices {
     pub fn paired(&mut self, view: &View, state: &Path) -> Result<Vec<Device>, Blindness> {
         let files = Files::of(state);
         let stamps = files.stamps(view);
-        let same = self.known.remove(state).filter(|known| known.stamps == stamps);
-        let confirmed = same.is_some();
-        if let Some(known) = same.filter(|known| known.confirmed) {
-            let devices = known.devices.clone();
-            self.known.insert(state.to_owned(), known);
-            return Ok(devices);
+        let known = self.known.get(state);
+        let confirmed = known.is_some_and(|known| known.stamps == stamps);
+        if let Some(known) = known
+            && (known.confirmed && confirmed || known.read.elapsed() < self.pause)
+        {
+            return Ok(known.devices.clone());
         }
+        self.known.remove(state);
         let mut devices = files.list(view)?;
         // One that is in both is told once, unless it was paired anew.
         devices.extend(files.database(view)?);
@@ -73,7 +85,10 @@ impl Devices {
             self.known.clear();
         }
         // Changed since, it differs from what it was before it was read.
-        self.known.insert(state.to_owned(), Known { stamps, devices: devices.clone(), confirmed });
+        self.known.insert(
+            state.to_owned(),
+            Known { stamps, devices: devices.clone(), read: Instant::now(), confirmed },
+        );
         Ok(devices)
     }
 }
@@ -166,7 +181,7 @@ mod tests {
     fn a_state_has_the_devices_of_its_list_and_of_its_database_the_latest_first() {
         let state = tempfile::tempdir().unwrap();
         let write = |name: &str, content: &[u8]| fs::write(state.path().join(name), content).unwrap();
-        let mut devices = Devices::default();
+        let mut devices = Devices { pause: Duration::ZERO, ..Devices::default() };
         let mut paired = || devices.paired(&View::own().unwrap(), state.path());
         assert_eq!(paired(), Ok(Vec::new()));
         fs::create_dir(state.path().join("state")).unwrap();
@@ -191,9 +206,24 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_unknown_and_looked_at_again() {
+    fn what_changes_all_the_time_is_read_now_and_then() {
         let state = tempfile::tempdir().unwrap();
         let mut devices = Devices::default();
+        fs::create_dir(state.path().join("state")).unwrap();
+        let database = state.path().join("state/openclaw.sqlite");
+        fs::write(&database, fixture("devices.sqlite")).unwrap();
+        let view = View::own().unwrap();
+        assert_eq!(devices.paired(&view, state.path()).unwrap().len(), 1);
+        fs::remove_file(&database).unwrap();
+        assert_eq!(devices.paired(&view, state.path()).unwrap().len(), 1, "it was read a moment ago");
+        devices.pause = Duration::ZERO;
+        assert_eq!(devices.paired(&view, state.path()).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unknown_and_looked_at_again() {
+        let state = tempfile::tempdir().unwrap();
+        let mut devices = Devices { pause: Duration::ZERO, ..Devices::default() };
         let mut paired = || devices.paired(&View::own().unwrap(), state.path());
         fs::create_dir(state.path().join("state")).unwrap();
         fs::write(state.path().join("state/openclaw.sqlite"), "").unwrap();

@@ -51,7 +51,8 @@ pub struct GatewayProcess {
     pub state: Option<PathBuf>,
     /// What it can read of people's secrets, its own state aside, or why that cannot be told.
     pub within_reach: Result<Vec<Secret>, Blindness>,
-    /// Who is paired with it, the latest first, or why that cannot be told.
+    /// Who is paired with it, the latest first, or why that cannot be told. Nobody, where it was never exposed:
+    /// then nobody asks.
     pub devices: Result<Vec<Device>, Blindness>,
 }
 
