@@ -21,10 +21,11 @@ fn site(manager: Manager, scope: Scope, program: &str) -> Site {
 }
 
 /// Of launchd.plist(5).
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "Label",
     "ProgramArguments",
     "UserName",
+    "EnvironmentVariables",
     "Umask",
     "SoftResourceLimits",
     "RunAtLoad",
@@ -60,6 +61,30 @@ fn every_property_list_is_one_and_holds_known_keys() {
             assert_eq!(job.contains_key("UserName"), scope == Scope::Machine && unit == Unit::Gate);
         }
     }
+}
+
+/// Its user has no home of its own, where it would look for tokens that root has never put there.
+#[test]
+fn the_gate_of_a_machine_looks_where_root_keeps_what_it_goes_by() {
+    let plist = Unit::Gate.text(&site(Manager::Launchd, Scope::Machine, "/g"));
+    let value = plist::Value::from_reader_xml(plist.as_bytes()).unwrap();
+    let set = value.as_dictionary().unwrap()["EnvironmentVariables"].as_dictionary().unwrap();
+    let mac =
+        Paths { state: "/Library/Application Support/Guardian".into(), runtime: "/var/run/guardian".into() };
+    let is = |name: &str, path: &Path| assert_eq!(set[name].as_string(), path.to_str());
+    is("GUARDIAN_STATE_DIR", &mac.state);
+    is("GUARDIAN_RUNTIME_DIR", &mac.runtime);
+    let linux = site(Manager::Systemd, Scope::Machine, "/g").paths;
+    let line = format!(
+        "\nEnvironment=GUARDIAN_STATE_DIR={} GUARDIAN_RUNTIME_DIR={}\n",
+        linux.state.display(),
+        linux.runtime.display()
+    );
+    assert!(Unit::Gate.text(&site(Manager::Systemd, Scope::Machine, "/g")).contains(&line));
+    let machine = Paths::of_the_machine();
+    assert!(machine == mac || machine == linux, "{machine:?}");
+    let users = Unit::Gate.text(&site(Manager::Systemd, Scope::User, "/g"));
+    assert!(!users.contains("GUARDIAN_STATE_DIR"), "a user's gate has the user's");
 }
 
 #[test]
