@@ -192,7 +192,12 @@ fn summary(site: &Site, status: Option<&Status>, powers: &Powers, config: &Confi
         let _ = writeln!(page, "✓ {} at {}", text("product"), at.join(", "));
     }
     if gateways.is_empty() {
-        page.push_str("- no gateway runs now; one that starts is watched\n");
+        // A watcher that has just started over has not looked yet, and need not to go on blocking.
+        page.push_str(if status.is_some_and(|status| status.breaker != Circuit::Closed) {
+            "- whatever gateway runs is kept from others until you recover\n"
+        } else {
+            "- no gateway runs now; one that starts is watched\n"
+        });
     }
     let scheme = if config.settings.gate.tls.is_some() { "https" } else { "http" };
     let _ = writeln!(page, "✓ the panel's door is {scheme}://{gate}");
