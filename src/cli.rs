@@ -84,7 +84,7 @@ impl Folders {
     fn of_a_gate(&self, typed: &str) -> Result<Paths, Failure> {
         let own = self.paths()?;
         let roots = Paths::of_the_machine();
-        if own != roots && own.to_ask().contains(&roots) && !own.state.exists() && roots.state.exists() {
+        if own != roots && own.to_ask().contains(&roots) && !own.gate().exists() && roots.state.exists() {
             return Err(Failure::Refused(format!(
                 "root has installed guardian on this machine, and without root this would be for a gate of your own; \
                  type: sudo guardian {typed}"

@@ -32,6 +32,14 @@ pub(super) fn cast<'a>(
     Casting::new(policy, snapshot, processes, doors).cast()
 }
 
+/// A socket that takes connections, and refuses one from here: a packet filter stands before it, as Guardian's own
+/// does before whoever it does not admit. Whose it is, is not seen either.
+fn refuses_and_hides(door: &Door<'_>) -> Option<String> {
+    let Attribution::Unnamed(why) = &door.listener.owner else { return None };
+    let refusing = door.panel.iter().find(|answer| answer.reply == Reply::Refused)?;
+    Some(format!("{} refuses whoever asks from here, and its process cannot be named ({why})", refusing.at))
+}
+
 /// What is looked up for many doors.
 struct Casting<'c, 'a> {
     policy: &'c Policy,
@@ -186,6 +194,10 @@ impl<'c, 'a> Casting<'c, 'a> {
             if likeness.is_unseen && door.shows_a_panel() {
                 let alone = "the gateway's own could not be had to compare";
                 return Part::Doubtful(format!("{LOOKS_LIKE_A_PANEL}, and {alone}"));
+            }
+            if let (true, None, Some(why)) = (expected.contains(&port(door)), relays, refuses_and_hides(door))
+            {
+                return Part::PerhapsGateway(why);
             }
             return self.behind_a_password(door, relays);
         };

@@ -85,6 +85,21 @@ fn another_users_gateway_whose_socket_cannot_be_told_is_blind() {
     hanging(1002).nothing_of(RULE).is_safe();
 }
 
+/// Behind Guardian's own wall a neighbour's gateway refuses whoever is not admitted.
+#[test]
+fn a_socket_at_a_gateways_port_that_refuses_and_cannot_be_named_is_not_safe() {
+    let refusing_at = |at: &str, unnamed: bool| {
+        let program = unknown_program(700).on(at, refusing());
+        let host = host();
+        if unnamed { host.runs(program.unnamed()) } else { host.runs(program) }.judged()
+    };
+    refusing_at("127.0.0.1:18789", true)
+        .because("open-without-credentials", "refuses whoever asks from here")
+        .is_blind();
+    refusing_at("127.0.0.1:18789", false).is_safe();
+    refusing_at("127.0.0.1:631", true).is_safe();
+}
+
 #[test]
 fn a_wrapper_without_sockets_is_no_gateway_without_a_socket() {
     // macOS does not tell whose socket it is that cannot be named.

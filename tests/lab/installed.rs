@@ -171,6 +171,15 @@ fn a_neighbour_is_sent_to_root(host: &Host, guardian: &str) {
         let (code, said) = ana.types(guardian, &typed);
         assert!(code != 0 && said.contains("type: sudo guardian"), "{typed:?}: {code}: {said}");
     }
+    // What `doctor` leaves behind is no gate of her own.
+    ana.types(guardian, &["doctor"]);
+    let (code, said) = ana.types(guardian, &["token", "new", "lab"]);
+    assert!(code != 0 && said.contains("type: sudo guardian"), "{code}: {said}");
+    host.run(User::Root, &["rm", "-rf", "/home/ana/.local"]);
+    // The wall lets him not ask the gateway, and he does not see whose it is.
+    let bob = Person { host, user: User::Bob };
+    let (code, said) = bob.types(guardian, &["check"]);
+    assert!(code == 3 && said.contains("refuses whoever asks from here"), "{code}: {said}");
 }
 
 /// The manager runs, and a sound gateway does.
