@@ -1,8 +1,8 @@
 //! The gate: the only door to the panel, in a process of its own, without privileges.
 //!
 //! A request is read byte by byte ([`wire`], [`head`], [`chunk`]), let in or answered at the threshold
-//! ([`threshold`], [`admit`]), and forwarded with a permit ([`forward`]). The watcher's lease ([`vouching`]) opens the door and shuts
-//! it; without one there is a page that says so. The gate's own pages are in [`own`].
+//! ([`threshold`], [`admit`]), and forwarded with a permit ([`forward`]). The watcher's lease ([`vouching`])
+//! opens the door and shuts it; without one there is a page that says so. The gate's own pages are in [`own`].
 //!
 //! One thread does all of it; whatever computes or blocks has others.
 

@@ -70,7 +70,7 @@ pub(super) enum Failure {
     #[error(transparent)]
     Show(#[from] ShowError),
     #[error(transparent)]
-    Gate(#[from] ListenError),
+    Listen(#[from] ListenError),
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]
@@ -101,7 +101,7 @@ impl Failure {
             Self::Allow(error) => error.code(),
             Self::Supervise(error) => error.code(),
             Self::Journal(JournalError::Folder(_)) => exit::CONFIG,
-            Self::Gate(error) => error.code(),
+            Self::Listen(error) => error.code(),
             Self::Token(error) => error.code(),
             Self::Install(error) => error.code(),
             Self::Bulkhead(error) => error.code(),

@@ -192,7 +192,7 @@ fn summary(site: &Site, status: Option<&Status>, powers: &Powers, config: &Confi
         let _ = writeln!(page, "✓ {} at {}", text("product"), at.join(", "));
     }
     if gateways.is_empty() {
-        // A watcher that has just started over has not looked yet, and need not to go on blocking.
+        // A watcher that has just been started over has not looked yet, and blocks all the same.
         page.push_str(if status.is_some_and(|status| status.breaker != Circuit::Closed) {
             "- whatever gateway runs is kept from others until you recover\n"
         } else {

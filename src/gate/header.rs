@@ -54,23 +54,19 @@ pub(crate) struct Reached {
 /// Makes a client's header into the one that the gateway gets. `authorization` stays only where it
 /// is not the gate's own credential.
 pub(crate) fn to_gateway(header: &mut HeaderMap, reached: Reached, keep_authorization: bool) {
-    drop_hop_by_hop(header);
-    let told: Vec<HeaderName> =
-        header.keys().filter(|name| is_identity(name.as_str().as_bytes())).cloned().collect();
-    for name in &told {
-        header.remove(name);
-    }
+    take_out(header, |name| HOP_BY_HOP.contains(name));
+    let told = take_out(header, |name| is_identity(name.as_str().as_bytes()));
     header.remove(TOKEN);
     if !keep_authorization {
         header.remove(AUTHORIZATION);
     }
     strip_cookie(header);
     let remote = reached.remote.to_canonical();
-    let remote = match (remote.is_loopback(), told.is_empty()) {
+    let remote = match (remote.is_loopback(), told) {
         // A program of this machine that passes somebody else's request on: who that is, only it
         // knows, but nobody of this machine.
-        (true, false) => SOMEBODY,
-        (true, true) => return,
+        (true, true) => SOMEBODY,
+        (true, false) => return,
         (false, _) => remote,
     };
     if let Ok(remote) = HeaderValue::try_from(remote.to_string()) {
@@ -82,12 +78,14 @@ pub(crate) fn to_gateway(header: &mut HeaderMap, reached: Reached, keep_authoriz
     }
 }
 
-/// Most headers hold few of them or none: to look at what is there costs less than to look for each.
-fn drop_hop_by_hop(header: &mut HeaderMap) {
-    let there: Vec<HeaderName> = header.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned().collect();
-    for name in there {
+/// Takes out the fields of such names; whether there were any. Most headers hold few or none: to look at what is
+/// there costs less than to look for each.
+fn take_out(header: &mut HeaderMap, is_such: impl Fn(&HeaderName) -> bool) -> bool {
+    let there: Vec<HeaderName> = header.keys().filter(|name| is_such(name)).cloned().collect();
+    for name in &there {
         header.remove(name);
     }
+    !there.is_empty()
 }
 
 /// Takes the gate's own cookie out of those that the gateway sees.
@@ -110,7 +108,7 @@ fn strip_cookie(header: &mut HeaderMap) {
 
 /// Makes a gateway's header into the one that the client gets.
 pub(crate) fn to_client(header: &mut HeaderMap) {
-    drop_hop_by_hop(header);
+    take_out(header, |name| HOP_BY_HOP.contains(name));
     header.remove(TRANSFER_ENCODING);
     // A script of the panel's does not get between a browser and the gate's own pages.
     header.remove(WORKER_ALLOWED);

@@ -1,5 +1,5 @@
 //! The gate's own pages, under `/_guardian`: sign-in, status, recovery. Whoever gets here has been greeted
-//! at the threshold; who he is, is asked here.
+//! at the threshold; who it is, is asked here.
 
 mod recovery;
 mod sign_in;

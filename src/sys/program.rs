@@ -103,18 +103,18 @@ mod tests {
         let of = |line: &str, anonymous| untouched(&mapping(line, anonymous), PROGRAM);
         assert_eq!(of(CODE, "0"), std::slice::from_ref(&all));
         assert_eq!(of(&CODE.replace("r-xp", "r--p"), "0"), [all]);
-        assert_eq!(of(CODE, "4"), [], "a page was written: relocated, or by a debugger");
+        assert!(of(CODE, "4").is_empty(), "a page was written: relocated, or by a debugger");
         for other in ["rw-p", "r-xs", "rwxp", "---p", "r--s"] {
-            assert_eq!(of(&CODE.replace("r-xp", other), "0"), [], "{other}");
+            assert!(of(&CODE.replace("r-xp", other), "0").is_empty(), "{other}");
         }
         for other in
             ["[vdso]", "", "[heap]", "/usr/lib/libc.so.6", "/opt/my tools/guardian (deleted)", "guardian"]
         {
-            assert_eq!(of(&CODE.replace(PROGRAM, other), "0"), [], "{other}");
+            assert!(of(&CODE.replace(PROGRAM, other), "0").is_empty(), "{other}");
         }
-        assert_eq!(untouched(CODE, PROGRAM), [], "nothing is said of its pages");
+        assert!(untouched(CODE, PROGRAM).is_empty(), "nothing is said of its pages");
         let swapped = mapping(CODE, "0").replace("Swap:  0", "Swap:  4");
-        assert_eq!(untouched(&swapped, PROGRAM), [], "a page of its own is out of memory");
+        assert!(untouched(&swapped, PROGRAM).is_empty(), "a page of its own is out of memory");
     }
 
     proptest! {

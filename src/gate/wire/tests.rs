@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::timeout;
 
 use super::*;
+use crate::gate::head::Head;
 
 type Seen = Arc<Mutex<Vec<String>>>;
 
@@ -20,7 +21,7 @@ type Seen = Arc<Mutex<Vec<String>>>;
 struct Door;
 
 impl Threshold for Door {
-    fn meet(&self, head: &head::Head<'_>, closes: bool, out: &mut BytesMut) -> bool {
+    fn meet(&self, head: &Head<'_>, closes: bool, out: &mut BytesMut) -> bool {
         let refused = head.path.starts_with("/no");
         if refused {
             let last = if closes { "connection: close\r\n" } else { "" };
