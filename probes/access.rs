@@ -94,6 +94,7 @@ pub(crate) async fn who_gets_in(targets: Vec<Target>, budget: Duration) -> Vec<A
                 Cause::Interrupted,
                 format!("{} takes no connection of this host's own", target.at),
             )),
+            Turn::Done(Heard::Refused) => Access::NoGateway,
             turn => answer(turn, None).1,
         })
         .collect()
@@ -125,7 +126,9 @@ fn answer(turn: Turn<Heard>, way: Option<Transport>) -> (Transport, Access) {
 
 fn without_http(heard: Heard) -> Access {
     match heard {
-        Heard::OtherProtocol | Heard::Refused => Access::NoGateway,
+        Heard::OtherProtocol => Access::NoGateway,
+        // It took the connection before. A packet filter came in between, or the end of whoever listens.
+        Heard::Refused => Access::Unknown(Blindness::new(Cause::Interrupted, "refuses whoever asks from here")),
         Heard::Closed => Access::Unknown(Blindness::new(Cause::Interrupted, "hung up without an answer")),
         Heard::Silent => Access::Unknown(Blindness::timed_out("accepted, and did not answer in time")),
         Heard::Unknown(why) => Access::Unknown(why),

@@ -107,6 +107,9 @@ async fn what_is_no_answer_is_unknown() {
     };
     let hangs_up = plain(async |stream| drop(stream)).await;
     assert_eq!(cause(access(&hangs_up).await), Cause::Interrupted);
+    // A packet filter that came up since its page was read.
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    assert_eq!(cause(answers(expecting(&[gone])).await.remove(0).access), Cause::Interrupted);
     let stage = mute().await;
     assert_eq!(cause(access(&stage).await), Cause::TimedOut);
     assert_eq!(cause(access(&saying(http("502 Bad Gateway", "", "")).await).await), Cause::Malformed);

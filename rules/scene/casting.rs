@@ -166,12 +166,13 @@ impl<'c, 'a> Casting<'c, 'a> {
             return if leaves_open { Part::Gateway } else { Part::BesideGateway };
         }
         // A helper of the product that serves something else (a sign-in callback) answers, and
-        // not as a gateway. One that does not answer may be a gateway that hangs.
+        // not as a gateway. One that does not answer may be a gateway that hangs, or one behind a packet
+        // filter that lets nobody ask it from here: Guardian's own does while the circuit is open.
         let all_otherwise = door.access.iter().all(|answer| answer.access == Access::NoGateway)
             && door.handshake.iter().all(|answer| answer.access == Access::NoGateway);
         let replies = || door.panel.iter().map(|answer| &answer.reply);
         let another_protocol = replies().all(|reply| *reply == Reply::OtherProtocol);
-        let pages_tell = replies().all(|reply| !matches!(reply, Reply::Silent | Reply::Unknown(_)));
+        let pages_tell = replies().all(|reply| matches!(reply, Reply::Http(_) | Reply::OtherProtocol));
         let answers_otherwise = !door.panel.is_empty()
             && pages_tell
             && all_otherwise

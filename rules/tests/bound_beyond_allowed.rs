@@ -1,4 +1,4 @@
-use guardian_rules::fact::Reached;
+use guardian_rules::fact::{Access, Reached};
 use guardian_rules::observation::Observation;
 use guardian_rules::snapshot::Snapshot;
 use guardian_rules::verdict::Verdict;
@@ -131,6 +131,18 @@ fn a_gateway_that_hangs_is_bound_where_it_is_bound() {
         .judged()
         .exposes(RULE, "192.168.1.5:18789")
         .doubts("open-without-credentials", "192.168.1.5:18789");
+}
+
+#[test]
+fn a_gateway_that_lets_nobody_ask_from_here_is_bound_where_it_is_bound() {
+    let cut = hanging_up().but_access(Access::NoGateway);
+    for manner in [refusing(), refusing().but_access(Access::NoGateway), hanging_up(), cut] {
+        host()
+            .runs(gateway(812).on("0.0.0.0:18789", manner))
+            .judged()
+            .exposes(RULE, "0.0.0.0:18789")
+            .doubts("open-without-credentials", "0.0.0.0:18789");
+    }
 }
 
 #[test]
