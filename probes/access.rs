@@ -128,7 +128,9 @@ fn without_http(heard: Heard) -> Access {
     match heard {
         Heard::OtherProtocol => Access::NoGateway,
         // It took the connection before. A packet filter came in between, or the end of whoever listens.
-        Heard::Refused => Access::Unknown(Blindness::new(Cause::Interrupted, "refuses whoever asks from here")),
+        Heard::Refused => {
+            Access::Unknown(Blindness::new(Cause::Interrupted, "refuses whoever asks from here"))
+        }
         Heard::Closed => Access::Unknown(Blindness::new(Cause::Interrupted, "hung up without an answer")),
         Heard::Silent => Access::Unknown(Blindness::timed_out("accepted, and did not answer in time")),
         Heard::Unknown(why) => Access::Unknown(why),

@@ -202,7 +202,9 @@ fn refused(heard: Heard) -> Access {
         Heard::Http(answer) => verdict::of_refusal(&answer),
         // Whoever serves pages and hangs up on this question knows no WebSockets.
         Heard::Closed | Heard::OtherProtocol => Access::NoGateway,
-        Heard::Refused => Access::Unknown(Blindness::new(Cause::Interrupted, "refuses whoever asks from here")),
+        Heard::Refused => {
+            Access::Unknown(Blindness::new(Cause::Interrupted, "refuses whoever asks from here"))
+        }
         Heard::Silent => Access::Unknown(Blindness::timed_out("did not answer a WebSocket in time")),
         Heard::Unknown(why) => Access::Unknown(why),
     }

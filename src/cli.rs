@@ -29,10 +29,12 @@ mod uninstall;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use guardian_probes::listeners::witness::child as witness;
+use guardian_rules::policy::Policy;
 
 use crate::config::Config;
 use crate::control::ControlError;
@@ -40,6 +42,7 @@ use crate::control::protocol::Reply;
 use crate::drill::decoy;
 use crate::exit;
 use crate::page::Style;
+use crate::round::{self, Round};
 use crate::sys::heap;
 use crate::sys::paths::{Paths, PathsError};
 use failure::Failure;
@@ -177,7 +180,7 @@ pub(crate) fn run() -> u8 {
     let folders = &arguments.folders;
     let config = || Config::load(named).map_err(Failure::from);
     let result = match arguments.command {
-        Command::Check(check) => config().and_then(|config| check::run(&check, &config)),
+        Command::Check(check) => config().and_then(|config| check::run(&check, &config, folders)),
         Command::Daemon(daemon) => config().and_then(|config| daemon::run(&daemon, config, named, folders)),
         Command::Status(status) => status::run(&status, named, folders),
         Command::Trip(trip) => trip::run(&trip, folders),
@@ -236,6 +239,16 @@ fn done(reply: Reply) -> Result<(), Failure> {
             Err(ControlError::Garbled("it is an answer to another question".to_owned()).into())
         }
     }
+}
+
+/// One whole round.
+fn look(policy: Arc<Policy>) -> Result<Round, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(Failure::Runtime)?;
+    let round = runtime.block_on(round::whole(policy));
+    // A probe that hangs in the kernel must not keep the answer back.
+    runtime.shutdown_background();
+    Ok(round)
 }
 
 /// Whether to use colours on standard output.

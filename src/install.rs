@@ -37,6 +37,11 @@ pub(crate) enum InstallError {
         "without root guardian is installed for one user, and stops only that user's gateway; type: sudo guardian install, or: guardian install --user"
     )]
     NotRoot,
+    /// Root is asked for.
+    #[error(
+        "without root only what `guardian install --user` has installed can be taken off; type: sudo guardian uninstall, or: guardian uninstall --user"
+    )]
+    NotRootToRemove,
     /// Root has no gateway of its own to look after.
     #[error("root installs for the whole machine; leave --user out")]
     Root,
@@ -93,7 +98,7 @@ impl InstallError {
     /// The exit code that goes with it.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::NotRoot | Self::Root | Self::Elsewhere => exit::USAGE,
+            Self::NotRoot | Self::NotRootToRemove | Self::Root | Self::Elsewhere => exit::USAGE,
             Self::Untrusted { .. } | Self::Paths(_) => exit::CONFIG,
             _ => exit::FAILURE,
         }

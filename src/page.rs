@@ -19,6 +19,12 @@ const WIDTH: usize = 100;
 /// Subjects shown of one rule; the others are counted.
 const FEW: usize = 6;
 
+/// What a person has to know who looks at a gateway that Guardian blocks.
+const BLOCKED: &str = "The circuit is open: Guardian blocks the gateway, so that what is asked from here may get no \
+                       answer. Why, and how to get back: guardian status";
+/// What to do where there is nothing to look at.
+const NONE_RUNS: &str = "If one ought to run here, start it and type this again. On another machine Guardian looks only from there.";
+
 /// Whether the page goes to a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -28,10 +34,13 @@ pub(crate) enum Style {
     Plain,
 }
 
-/// The page of a judgement.
-pub(crate) fn page(judgement: &Judgement, round: &Round, style: Style) -> String {
+/// The page of a judgement. `blocked`: the circuit is open.
+pub(crate) fn page(judgement: &Judgement, round: &Round, blocked: bool, style: Style) -> String {
     let mut page = String::new();
     headline(&mut page, judgement, style);
+    if blocked {
+        let _ = writeln!(page, "{}", wrap(BLOCKED, 0));
+    }
     gateways(&mut page, judgement, round);
     for (title, wanted) in SECTIONS {
         let findings: Vec<&Finding> = judgement.findings.iter().filter(|finding| wanted(finding)).collect();
@@ -87,6 +96,7 @@ fn gateways(page: &mut String, judgement: &Judgement, round: &Round) {
         if judgement.verdict != Verdict::Safe {
             page.push_str("\nNo gateway was found on this host.\n");
         }
+        let _ = writeln!(page, "{}", wrap(NONE_RUNS, 0));
         return;
     }
     page.push_str(if judgement.gateways.len() == 1 { "\nGateway\n" } else { "\nGateways\n" });

@@ -59,7 +59,7 @@ impl Powers {
         });
         let supervisor = supervisor(root).await;
         powers.push(supervisor);
-        powers.push(match paths.prepare() {
+        powers.push(match paths.can_be_prepared() {
             Ok(()) if root => power("state", "the lock and the journal are out of the agent's reach"),
             Ok(()) => Power {
                 name: "state",

@@ -113,6 +113,10 @@ pub(crate) struct TripStatus {
     pub(crate) why: String,
     /// What was found, gravest first.
     pub(crate) findings: Vec<Evidence>,
+    /// The rules that still find something, or cannot tell, in the last whole round since; none if there
+    /// was none.
+    #[serde(default)]
+    pub(crate) still_found: Option<Vec<String>>,
     /// What stands between the gateway and the world.
     pub(crate) barriers: Vec<BarrierStatus>,
     /// From the last round without an exposure to the lock on the disk, in milliseconds.
@@ -255,14 +259,26 @@ impl Status {
         lasting(self) != lasting(other)
     }
 
-    /// The exit code that goes with it.
+    /// The exit code that goes with it. A circuit that is closed says nothing of what was not seen, nor,
+    /// where Guardian only observes, of what was.
     pub(crate) fn exit(&self) -> u8 {
         match (self.daemon, self.breaker) {
             (Daemon::Absent | Daemon::Stale, _) => exit::BLIND,
-            (Daemon::Running, Circuit::Closed) => exit::OK,
+            (Daemon::Running, Circuit::Closed) => match self.verdict {
+                Some(Verdict::Safe) => exit::OK,
+                Some(Verdict::Exposed) => exit::EXPOSED,
+                Some(Verdict::Blind) | None => exit::BLIND,
+            },
             (Daemon::Running, Circuit::HalfOpen) => exit::WARNING,
             (Daemon::Running, Circuit::Open) => exit::EXPOSED,
         }
+    }
+}
+
+impl TripStatus {
+    /// Whether what was found is still so, or may be; none if nobody has looked since.
+    pub(crate) fn still_finds(&self, found: &Evidence) -> Option<bool> {
+        self.still_found.as_ref().map(|rules| rules.contains(&found.rule))
     }
 }
 
@@ -274,6 +290,7 @@ impl From<&Trip> for TripStatus {
             cause: trip.cause,
             why: trip.why.clone(),
             findings: trip.findings.clone(),
+            still_found: None,
             barriers: Vec::new(),
             detect_ms: None,
             block_ms: None,

@@ -179,6 +179,8 @@ pub(crate) struct Watcher {
     warnings: Vec<Evidence>,
     /// How much of what it found.
     found: Vec<Found>,
+    /// When that was.
+    found_at: Option<Moment>,
     /// Who asks for numbers is answered by it.
     metrics: Metrics,
     told: Moment,
@@ -263,6 +265,7 @@ impl Watcher {
             gateways: Vec::new(),
             warnings: Vec::new(),
             found: Vec::new(),
+            found_at: None,
             metrics,
             told: now.moment,
             turned: now.moment,

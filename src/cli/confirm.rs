@@ -9,7 +9,7 @@ const LONGEST: u64 = 64;
 
 /// Fails where nobody could be asked, before anything else is done.
 pub(super) fn possible(yes: bool) -> Result<(), Failure> {
-    if yes || io::stdin().is_terminal() { Ok(()) } else { Err(Failure::NobodyToAsk) }
+    if yes || io::stdin().is_terminal() { Ok(()) } else { Err(Failure::NobodyToAsk("--yes")) }
 }
 
 /// Whether the person says yes; `yes` says it for them.

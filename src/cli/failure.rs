@@ -41,8 +41,8 @@ pub(super) enum Failure {
     Refused(String),
     #[error("the daemon could not do it: {0}")]
     Failed(String),
-    #[error("nobody can be asked: there is no terminal, and no --yes")]
-    NobodyToAsk,
+    #[error("nobody can be asked: there is no terminal, and no {0}")]
+    NobodyToAsk(&'static str),
     #[error(transparent)]
     Allow(#[from] AllowError),
     #[error(transparent)]
@@ -53,7 +53,7 @@ pub(super) enum Failure {
     Control(#[from] ControlError),
     #[error("the undo journal cannot be used")]
     Undo(#[from] UndoError),
-    #[error("the journal cannot be read")]
+    #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("a daemon runs on this host")]
     DaemonRuns,
@@ -97,7 +97,7 @@ impl Failure {
             Self::Config(_) | Self::Paths(_) | Self::Notify(_) => exit::CONFIG,
             Self::Control(error) => error.code(),
             Self::Refused(_) => exit::EXPOSED,
-            Self::NoSuchRule(_) | Self::NobodyToAsk => exit::USAGE,
+            Self::NoSuchRule(_) | Self::NobodyToAsk(_) => exit::USAGE,
             Self::Allow(error) => error.code(),
             Self::Supervise(error) => error.code(),
             Self::Journal(JournalError::Folder(_)) => exit::CONFIG,
@@ -131,6 +131,12 @@ impl Failure {
             Self::Control(ControlError::NoDaemon(_)) => {
                 Some("systemctl start guardian, if it is installed, or: sudo guardian install")
             }
+            Self::Journal(JournalError::Untrusted(unread)) if unread.is(io::ErrorKind::PermissionDenied) => {
+                Some("sudo guardian history")
+            }
+            Self::Install(
+                InstallError::Command { .. } | InstallError::Folder { .. } | InstallError::Write(_),
+            ) => Some("the same command again, which goes on from here, or: guardian uninstall --purge"),
             Self::DaemonRuns | Self::DaemonHolds(_) => {
                 Some("systemctl stop guardian, or end the daemon, and then once more")
             }

@@ -2,13 +2,16 @@
 
 mod totp;
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, Folders, answer, answer_json};
+use super::{Failure, Folders, answer, answer_json, look};
 use crate::config::Config;
 use crate::exit;
 use crate::gate::leave::Leaves;
@@ -67,10 +70,18 @@ pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> 
             Ok(exit::OK)
         }
         Some(What::Setup { json: false }) => {
-            answer(&setup::page(config))?;
+            answer(&setup::page(config, &configurations(config)?))?;
             Ok(exit::OK)
         }
     }
+}
+
+/// The configuration files of the gateways that run here, where they can be told.
+fn configurations(config: &Config) -> Result<Vec<PathBuf>, Failure> {
+    let round = look(Arc::new(config.policy(jiff::Timestamp::now())))?;
+    let gateways = round.snapshot.gateway.known().map(Vec::as_slice).unwrap_or_default();
+    let files: BTreeSet<PathBuf> = gateways.iter().filter_map(|it| it.config.path.clone()).collect();
+    Ok(files.into_iter().collect())
 }
 
 fn serve(config: &Config, paths: &Paths) -> Result<u8, Failure> {
@@ -142,7 +153,7 @@ fn line_of(input: &mut impl io::BufRead) -> Result<String, Failure> {
 
 fn ask_twice() -> Result<String, Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::NobodyToAsk);
+        return Err(Failure::NobodyToAsk("--stdin"));
     }
     let ask = |question: &str| -> Result<String, Failure> {
         let mut told = io::stderr().lock();

@@ -120,6 +120,9 @@ fn in_words(about: &Value) -> String {
             if let Some(Value::String(why)) = members.get("why") {
                 return why.clone();
             }
+            if let Some(Value::String(verdict)) = members.get("verdict") {
+                return judged(verdict, members.get("findings"));
+            }
             let words =
                 members.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| match value {
                     Value::Object(_) => name.clone(),
@@ -129,6 +132,18 @@ fn in_words(about: &Value) -> String {
         }
         Value::Bool(_) | Value::Number(_) => about.to_string(),
     }
+}
+
+/// A verdict and the gravest of what it rests on.
+fn judged(verdict: &str, findings: Option<&Value>) -> String {
+    let findings = findings.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let Some(first) = findings.first() else { return verdict.to_owned() };
+    let of = |key| first.get(key).and_then(Value::as_str).unwrap_or_default();
+    let more = match findings.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!("{verdict}: {} {}{more}", of("rule"), of("subject"))
 }
 
 fn shortened(text: &str, columns: usize) -> String {
@@ -162,6 +177,11 @@ mod tests {
             entry("tripped", json!({ "trip": "x", "why": "bound-beyond-allowed at 0.0.0.0:18789" })),
             entry("rescued", json!({ "taken_back": ["the firewall"], "failed": [] })),
             entry("closed", Value::Null),
+            entry("verdict", json!({ "verdict": "safe", "findings": [] })),
+            entry(
+                "verdict",
+                json!({ "verdict": "blind", "findings": [{ "rule": "a", "subject": "b" }, {}] }),
+            ),
         ]);
         assert_eq!(
             text,
@@ -169,7 +189,9 @@ mod tests {
              2026-11-25 08:00:00  open       started  version: 0.1.0\n\
              2026-11-25 08:00:00  open       tripped  bound-beyond-allowed at 0.0.0.0:18789\n\
              2026-11-25 08:00:00  open       rescued  failed: 0 items, taken_back: 1 item\n\
-             2026-11-25 08:00:00  open       closed\n"
+             2026-11-25 08:00:00  open       closed\n\
+             2026-11-25 08:00:00  open       verdict  safe\n\
+             2026-11-25 08:00:00  open       verdict  blind: a b, and 1 more\n"
         );
     }
 

@@ -69,7 +69,7 @@ async fn install(site: &Site, dry_run: bool) -> Result<u8, Failure> {
     steps.extend(plan::superseded(site, installer.manifest()));
     if dry_run {
         let told: String = steps.iter().map(Step::told).collect();
-        answer(&format!("This is what `guardian install` would do:\n\n{told}"))?;
+        answer(&format!("This is what `guardian install` would do:\n\n{told}\nNothing was changed.\n"))?;
         return Ok(exit::OK);
     }
     // What is there already is run as it is.
@@ -206,6 +206,13 @@ fn summary(site: &Site, status: Option<&Status>, powers: &Powers, config: &Confi
     page.push_str("\nNext\n");
     let guardian = as_typed(site);
     let mut next = Vec::new();
+    match status.map(|status| status.breaker) {
+        Some(Circuit::Open) => {
+            next.push((format!("{guardian} recover"), "reviews why it is blocked, and begins to let it go"));
+        }
+        Some(Circuit::HalfOpen) => next.push((format!("{guardian} close"), "lets the gateway go")),
+        Some(Circuit::Closed) | None => {}
+    }
     if !site.paths.gate_passphrase().exists() {
         next.push((format!("{guardian} gate passphrase"), "sets what you sign in with at the gate"));
     }

@@ -32,13 +32,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, config: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {
-    confirm::possible(arguments.yes)?;
     let paths = folders.paths()?;
     runtime()?.block_on(async {
         let client = Client::connect(&paths).await?;
         if client.status().await?.breaker == Circuit::Closed {
             return Err(Failure::Refused(Refusal::NotOpen.to_string()));
         }
+        confirm::possible(arguments.yes)?;
         let report = match client.ask(Ask::Review).await? {
             Reply::Review(report) => report,
             other => {

@@ -1,6 +1,7 @@
 //! `guardian token`: credentials for programs that go through the gate.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -74,6 +75,11 @@ pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failur
             if *json {
                 answer_json(&New { name, token: &token, expires })?;
             } else {
+                tell(&format!(
+                    "The token of {}, {}. It is shown this once:",
+                    printable(name),
+                    ends(expires, now)
+                ));
                 answer(&format!("{token}\n"))?;
             }
         }
@@ -102,17 +108,27 @@ impl<'a> From<&'a Token> for Listed<'a> {
     }
 }
 
+/// Says something to a person beside the answer, which is for programs too.
+fn tell(text: &str) {
+    // The token is on its way all the same.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+fn ends(expires: Option<Timestamp>, now: Timestamp) -> String {
+    match expires {
+        None => "no end".to_owned(),
+        Some(end) if end > now => format!("until {}", second(end)),
+        Some(end) => format!("ended {}", second(end)),
+    }
+}
+
 fn listing(tokens: &[Token], now: Timestamp) -> String {
     if tokens.is_empty() {
         return "There are no tokens.\n".to_owned();
     }
     let mut text = String::new();
     for token in tokens {
-        let end = match token.expires {
-            None => "no end".to_owned(),
-            Some(end) if end > now => format!("until {}", second(end)),
-            Some(end) => format!("ended {}", second(end)),
-        };
+        let end = ends(token.expires, now);
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{}  made {}, {end}", printable(&token.name), second(token.created));
     }

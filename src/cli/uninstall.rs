@@ -11,6 +11,7 @@ use crate::breaker::state::Circuit;
 use crate::bulkhead::BulkheadError;
 use crate::bulkhead::ledger::Ledger;
 use crate::exit;
+use crate::install::InstallError;
 use crate::install::apply::Installer;
 use crate::install::plan;
 use crate::install::site::Site;
@@ -39,7 +40,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {
-    let site = site(arguments.user, named, folders)?;
+    let site = site(arguments.user, named, folders).map_err(|failed| match failed {
+        Failure::Install(InstallError::NotRoot) => InstallError::NotRootToRemove.into(),
+        other => other,
+    })?;
     let mut installer = Installer::new(&site);
     let stop = plan::stop(&site);
     let remove = plan::remove(&site, installer.manifest(), arguments.purge);
@@ -47,7 +51,7 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
         let told = |steps: &[plan::Step]| steps.iter().map(plan::Step::told).collect::<String>();
         let (stop, remove) = (told(&stop), told(&remove));
         answer(&format!(
-            "This is what `guardian uninstall` would do:\n\n{stop}take back all barriers, as `guardian rescue` does\n{remove}"
+            "This is what `guardian uninstall` would do:\n\n{stop}take back all barriers, as `guardian rescue` does\n{remove}\nNothing was changed.\n"
         ))?;
         return Ok(exit::OK);
     }
@@ -90,15 +94,17 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
         Ok::<(), Failure>(())
     })?;
     let left = if arguments.purge {
-        "Nothing of Guardian is left.\n".to_owned()
+        "Nothing of Guardian is left.".to_owned()
     } else {
         format!(
-            "Guardian is gone. Its policy ({}) and its state ({}) are left for another time; with --purge they go too.\n",
+            "Guardian is gone. Its policy ({}) and its state ({}) are left for another time; with --purge they go too.",
             site.policy.display(),
             site.paths.state.display()
         )
     };
-    answer(&left)?;
+    answer(&format!(
+        "{left}\nNobody watches the gateway any more: what exposes it from now on is neither seen nor blocked.\n"
+    ))?;
     Ok(exit::OK)
 }
 

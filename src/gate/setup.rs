@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use crate::config::Config;
+use crate::page::printable;
 
 /// The settings of a gateway behind this gate, for its own configuration file.
 pub(crate) fn gateway_settings(config: &Config) -> Value {
@@ -34,15 +36,22 @@ fn origins(config: &Config) -> Vec<String> {
     origins
 }
 
-/// The same as a page for people.
-pub(crate) fn page(config: &Config) -> String {
+/// The same as a page for people. `files`: the configurations of the gateways that run here.
+pub(crate) fn page(config: &Config, files: &[PathBuf]) -> String {
     let settings = serde_json::to_string_pretty(&gateway_settings(config)).unwrap_or_default();
-    let mut page = String::from(
-        "Put this into the gateway's own configuration (~/.openclaw/openclaw.json, or\n\
-         ~/.clawdbot/clawdbot.json), beside the token or password that it asks for, and restart it:\n\n",
-    );
+    let mut page = String::from("Put this into the gateway's own configuration,\n");
+    // Writing into a string cannot fail.
+    for file in files {
+        let _ = writeln!(page, "  {}", printable(&file.display().to_string()));
+    }
+    if files.is_empty() {
+        page.push_str(
+            "  ~/.openclaw/openclaw.json, or ~/.clawdbot/clawdbot.json, of the user that it runs as\n  \
+             (no gateway runs here now whose file could be named),\n",
+        );
+    }
+    page.push_str("beside the token or password that it asks for, and restart it:\n\n");
     for line in settings.lines() {
-        // Writing into a string cannot fail.
         let _ = writeln!(page, "  {line}");
     }
     page.push_str(
@@ -60,4 +69,18 @@ pub(crate) fn page(config: &Config) -> String {
         let _ = writeln!(page, "  {origin}/");
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_the_gateways_that_run_here_are_named_and_without_any_the_usual_ones() {
+        let config = Config::of_text(std::path::Path::new("/etc/guardian/guardian.toml"), "").unwrap();
+        let named = page(&config, &[PathBuf::from("/home/ana/.openclaw/openclaw.json")]);
+        assert!(named.contains("\n  /home/ana/.openclaw/openclaw.json\n") && !named.contains('~'), "{named}");
+        let usual = page(&config, &[]);
+        assert!(usual.contains("~/.openclaw/openclaw.json") && usual.contains("could be named"), "{usual}");
+    }
 }

@@ -75,17 +75,12 @@ impl<'a> Installer<'a> {
                 _ => Ok(Became::Done),
             },
             Step::RemoveProgram { path } => {
-                let there = fs::symlink_metadata(path).is_ok();
-                durable::remove(path)?;
+                let removed = remove(path)?;
                 self.manifest.program = None;
                 self.note()?;
-                Ok(Became::so(there))
+                Ok(removed)
             }
-            Step::Remove { path } => {
-                let there = fs::symlink_metadata(path).is_ok();
-                durable::remove(path)?;
-                Ok(Became::so(there))
-            }
+            Step::Remove { path } => remove(path),
             Step::RemoveEmpty { path } => match fs::remove_dir(path) {
                 Ok(()) => Ok(Became::Done),
                 Err(kept)
@@ -205,6 +200,16 @@ impl<'a> Installer<'a> {
     fn is_gates(&self, path: &Path) -> bool {
         path == self.site.logs().join("gate")
     }
+}
+
+/// Removes a file that may not be there. Where nothing can be removed, as on a disk that is read only, there may
+/// be nothing to remove either.
+fn remove(path: &Path) -> Result<Became, InstallError> {
+    if fs::symlink_metadata(path).is_err_and(|none| none.kind() == io::ErrorKind::NotFound) {
+        return Ok(Became::AlreadySo);
+    }
+    durable::remove(path)?;
+    Ok(Became::Done)
 }
 
 fn gates_user() -> Option<User> {

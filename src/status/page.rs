@@ -18,6 +18,8 @@ use crate::trip::Evidence;
 
 /// Findings shown of a trip; the others are counted.
 const FEW: usize = 6;
+/// A barrier that nobody has looked at so soon after the trip is on its way.
+const LOOKED_AT: Duration = Duration::from_secs(5);
 
 /// The page at an instant.
 pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
@@ -28,8 +30,8 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
         let _ = writeln!(page, "Since {} ({}).", second(since), ago(since, now));
     }
     if let Some(trip) = &status.trip {
-        why(&mut page, trip, style);
-        list(&mut page, "What holds", barriers(trip), style);
+        why(&mut page, trip, status.level, style);
+        list(&mut page, "What holds", barriers(trip, now), style);
     }
     recovery(&mut page, status, now, style);
     let warnings = status.warnings.iter().map(|it| {
@@ -113,16 +115,17 @@ fn closed(status: &Status) -> (AnsiColor, &'static str) {
     }
 }
 
-fn why(page: &mut String, trip: &TripStatus, style: Style) {
+fn why(page: &mut String, trip: &TripStatus, level: Option<Level>, style: Style) {
     let _ = writeln!(page, "\n{}", bold("Why it tripped", style));
     let _ = writeln!(page, "{}", wrap(&trip.why, 2));
-    for Evidence { rule, subject, evidence, remedy, .. } in trip.findings.iter().take(FEW) {
+    for finding in trip.findings.iter().take(FEW) {
+        let Evidence { rule, subject, evidence, .. } = finding;
         let _ = writeln!(page, "{}", wrap(&format!("{subject} [{rule}]"), 4));
         for line in evidence {
             let _ = writeln!(page, "{}", hang("- ", line, 6));
         }
-        if !remedy.is_empty() {
-            let _ = writeln!(page, "{}", hang("To do: ", remedy, 6));
+        if let Some((mark, said)) = now_to_do(trip, finding, level) {
+            let _ = writeln!(page, "{}", hang(mark, said, 6));
         }
     }
     if trip.findings.len() > FEW {
@@ -136,11 +139,30 @@ fn why(page: &mut String, trip: &TripStatus, style: Style) {
     }
 }
 
-fn barriers(trip: &TripStatus) -> impl Iterator<Item = String> {
-    trip.barriers.iter().map(|it| {
+/// What is to be done about a finding of a trip, as things are by now: a mark, and what follows it.
+pub(crate) fn now_to_do<'a>(
+    trip: &TripStatus,
+    finding: &'a Evidence,
+    level: Option<Level>,
+) -> Option<(&'static str, &'a str)> {
+    let remedy = (!finding.remedy.is_empty()).then_some(finding.remedy.as_str());
+    match (trip.still_finds(finding), level) {
+        (Some(true) | None, _) => remedy.map(|remedy| ("To do: ", remedy)),
+        // It comes back with the gateway.
+        (Some(false), Some(Level::Stopped)) => {
+            remedy.map(|remedy| ("Not seen while the gateway is stopped. Before it runs again: ", remedy))
+        }
+        (Some(false), _) => Some(("", "Not seen now.")),
+    }
+}
+
+fn barriers(trip: &TripStatus, now: Timestamp) -> impl Iterator<Item = String> {
+    let tripped = Duration::try_from(now.duration_since(trip.at)).unwrap_or_default();
+    trip.barriers.iter().map(move |it| {
         let (mark, word) = match it.held {
             Held::Yes => ('✓', "holds"),
             Held::No => ('✗', "does not hold"),
+            Held::Unknown if tripped < LOOKED_AT => ('?', "is being put up, and looked at"),
             Held::Unknown => ('?', "cannot be told"),
         };
         format!("{mark} {} {word}", it.barrier.as_str())

@@ -85,11 +85,49 @@ fn an_allowance_says_what_why_and_until_when() {
 #[test]
 fn the_exit_code_is_that_of_the_circuit_only_while_somebody_watches() {
     for (breaker, code) in [(Circuit::Closed, 0), (Circuit::HalfOpen, 1), (Circuit::Open, 2)] {
-        assert_eq!(running(breaker).exit(), code);
+        let safe = |daemon| Status { daemon, verdict: Some(Verdict::Safe), ..running(breaker) };
+        assert_eq!(safe(Daemon::Running).exit(), code);
         for daemon in [Daemon::Absent, Daemon::Stale] {
-            assert_eq!(Status { daemon, ..running(breaker) }.exit(), 3);
+            assert_eq!(safe(daemon).exit(), 3);
         }
     }
+}
+
+#[test]
+fn a_closed_circuit_is_no_good_news_of_what_was_not_seen_or_is_only_observed() {
+    for (verdict, code) in
+        [(None, 3), (Some(Verdict::Blind), 3), (Some(Verdict::Exposed), 2), (Some(Verdict::Safe), 0)]
+    {
+        assert_eq!(Status { verdict, ..running(Circuit::Closed) }.exit(), code, "{verdict:?}");
+        assert_eq!(Status { verdict, ..running(Circuit::Open) }.exit(), 2, "{verdict:?}");
+    }
+}
+
+#[test]
+fn what_tripped_it_and_is_gone_is_not_to_be_done_any_more() {
+    let shown = |still_found: Option<&[&str]>, level| {
+        let mut status = Status { level, ..tripped() };
+        let still = still_found.map(|rules| rules.iter().map(|it| (*it).to_owned()).collect());
+        status.trip.as_mut().unwrap().still_found = still;
+        plain(&status)
+    };
+    let isolated = Some(Level::Isolated);
+    for there in [None, Some(&["bound-beyond-allowed"][..])] {
+        let page = shown(there, isolated);
+        assert!(page.contains("To do: set gateway.bind") && !page.contains("Not seen"), "{page}");
+    }
+    let gone = shown(Some(&["nat-published"]), isolated);
+    assert!(gone.contains("\n      Not seen now.\n") && !gone.contains("set gateway.bind"), "{gone}");
+    // A gateway that was ended would be as exposed as before.
+    let ended = shown(Some(&[]), Some(Level::Stopped)).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(ended.contains("Before it runs again: set gateway.bind"), "{ended}");
+}
+
+#[test]
+fn a_barrier_that_was_not_looked_at_yet_is_on_its_way_and_later_it_is_unknown() {
+    let soon = page(&tripped(), at("2026-11-23T08:00:01Z"), Style::Plain);
+    assert!(soon.contains("? port is being put up"), "{soon}");
+    assert!(plain(&tripped()).contains("? port cannot be told"));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Uid, User};
+use nix::unistd::{AccessFlags, Uid, User};
 
 use crate::config::GATE_USER;
 
@@ -203,6 +203,22 @@ impl Paths {
         Ok(())
     }
 
+    /// Whether [`Paths::prepare`] would do; makes nothing.
+    pub(crate) fn can_be_prepared(&self) -> Result<(), PathsError> {
+        for folder in [&self.state, &self.runtime] {
+            match fs::symlink_metadata(folder) {
+                Ok(_) => {
+                    trust(folder)?;
+                }
+                Err(none) if none.kind() == io::ErrorKind::NotFound => takes_a_folder(folder)?,
+                Err(cause) => {
+                    return Err(PathsError::Unusable { path: folder.display().to_string(), cause });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the gate's folder too. It belongs to whoever owns the state; the gate's own user, where
     /// there is one, may look into it.
     pub(crate) fn prepare_gate(&self) -> Result<(), PathsError> {
@@ -253,6 +269,13 @@ fn gate_group() -> Option<u32> {
     User::from_name(GATE_USER).ok().flatten().map(|user| user.gid.as_raw())
 }
 
+/// Whether a folder that is not there can be made: the nearest one above it that is there takes new ones.
+fn takes_a_folder(missing: &Path) -> Result<(), PathsError> {
+    let there = missing.ancestors().skip(1).find(|it| it.exists()).unwrap_or(Path::new("/"));
+    nix::unistd::access(there, AccessFlags::W_OK | AccessFlags::X_OK)
+        .map_err(|cause| PathsError::Unusable { path: there.display().to_string(), cause: cause.into() })
+}
+
 /// A folder that only root and whoever runs this may write.
 fn trust(folder: &Path) -> Result<Metadata, PathsError> {
     const WRITABLE: u32 = 0o022;
@@ -289,6 +312,21 @@ mod tests {
         paths.prepare().unwrap();
         paths.prepare().unwrap();
         assert_eq!(fs::metadata(&paths.state).unwrap().mode() & 0o022, 0);
+    }
+
+    #[test]
+    fn to_look_whether_folders_can_be_made_makes_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = within(&folder.path().join("home/of/nobody"));
+        paths.can_be_prepared().unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        paths.prepare().unwrap();
+        paths.can_be_prepared().unwrap();
+        fs::set_permissions(&paths.state, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(paths.can_be_prepared(), Err(PathsError::Writable { .. })));
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(matches!(within(&file).can_be_prepared(), Err(PathsError::Unusable { .. })));
     }
 
     #[test]

@@ -86,10 +86,23 @@ fn configuration(scene: &Scene<'_>, path: &Path, state: &ConfigState) -> ReviewI
 }
 
 fn check(title: &str, rules: &[&str], findings: &[Finding]) -> ReviewItem {
-    // What a gateway that is blocked does not answer is no reason to keep it blocked.
-    let found: Vec<&Finding> =
-        findings.iter().filter(|it| rules.contains(&it.rule) && it.answer == Answer::Yes).collect();
-    judged(title.to_owned(), &found, "nothing of the kind is seen")
+    let of = |answer| {
+        findings.iter().filter(move |it| rules.contains(&it.rule) && it.answer == answer).collect::<Vec<_>>()
+    };
+    let item = judged(title.to_owned(), &of(Answer::Yes), "nothing of the kind is seen");
+    let unknown = of(Answer::Unknown).into_iter().find(|it| it.severity == Severity::Critical);
+    match unknown {
+        // What a gateway that is blocked does not answer is no reason to keep it blocked.
+        Some(unknown) if item.passed == Some(true) => {
+            let why = unknown.evidence.last().map_or("it cannot be told", String::as_str);
+            let detail = format!(
+                "{}: {why}. It is blocked; what it answers once this machine may reach it has to be safe",
+                unknown.subject
+            );
+            ReviewItem { passed: None, detail, ..item }
+        }
+        _ => item,
+    }
 }
 
 fn judged(title: String, findings: &[&Finding], sound: &str) -> ReviewItem {
@@ -170,7 +183,7 @@ mod tests {
             check("Nothing publishes a gateway", rules, &[finding(severity, answer)]).passed
         };
         assert_eq!(of(Severity::Critical, Answer::Yes), Some(false));
-        assert_eq!(of(Severity::Critical, Answer::Unknown), Some(true));
+        assert_eq!(of(Severity::Critical, Answer::Unknown), None);
         assert_eq!(of(Severity::Info, Answer::Yes), Some(true));
         assert_eq!(
             check("x", &["foreign-peer"], &[finding(Severity::Critical, Answer::Yes)]).passed,

@@ -52,6 +52,7 @@ impl Watcher {
             let worth_knowing = judgement.findings.iter().filter(|it| it.severity == Severity::Warning);
             self.warnings = worth_knowing.take(WARNINGS).map(Evidence::from).collect();
             self.found = Found::count(&judgement.findings);
+            self.found_at = self.round;
         }
         // The last ones that were seen: between two pictures nobody wants to see none.
         status.gateways.clone_from(&self.gateways);
@@ -84,6 +85,12 @@ impl Watcher {
         }
         status.trip = self.state.trip().map(|trip| {
             let mut told = TripStatus::from(trip);
+            // What tripped it is in the picture in which it tripped.
+            let since = self.found_at.is_some_and(|at| self.times.began.is_none_or(|began| at > began));
+            told.still_found = since.then(|| {
+                let grave = self.found.iter().filter(|it| it.severity == Severity::Critical);
+                grave.map(|it| it.rule.clone()).collect()
+            });
             told.barriers = self.barriers(&report);
             told.detect_ms = self.times.detect.map(milliseconds);
             told.block_ms = self.times.block.map(milliseconds);

@@ -42,11 +42,27 @@ fn a_trip_hands_the_reason_on_and_is_open_afterwards() {
 fn where_nobody_can_be_asked_the_way_back_takes_a_yes() {
     for command in ["recover", "close"] {
         let place = Place::new();
-        let questions = place.daemon(|_| status("open"));
+        let breaker = if command == "close" { "half-open" } else { "open" };
+        let questions = place.daemon(move |_| status(breaker));
         let output = place.guardian(&[command]);
         assert_eq!(code(&output), 64);
         assert!(told(&output).contains("--yes"), "{}", told(&output));
-        assert!(asked(&questions).is_empty());
+        assert_eq!(asked(&questions), ["status"]);
+    }
+}
+
+#[test]
+fn what_would_be_refused_is_said_before_anybody_is_asked() {
+    for (command, breaker, part) in [
+        ("close", "open", "`guardian recover` comes first"),
+        ("recover", "closed", "nothing to recover from"),
+    ] {
+        let place = Place::new();
+        let questions = place.daemon(move |_| status(breaker));
+        let output = place.guardian(&[command]);
+        assert_eq!(code(&output), 2, "{}", told(&output));
+        assert!(told(&output).contains(part) && !told(&output).contains("--yes"), "{}", told(&output));
+        assert_eq!(asked(&questions), ["status"]);
     }
 }
 
@@ -111,6 +127,15 @@ fn a_refusal_is_2_and_says_why() {
 #[test]
 fn a_closed_circuit_is_0() {
     let place = Place::new();
-    place.daemon(|ask| if ask == "close" { json!("done") } else { status("closed") });
+    let closed = std::sync::atomic::AtomicBool::new(false);
+    place.daemon(move |ask| match ask {
+        "close" => {
+            closed.store(true, std::sync::atomic::Ordering::SeqCst);
+            json!("done")
+        }
+        _ if closed.load(std::sync::atomic::Ordering::SeqCst) => status("closed"),
+        _ => status("half-open"),
+    });
     assert_eq!(code(&place.guardian(&["close", "--yes"])), 0);
+    assert!(said(&place.guardian(&["close", "--yes"])).contains("closed already"));
 }

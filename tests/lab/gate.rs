@@ -51,7 +51,8 @@ impl<'a> Gate<'a> {
         let runs_as = if user == User::Root { User::Gate } else { user };
         let mut process = host.start(runs_as, &mut command);
         process.wait_until("its socket", Duration::from_secs(20), || host.listens(DOOR.port()));
-        Self { host, process, token: token.trim().to_owned() }
+        // What is said of it to a person comes behind it.
+        Self { host, process, token: token.lines().next().unwrap_or_default().to_owned() }
     }
 
     /// Asks from the gate's own host with the token.

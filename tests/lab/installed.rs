@@ -138,6 +138,17 @@ impl Teller<'_> {
         self.story.typed(command, said, code);
     }
 
+    /// While it is open the watcher looks again, and the wrong bind is still there, or not.
+    #[track_caller]
+    fn looks_again(&mut self, there: bool, words: &[&str]) {
+        until("another look", || {
+            let status = self.person.status(self.program);
+            let still = status["trip"]["still_found"].as_array();
+            still.is_some_and(|it| it.contains(&"bound-beyond-allowed".into()) == there)
+        });
+        self.types(&["status"], 2, words);
+    }
+
     /// Reviews, mends nothing more, and closes.
     #[track_caller]
     fn recovers(&mut self) {
@@ -171,11 +182,14 @@ fn a_neighbour_is_sent_to_root(host: &Host, guardian: &str) {
         let (code, said) = ana.types(guardian, &typed);
         assert!(code != 0 && said.contains("type: sudo guardian"), "{typed:?}: {code}: {said}");
     }
-    // What `doctor` leaves behind is no gate of her own.
-    ana.types(guardian, &["doctor"]);
-    let (code, said) = ana.types(guardian, &["token", "new", "lab"]);
-    assert!(code != 0 && said.contains("type: sudo guardian"), "{code}: {said}");
-    host.run(User::Root, &["rm", "-rf", "/home/ana/.local"]);
+    let (code, said) = ana.types(guardian, &["uninstall"]);
+    assert!(code == 64 && said.contains("type: sudo guardian uninstall"), "{code}: {said}");
+    let (code, said) = ana.types(guardian, &["history"]);
+    assert!(code == 3 && said.contains("try: sudo guardian history"), "{code}: {said}");
+    // It is root's that watches, and to look whether hers could leaves nothing behind.
+    let (code, said) = ana.types(guardian, &["doctor"]);
+    assert!(code == 0 && said.starts_with("ARMED  root's watcher runs"), "{code}: {said}");
+    assert!(!host.path("/home/ana/.local").exists());
     // The wall lets him not ask the gateway, and he does not see whose it is.
     let bob = Person { host, user: User::Bob };
     let (code, said) = bob.types(guardian, &["check"]);
@@ -240,7 +254,7 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     assert_eq!(user.trim(), "_guardian-gate");
     let (code, token) = root.person.types(guardian, &["token", "new", "lab"]);
     assert_eq!(code, 0, "{token}");
-    let field = format!("Guardian-Token: {}", token.trim());
+    let field = format!("Guardian-Token: {}", token.lines().next().unwrap_or_default());
     until("a credential that is let through", || {
         http::ask(host, at(LOOPBACK, DOOR), "GET /", &[&field]).is_ok_and(|it| it.status == 200)
     });
@@ -263,7 +277,9 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     root.person.until(guardian, "open");
     until("a wall", || !place.outside.reaches(at(LAN, PORT)));
     root.is_told(&session, &service, &["Gateway blocked on", "Type: guardian status"]);
-    root.types(&["status"], 2, &["OPEN", "gateway.bind", "guardian recover"]);
+    // Whoever is blocked answers nobody, and is seen all the same.
+    root.looks_again(true, &["OPEN", "To do: Set gateway.bind", "guardian recover"]);
+    assert_eq!(root.person.status(guardian)["verdict"], "exposed");
     assert_eq!(
         http::ask(host, at(LOOPBACK, DOOR), "GET /", &[&field]).unwrap().status,
         503,
@@ -286,6 +302,7 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     root.types(&["recover", "--yes"], 2, &["0.0.0.0:18789"]);
     root.story.aside("The gateway is told to listen on loopback again, and starts again.");
     Manager::System.moves(host, Ipv4Addr::LOCALHOST);
+    root.looks_again(false, &["OPEN", "Not seen now.", "guardian recover"]);
     root.recovers();
     until("the gate again", || {
         http::ask(host, at(LOOPBACK, DOOR), "GET /", &[&field]).is_ok_and(|it| it.status == 200)
@@ -351,4 +368,24 @@ fn a_user_without_root_installs_is_protected_and_leaves_nothing() {
     same(&everything(host), &before);
     ana.story.aside("The home is byte for byte what it was.");
     ana.story.end();
+}
+
+#[test]
+fn what_an_installation_did_before_the_disk_refused_can_be_taken_away() {
+    let Some(_lab) = Lab::open() else { return };
+    let Some(place) = place() else { return };
+    let host = &place.host;
+    untouched(host);
+    let root = Person { host, user: User::Root };
+    let before = everything(host);
+    host.run(User::Root, &["mount", "-o", "remount,ro", "/usr/local"]);
+    let (code, said) = root.types("/mnt/bin/guardian", &["install"]);
+    assert!(
+        code == 70 && said.contains("/usr/local/bin") && said.contains("uninstall --purge"),
+        "{code}: {said}"
+    );
+    let (code, said) = root.types("/mnt/bin/guardian", &["uninstall", "--purge"]);
+    assert!(code == 0 && said.contains("Nothing of Guardian is left."), "{code}: {said}");
+    host.run(User::Root, &["mount", "-o", "remount,rw", "/usr/local"]);
+    same(&everything(host), &before);
 }

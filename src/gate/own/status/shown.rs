@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::barrier::Held;
-use crate::breaker::state::Circuit;
+use crate::breaker::state::{Circuit, Level};
 use crate::gate::own::sign_in::fields;
 use crate::gate::own::{AskedFor, CLOSE, RECOVER};
-use crate::status::page::{ago, lead, next_steps, second};
+use crate::status::page::{ago, lead, next_steps, now_to_do, second};
 use crate::status::timeline::{self, Was};
 use crate::status::{Daemon, Status, TripStatus};
 
@@ -25,7 +25,7 @@ pub(super) fn state(status: &Status, asked: AskedFor, now: Timestamp) -> Markup 
         @if let Some(since) = status.since {
             p class="quiet" { "Since " (second(since)) " (" (ago(since, now)) ")." }
         }
-        @if let Some(trip) = &status.trip { (why(trip)) }
+        @if let Some(trip) = &status.trip { (why(trip, status.level)) }
         (way_back(status, asked))
         @if !status.warnings.is_empty() {
             h2 { "Worth knowing" }
@@ -136,8 +136,7 @@ fn looks(status: &Status, now: Timestamp) -> Markup {
     }
 }
 
-/// The sentences of `guardian status` follow a word; here they stand alone.
-/// A sentence as it begins.
+/// A sentence as it begins: those of `guardian status` follow a word; here they stand alone.
 pub(in crate::gate::own) fn capital(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
@@ -147,7 +146,7 @@ fn text<'a>(value: &'a serde_json::Value, key: &str) -> &'a str {
     value.get(key).and_then(serde_json::Value::as_str).unwrap_or("gateway")
 }
 
-fn why(trip: &TripStatus) -> Markup {
+fn why(trip: &TripStatus, level: Option<Level>) -> Markup {
     html! {
         section class="card" {
             h2 { "Why it tripped" }
@@ -155,7 +154,9 @@ fn why(trip: &TripStatus) -> Markup {
             @for finding in &trip.findings {
                 p { strong { (finding.subject) } " " code { (finding.rule) } }
                 ul { @for line in &finding.evidence { li { (line) } } }
-                p { "To do: " (finding.remedy) }
+                @if let Some((mark, said)) = now_to_do(trip, finding, level) {
+                    p { (mark) (said) }
+                }
             }
             @if !trip.barriers.is_empty() {
                 h2 { "What holds" }
