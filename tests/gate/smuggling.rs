@@ -1,6 +1,9 @@
 //! A second request inside the first: no form of it is forwarded, and what is malformed is refused
 //! with the status that says so.
 
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
 use crate::house::House;
 
 /// Every row: what comes after `Host` and the token, the body, and the status.
@@ -91,6 +94,29 @@ fn bytes_sent_ahead_of_a_websockets_answer_wait_for_it_and_are_no_requests_of_th
     // It answers 101: they are frames.
     let said = house.say(format!("{}\u{1}\u{2}", house.head("GET /ws", SOCKET)).as_bytes());
     assert!(said.starts_with("HTTP/1.1 101") && said.ends_with("ok"), "{said}");
+}
+
+#[test]
+fn what_a_client_sends_ahead_of_its_websocket_comes_to_the_gateway_whole_and_in_order() {
+    use crate::house::SOCKET;
+    let house = House::new();
+    for round in 0..20 {
+        house.gateway.forget();
+        let mut stream = house.connect();
+        stream.write_all(house.head("GET /ws", SOCKET).as_bytes()).unwrap();
+        // Some of it before the gateway's answer, some while that is written, some after.
+        let parts: Vec<String> = (0..300).map(|number| format!("<{round}.{number}>")).collect();
+        for part in &parts {
+            stream.write_all(part.as_bytes()).unwrap();
+        }
+        let sent = parts.concat();
+        let begun = Instant::now();
+        while !house.gateway.heard().ends_with(&sent) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{}", house.gateway.heard());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(house.gateway.heard().matches("\r\n\r\n").count(), 1);
+    }
 }
 
 #[test]

@@ -160,4 +160,31 @@ mod tests {
         let wide = lines[0].trim_start_matches("\x1b[30;107m").trim_end_matches("\x1b[0m").chars().count();
         assert!(wide <= 60 && lines.len() <= 30, "{wide} by {}", lines.len());
     }
+
+    /// What a camera sees of a terminal: cells that are twice as high as they are wide, white where the
+    /// picture's own background is.
+    #[test]
+    fn the_picture_is_read_as_the_very_uri() {
+        const MODULE: usize = 6;
+        let uri = Secret::fresh().unwrap().uri("a-host");
+        let picture = picture(&uri).unwrap();
+        let lines: Vec<Vec<char>> = picture
+            .lines()
+            .filter_map(|line| line.strip_prefix("\x1b[30;107m")?.strip_suffix("\x1b[0m"))
+            .map(|line| line.chars().collect())
+            .collect();
+        let is_dark = |x: usize, y: usize| match lines[y / 2][x] {
+            '█' => true,
+            '▀' => y.is_multiple_of(2),
+            '▄' => !y.is_multiple_of(2),
+            _ => false,
+        };
+        let (wide, high) = (lines[0].len() * MODULE, lines.len() * 2 * MODULE);
+        let mut seen = rqrr::PreparedImage::prepare_from_greyscale(wide, high, |x, y| {
+            if is_dark(x / MODULE, y / MODULE) { 0 } else { 255 }
+        });
+        let codes = seen.detect_grids();
+        assert_eq!(codes.len(), 1);
+        assert_eq!(codes[0].decode().unwrap().1, uri);
+    }
 }
