@@ -84,6 +84,7 @@ pub fn proxy(bytes: &[u8]) {
         let _ = nginx::interpret(&tree);
     }
     let _ = caddy::interpret(text);
+    let _ = caddy::running::interpret(text);
     let _ = haproxy::interpret(text);
     let _ = frp::interpret(text);
     let _ = rathole::interpret(text);

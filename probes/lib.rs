@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod announcements;
+mod api;
 pub mod ask;
 pub mod command;
 pub mod containers;

@@ -11,8 +11,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{Route, RouteSource};
+use guardian_rules::fact::{Instructions, Route, RouteSource};
 use guardian_rules::snapshot::{ProbeId, Snapshot};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
@@ -39,6 +40,9 @@ pub(crate) const MAX_RELAYS: usize = 4096;
 /// Routes in all; more is blind.
 const MAX_ROUTES: usize = 16 * 1024;
 
+/// Processes that are asked what they run by; of others only their files are known.
+const MAX_ASKED: usize = 8;
+
 /// Characters kept of an instruction.
 const MAX_TEXT: usize = 160;
 
@@ -52,7 +56,7 @@ pub struct Routes {
 }
 
 impl Probe for Routes {
-    type Facts = Vec<Route>;
+    type Facts = Instructions;
     const ID: ProbeId = ProbeId::Routes;
     const CADENCE: Duration = Duration::from_secs(5);
     const DEADLINE: Duration = Duration::from_secs(10);
@@ -61,13 +65,30 @@ impl Probe for Routes {
         let own = own_addresses(&ground.known);
         let met = relays_met(&ground.known);
         let mut table = std::mem::take(&mut self.table);
-        let (table, routes) = blocking(move || {
-            let routes = look(&mut table, &met, &own)?;
-            Ok((table, routes))
+        let (table, seen, own) = blocking(move || {
+            let seen = look(&mut table, &met, &own)?;
+            Ok((table, seen, own))
         })
         .await?;
         self.table = table;
-        Ok(routes)
+        let mut told = Instructions { routes: seen.routes, outspoken: BTreeSet::new() };
+        let asked = seen.may_be_asked.into_iter().map(|pid| {
+            let listeners = &ground.known.listeners;
+            async move { (pid, caddy::running::ask(pid, listeners).await) }
+        });
+        for (pid, running) in join_all(asked).await {
+            let Some(running) = running else { continue };
+            // Which addresses are this host's decides what leads here.
+            if running.whole && ground.known.interfaces.seen().is_some() {
+                told.outspoken.insert(pid);
+            }
+            let here = running.instructions.into_iter().filter(|told| told.target.is_here(&own));
+            told.routes.extend(here.map(|told| route(pid, "caddy", told, RouteSource::Itself)));
+        }
+        if told.routes.len() > MAX_ROUTES {
+            return Err(too_many());
+        }
+        Ok(told)
     }
 }
 
@@ -82,7 +103,19 @@ pub(crate) fn relays_met(known: &Snapshot) -> BTreeSet<u32> {
     processes.filter(|process| process.role.relays()).map(|process| process.pid).collect()
 }
 
-fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Result<Vec<Route>, Blindness> {
+/// What the system and its files show.
+#[derive(Debug, Default)]
+struct Seen {
+    routes: Vec<Route>,
+    /// Processes that may say themselves what they run by.
+    may_be_asked: Vec<u32>,
+}
+
+fn too_many() -> Blindness {
+    Blindness::new(Cause::TooMuch, format!("more than {MAX_ROUTES} instructions to carry connections"))
+}
+
+fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Result<Seen, Blindness> {
     let mut pids = table.find(may_relay)?;
     pids.extend(met);
     if pids.len() > MAX_RELAYS {
@@ -92,7 +125,7 @@ fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Resul
     let entries = table.read(&pids, &BTreeSet::new())?;
     let programs: BTreeMap<u32, String> =
         entries.iter().filter_map(|entry| Some((entry.process.pid, relay(&shown(entry))?.name))).collect();
-    let mut routes = Vec::new();
+    let Seen { mut routes, mut may_be_asked } = Seen::default();
     for entry in &entries {
         let Some(relay) = relay(&shown(entry)) else { continue };
         let process = &entry.process;
@@ -100,6 +133,9 @@ fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Resul
         let parent = process.parent.and_then(|parent| programs.get(&parent));
         if parent.is_some_and(|parent| *parent == relay.name) || platform::in_another_network(process.pid) {
             continue;
+        }
+        if relay.name.starts_with("caddy") && may_be_asked.len() < MAX_ASKED {
+            may_be_asked.push(process.pid);
         }
         let told = instructions(&relay.name, relay.arguments);
         let of_arguments = told.into_iter().map(|told| (told, RouteSource::Arguments));
@@ -112,11 +148,10 @@ fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Resul
             }
         }
         if routes.len() > MAX_ROUTES {
-            let many = format!("more than {MAX_ROUTES} instructions to carry connections");
-            return Err(Blindness::new(Cause::TooMuch, many));
+            return Err(too_many());
         }
     }
-    Ok(routes)
+    Ok(Seen { routes, may_be_asked })
 }
 
 pub(crate) fn shown(entry: &Entry) -> Shown<'_> {

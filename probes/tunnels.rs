@@ -23,18 +23,16 @@ use guardian_rules::snapshot::{ProbeId, Snapshot};
 use sysinfo::System;
 use tokio::time::timeout;
 
-use self::doors::doors;
 use self::manner::{Manner, Voice, manner};
 use self::told::Told;
 use self::upstream::Host;
+use crate::api::{self, doors::doors};
 use crate::owner::role::{may_relay, relay};
 use crate::owner::table::Table;
 use crate::probe::{Ground, Probe, blocking};
 use crate::routes::{self, MAX_RELAYS, configured, own_addresses, relays_met, shown};
 
-mod api;
 pub mod cloudflared;
-mod doors;
 pub mod manner;
 pub mod ngrok;
 mod object;

@@ -34,7 +34,7 @@ pub use listener::{Attribution, Listener, Witness};
 pub use peer::{Flow, Origin, Peer};
 pub use process::{Process, Role};
 pub use redirect::{Destination, Redirect, Redirects};
-pub use route::{Route, RouteSource};
+pub use route::{Instructions, Route, RouteSource};
 pub use router::{Mapping, Router};
 pub use secret::Secret;
 pub use stopped::Stopped;

@@ -236,7 +236,7 @@ impl<'a> Scene<'a> {
 
     /// Instructions that end at a gateway's port, or at a door that carries a gateway.
     pub fn routes_to_gateways(&self) -> impl Iterator<Item = &'a Route> {
-        let routes = in_order(self.snapshot.routes.known());
+        let routes = in_order(self.snapshot.routes.known().map(|told| &told.routes));
         routes.into_iter().filter(|route| self.leading.contains(&route.to_port))
     }
 
@@ -245,7 +245,7 @@ impl<'a> Scene<'a> {
         let doubtful = |door: &&Door<'a>| matches!(door.part, Part::Doubtful(_)) && door.shows_a_panel();
         let ports: BTreeSet<u16> =
             self.doors.iter().filter(doubtful).map(|door| door.listener.bound.port()).collect();
-        let routes = in_order(self.snapshot.routes.known());
+        let routes = in_order(self.snapshot.routes.known().map(|told| &told.routes));
         routes.into_iter().filter(move |route| ports.contains(&route.to_port))
     }
 

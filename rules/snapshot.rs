@@ -5,9 +5,9 @@ use std::fmt;
 
 use crate::blindness::Blindness;
 use crate::fact::{
-    AccessAnswer, Announcement, Engine, Exposure, GatewayProcess, HandshakeAnswer, InterfaceAddress,
-    Listener, PanelAnswer, Peer, Process, ReachAnswer, Redirects, Route, Router, Stopped, Suspicion, Tunnel,
-    Witness,
+    AccessAnswer, Announcement, Engine, Exposure, GatewayProcess, HandshakeAnswer, Instructions,
+    InterfaceAddress, Listener, PanelAnswer, Peer, Process, ReachAnswer, Redirects, Router, Stopped,
+    Suspicion, Tunnel, Witness,
 };
 use crate::observation::Observation;
 
@@ -114,7 +114,7 @@ pub struct Snapshot {
     /// Processes with the marks of a gateway.
     pub gateway: Observation<Vec<GatewayProcess>>,
     /// Instructions of proxies and forwarders.
-    pub routes: Observation<Vec<Route>>,
+    pub routes: Observation<Instructions>,
     /// Connection attempts to gateway ports.
     pub reach: Observation<Vec<ReachAnswer>>,
     /// Answers to `GET /`.

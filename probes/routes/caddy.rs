@@ -1,6 +1,8 @@
 //! What Caddy is told to carry, by a plain Caddyfile: sites with `reverse_proxy` and `bind`.
-//! Snippets and imports are not followed, and JSON configurations not read; what Caddy serves is
-//! judged by its answers all the same.
+//! Snippets and imports are not followed, and JSON configurations not read: what it runs by, it says
+//! itself.
+
+pub mod running;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

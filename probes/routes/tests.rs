@@ -33,7 +33,7 @@ fn start(program: &str, arguments: &[&str]) -> Option<Running> {
 fn routes_of(pid: u32) -> Vec<Route> {
     let started = Instant::now();
     loop {
-        let mut routes = look(&mut Table::default(), &BTreeSet::new(), &BTreeSet::new()).unwrap();
+        let mut routes = look(&mut Table::default(), &BTreeSet::new(), &BTreeSet::new()).unwrap().routes;
         routes.retain(|route| route.pid == pid);
         if !routes.is_empty() || started.elapsed().as_secs() > 10 {
             return routes;
@@ -97,7 +97,7 @@ fn a_running_nginx_is_found_by_its_master_and_its_configuration() {
     // Once it has set its title, the arguments are in that alone; workers have no routes of their own.
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(routes_of(nginx.0.id()), routes);
-    let all = look(&mut Table::default(), &BTreeSet::new(), &BTreeSet::new()).unwrap();
+    let all = look(&mut Table::default(), &BTreeSet::new(), &BTreeSet::new()).unwrap().routes;
     assert_eq!(all.iter().filter(|route| route.listens == routes[0].listens).count(), 1);
 }
 
@@ -110,7 +110,11 @@ fn a_proxy_to_an_own_address_is_told_only_if_the_address_is_known() {
     let own = BTreeSet::from(["192.0.2.7".parse().unwrap()]);
     let started = Instant::now();
     let found = |own| {
-        look(&mut Table::default(), &BTreeSet::new(), own).unwrap().into_iter().any(|route| route.pid == pid)
+        look(&mut Table::default(), &BTreeSet::new(), own)
+            .unwrap()
+            .routes
+            .into_iter()
+            .any(|route| route.pid == pid)
     };
     while !found(&own) {
         assert!(started.elapsed().as_secs() < 10);

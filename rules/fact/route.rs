@@ -1,6 +1,17 @@
 //! What proxies and forwarders are told to carry, as their configuration or arguments say.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+
+/// What the proxies, forwarders and tunnels of this host are told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Instructions {
+    /// To carry to a port of this host.
+    pub routes: Vec<Route>,
+    /// The processes that say of themselves what they run by, all of it: they carry to no other port of
+    /// this host.
+    pub outspoken: BTreeSet<u32>,
+}
 
 /// A proxy's or forwarder's instruction to carry connections to a port of this host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,4 +37,6 @@ pub enum RouteSource {
     File(std::path::PathBuf),
     /// In the process's arguments.
     Arguments,
+    /// In the process itself, which says so.
+    Itself,
 }

@@ -236,6 +236,7 @@ fn of_route(rule: &Rule, scene: &Scene<'_>, route: &Route) -> Option<Finding> {
     let place = match &route.source {
         RouteSource::File(path) => format!("in {}", path.display()),
         RouteSource::Arguments => "in its arguments".to_owned(),
+        RouteSource::Itself => "as it says itself".to_owned(),
     };
     let name = scene.name_of(route.pid);
     let evidence =

@@ -95,7 +95,7 @@ impl<'c, 'a> Casting<'c, 'a> {
                 }
             }
         }
-        for route in snapshot.routes.known().into_iter().flatten() {
+        for route in snapshot.routes.known().into_iter().flat_map(|told| &told.routes) {
             for listens in &route.listens {
                 casting.routes.entry(listens.port()).or_default().insert(route);
             }
@@ -123,6 +123,7 @@ impl<'c, 'a> Casting<'c, 'a> {
             .map(|(door, part)| part.unwrap_or_else(|| self.by_likeness(door, &likeness, &expected)))
             .collect();
         let ports = self.follow_routes(&mut parts, expected);
+        self.believe_outspoken(&mut parts);
         Cast { parts, ports }
     }
 
@@ -282,6 +283,36 @@ impl<'c, 'a> Casting<'c, 'a> {
             }
             if ports.len() == before {
                 return ports;
+            }
+        }
+    }
+
+    /// A proxy that tells nobody what is behind it, but says itself all that it runs by: it leads to what
+    /// its routes lead to. One that is connected to a gateway, or looks like one, is not believed.
+    fn believe_outspoken(&self, parts: &mut [Part]) {
+        let Some(told) = self.snapshot.routes.seen() else { return };
+        // Whatever answers there may be a gateway's, or lead to one.
+        let doubtful: BTreeSet<u16> = self
+            .doors
+            .iter()
+            .zip(&*parts)
+            .filter(|(_, part)| **part != Part::Unrelated)
+            .map(|(door, _)| port(door))
+            .collect();
+        for (door, part) in self.doors.iter().zip(parts) {
+            let outspoken =
+                !pids(door).is_empty() && pids(door).iter().all(|pid| told.outspoken.contains(pid));
+            let leads_to_doubt = told
+                .routes
+                .iter()
+                .any(|route| pids(door).contains(&route.pid) && doubtful.contains(&route.to_port));
+            if matches!(part, Part::Doubtful(_))
+                && outspoken
+                && !leads_to_doubt
+                && !self.is_connected(door)
+                && !door.shows_a_panel()
+            {
+                *part = Part::Unrelated;
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::host::{Host, User};
 use crate::http;
 use crate::place::{LAN, Place, at};
 use crate::ready::Lab;
-use crate::relay::{nginx, other, proxy_to, server, sshd};
+use crate::relay::{caddy, nginx, other, proxy_to, reload_caddy, server, sshd};
 use crate::report::Check;
 use crate::running::Running;
 use crate::supervised::until;
@@ -56,6 +56,36 @@ fn a_site_that_is_slow_for_a_moment_is_asked_again_before_the_patience_ends() {
     let journal = daemon.journal();
     assert!(journal.iter().all(|it| it["what"] != "tripped"), "{journal:#?}");
     daemon.until("a lease", |status| !status["lease"].is_null());
+}
+
+/// Within TLS it answers to nobody who does not name one of its sites.
+#[test]
+fn a_caddy_with_sites_of_its_own_is_no_door_until_one_of_them_leads_to_the_gateway() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let host = &place.host;
+    let gateway = Setup::sound(Version::V2026_9_6).start(host);
+    let _app = nginx(host, 3000, "listen 127.0.0.1:3000; location / { return 200 \"hello\"; }");
+    let blog = "blog.example {\n respond hello\n}\napp.example {\n reverse_proxy localhost:3000\n}";
+    let caddy = caddy(host, 443, blog);
+    Check::of(host).run().is("safe");
+    // Whose it is, and what it says of itself, only root sees.
+    Check::of(host).by(User::Ana).run().is("blind").cannot_tell(":443");
+    let daemon = Daemon::start(host, User::Root, POLICY);
+    // Longer than the patience.
+    sleep(Duration::from_secs(13));
+    daemon.until("a lease", |status| !status["lease"].is_null());
+    assert!(daemon.journal().iter().all(|it| it["what"] != "tripped"), "{:#?}", daemon.journal());
+
+    reload_caddy(
+        host,
+        &format!("{blog}\nagent.example {{\n reverse_proxy 127.0.0.1:{}\n}}", gateway.setup.port),
+    );
+    let status = daemon.is("open");
+    let found = status["trip"]["findings"].to_string();
+    for part in ["panel-republished", "reverse_proxy 127.0.0.1:18789", &format!("pid {}", caddy.pid())] {
+        assert!(found.contains(part), "{part}: {status:#}");
+    }
 }
 
 #[test]

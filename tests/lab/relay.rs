@@ -47,6 +47,30 @@ pub(crate) fn nginx(host: &Host, port: u16, server: &str) -> Running {
     up(host, host.start(User::Root, &mut command), port)
 }
 
+/// Caddy, which listens on `port`, with these sites.
+pub(crate) fn caddy(host: &Host, port: u16, sites: &str) -> Running {
+    let file = caddyfile(host, "first", sites);
+    let mut command = Host::command("caddy");
+    command.args(["run", "--adapter", "caddyfile", "--config", &file]).env("XDG_DATA_HOME", "/mnt/lab/caddy");
+    up(host, host.start(User::Root, &mut command), port)
+}
+
+/// Caddy goes on with these sites, without a start.
+pub(crate) fn reload_caddy(host: &Host, sites: &str) {
+    host.run(
+        User::Root,
+        &["caddy", "reload", "--adapter", "caddyfile", "--config", &caddyfile(host, "next", sites)],
+    );
+}
+
+/// Sites that are given a certificate by nobody but Caddy itself.
+fn caddyfile(host: &Host, name: &str, sites: &str) -> String {
+    let file = format!("/mnt/lab/caddy/{name}");
+    host.run(User::Root, &["mkdir", "-p", "-m", "755", "/mnt/lab/caddy"]);
+    host.write(&file, &format!("{{\n skip_install_trust\n local_certs\n}}\n{sites}\n"));
+    file
+}
+
 /// Directives that hand everything, WebSockets too, to a port of loopback.
 pub(crate) fn proxy_to(port: u16, more: &str) -> String {
     format!(

@@ -12,11 +12,11 @@ use guardian_rules::fact::Listener;
 use guardian_rules::observation::Observation;
 use tokio::net::UnixStream;
 
+use crate::api::doors::doors;
+use crate::api::{self, Question};
 use crate::command::Tool;
 use crate::file::{Links, View};
 use crate::routes::argument::values;
-use crate::tunnels::api::{self, Question};
-use crate::tunnels::doors::doors;
 
 /// Where tailscaled's socket is unless it is told otherwise.
 const SOCKETS: &[&str] = if cfg!(target_os = "macos") {

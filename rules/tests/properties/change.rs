@@ -109,7 +109,11 @@ pub(super) fn also_running(mut snapshot: Snapshot, program: &Program) -> Snapsho
     add(&mut snapshot.listeners, alone.listeners.known().cloned().unwrap_or_default());
     add(&mut snapshot.owner, alone.owner.known().cloned().unwrap_or_default());
     add(&mut snapshot.gateway, alone.gateway.known().cloned().unwrap_or_default());
-    add(&mut snapshot.routes, alone.routes.known().cloned().unwrap_or_default());
+    let told = alone.routes.known().cloned().unwrap_or_default();
+    if let Observation::Seen(routes) | Observation::Blind { last: Some(routes), .. } = &mut snapshot.routes {
+        routes.routes.extend(told.routes);
+        routes.outspoken.extend(told.outspoken);
+    }
     add(&mut snapshot.panel, alone.panel.known().cloned().unwrap_or_default());
     add(&mut snapshot.access, alone.access.known().cloned().unwrap_or_default());
     add(&mut snapshot.handshake, alone.handshake.known().cloned().unwrap_or_default());
@@ -359,7 +363,9 @@ pub(super) fn shuffled(mut snapshot: Snapshot, mut seed: u64) -> Snapshot {
     observed(&mut snapshot.interfaces, seed);
     observed(&mut snapshot.owner, seed);
     observed(&mut snapshot.gateway, seed);
-    observed(&mut snapshot.routes, seed);
+    if let Observation::Seen(told) | Observation::Blind { last: Some(told), .. } = &mut snapshot.routes {
+        shuffle(&mut told.routes, seed);
+    }
     observed(&mut snapshot.reach, seed);
     observed(&mut snapshot.panel, seed);
     observed(&mut snapshot.access, seed);

@@ -315,11 +315,18 @@ fn any_program() -> impl Strategy<Value = Program> {
     let connected =
         prop_oneof![3 => Just(None), 1 => Just(Some("127.0.0.1:18789")), 1 => Just(Some("127.0.0.1:4000"))];
     let route = option::weighted(0.15, (vec(address(ANYWHERE, PORTS), 0..2), select(PORTS)));
-    let told = (route, option::weighted(0.15, tunnel()));
+    let told = (route, prop::bool::weighted(0.2), option::weighted(0.15, tunnel()));
     let kind = (name, role(), option::weighted(0.4, config()));
     let hidden = (prop::bool::weighted(0.15), prop::bool::weighted(0.1), prop::bool::weighted(0.15));
     (kind, sockets, connected, vec(flow(), 0..3), told, hidden).prop_map(
-        |((name, role, config), sockets, connected, flows, (route, tunnel), (unnamed, undescribed, root))| {
+        |(
+            (name, role, config),
+            sockets,
+            connected,
+            flows,
+            (route, outspoken, tunnel),
+            (unnamed, undescribed, root),
+        )| {
             let mut it = match config {
                 Some(config) => gateway(1).configured(|it| *it = config).marked(|it| {
                     if root {
@@ -346,6 +353,7 @@ fn any_program() -> impl Strategy<Value = Program> {
                 let listens: Vec<&str> = listens.iter().map(String::as_str).collect();
                 it = it.told_to_carry(&listens, port);
             }
+            it.outspoken = outspoken;
             if let Some(tunnel) = tunnel {
                 it = tunnel.on(it);
             }

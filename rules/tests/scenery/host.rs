@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use guardian_rules::blindness::Blindness;
 use guardian_rules::fact::{
-    AccessAnswer, Announcement, Attribution, Engine, HandshakeAnswer, InterfaceAddress, Listener, Origin,
-    PanelAnswer, Peer, ReachAnswer, Reached, Redirects, Router, Witness,
+    AccessAnswer, Announcement, Attribution, Engine, HandshakeAnswer, Instructions, InterfaceAddress,
+    Listener, Origin, PanelAnswer, Peer, ReachAnswer, Reached, Redirects, Router, Witness,
 };
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
@@ -204,7 +204,10 @@ pub(crate) fn snapshot_of(
             programs.iter().filter(|it| !it.undescribed).map(|it| it.process.clone()).collect(),
         ),
         gateway: Observation::Seen(programs.iter().filter_map(|it| it.marks.clone()).collect()),
-        routes: Observation::Seen(programs.iter().flat_map(|it| it.routes.clone()).collect()),
+        routes: Observation::Seen(Instructions {
+            routes: programs.iter().flat_map(|it| it.routes.clone()).collect(),
+            outspoken: programs.iter().filter(|it| it.outspoken).map(|it| it.process.pid).collect(),
+        }),
         reach: Observation::Seen(Vec::new()),
         panel: Observation::Seen(panel),
         access: Observation::Seen(access),

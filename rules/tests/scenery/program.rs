@@ -18,6 +18,8 @@ pub(crate) struct Program {
     pub(crate) connected_to: Vec<&'static str>,
     pub(crate) flows: Vec<Flow>,
     pub(crate) routes: Vec<Route>,
+    /// It says itself that these are all.
+    pub(crate) outspoken: bool,
     pub(crate) tunnel: Option<Tunnel>,
     pub(crate) unnamed: Option<Blindness>,
     pub(crate) undescribed: bool,
@@ -42,6 +44,7 @@ pub(crate) fn program(name: &str, pid: u32, role: Role) -> Program {
         connected_to: Vec::new(),
         flows: Vec::new(),
         routes: Vec::new(),
+        outspoken: false,
         tunnel: None,
         unnamed: None,
         undescribed: false,
@@ -217,6 +220,12 @@ impl Program {
             source: RouteSource::Arguments,
             text: format!("carry to 127.0.0.1:{to_port}"),
         });
+        self
+    }
+
+    /// Says itself all that it runs by.
+    pub(crate) fn outspoken(mut self) -> Self {
+        self.outspoken = true;
         self
     }
 

@@ -1,4 +1,4 @@
-//! One question to the API of a tunnel, over a connection that is there.
+//! What a program of this host says of itself: one question to its own API, over a connection that is there.
 
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -16,6 +16,8 @@ use tokio::time::timeout;
 
 use crate::USER_AGENT;
 
+pub(crate) mod doors;
+
 /// How long a connection to this very host may take.
 const CONNECT: Duration = Duration::from_millis(500);
 
@@ -28,16 +30,16 @@ const BODY: usize = 1024 * 1024;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Question<'a> {
+pub(crate) struct Question<'a> {
     /// As the server knows itself.
-    pub(super) host: &'a str,
-    pub(super) path: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) path: &'a str,
     /// The value of an `Authorization` field. It is a secret.
-    pub(super) authorization: Option<&'a str>,
+    pub(crate) authorization: Option<&'a str>,
 }
 
 /// Asks; anything but a whole `200` is an error, which says nothing of what was answered.
-pub(super) async fn get(
+pub(crate) async fn get(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     question: Question<'_>,
 ) -> Result<Vec<u8>, Blindness> {
@@ -101,7 +103,7 @@ async fn read(mut body: Incoming) -> hyper::Result<Option<Vec<u8>>> {
 }
 
 /// Connects to an address of this host, from that very address where it is not loopback.
-pub(super) async fn connect(at: SocketAddr) -> Result<TcpStream, Blindness> {
+pub(crate) async fn connect(at: SocketAddr) -> Result<TcpStream, Blindness> {
     let connected = async {
         let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         if let Some(source) = crate::ask::source(at) {
@@ -119,7 +121,7 @@ pub(super) async fn connect(at: SocketAddr) -> Result<TcpStream, Blindness> {
 }
 
 /// Asks an address of this host.
-pub(super) async fn ask(at: SocketAddr, path: &str) -> Result<Vec<u8>, Blindness> {
+pub(crate) async fn ask(at: SocketAddr, path: &str) -> Result<Vec<u8>, Blindness> {
     let host = at.to_string();
     get(connect(at).await?, Question { host: &host, path, authorization: None }).await
 }

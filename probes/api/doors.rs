@@ -1,4 +1,4 @@
-//! The sockets on which a tunnel may be asked.
+//! The sockets on which a program may be asked.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,21 +7,21 @@ use std::ops::RangeInclusive;
 use guardian_rules::fact::{Attribution, Listener};
 use guardian_rules::observation::Observation;
 
-/// Sockets that are asked; a tunnel has one or two.
+/// Sockets that are asked; a program has one or two.
 const MAX_DOORS: usize = 8;
 
-/// Where to ask a tunnel.
+/// Where to ask a program.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Doors {
-    /// Who answers there is the tunnel.
-    pub(super) proven: Vec<SocketAddr>,
-    /// Who answers there may be the tunnel: its word accuses and does not clear.
-    pub(super) doubtful: Vec<SocketAddr>,
+pub(crate) struct Doors {
+    /// Who answers there is the program.
+    pub(crate) proven: Vec<SocketAddr>,
+    /// Who answers there may be the program: its word accuses and does not clear.
+    pub(crate) doubtful: Vec<SocketAddr>,
 }
 
 /// The sockets that these processes hold, and those on the `usual` ports whose holders cannot be
 /// named.
-pub(super) fn doors(
+pub(crate) fn doors(
     listeners: &Observation<Vec<Listener>>,
     holders: &BTreeSet<u32>,
     usual: RangeInclusive<u16>,
