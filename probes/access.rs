@@ -80,8 +80,8 @@ fn replies(known: &Snapshot) -> HashMap<(SocketAddr, SocketAddr), &Reply> {
 
 /// Asks whether each of these lets anyone in, all together within a budget of time.
 ///
-/// A guest that takes no connection has nobody there. Where this host takes none, nobody listens;
-/// whether others are sent elsewhere is not known.
+/// Where no connection is taken of this host, another may be: a packet filter tells them apart, and where this
+/// host itself takes none, whether others are sent elsewhere is not known.
 pub(crate) async fn who_gets_in(targets: Vec<Target>, budget: Duration) -> Vec<Access> {
     let turns = each(targets, budget, |target| {
         let target = target.clone();
@@ -94,7 +94,6 @@ pub(crate) async fn who_gets_in(targets: Vec<Target>, budget: Duration) -> Vec<A
                 Cause::Interrupted,
                 format!("{} takes no connection of this host's own", target.at),
             )),
-            Turn::Done(Heard::Refused) => Access::NoGateway,
             turn => answer(turn, None).1,
         })
         .collect()

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{Instructions, Route, RouteSource};
+use guardian_rules::fact::{Instructions, InterfaceAddress, Route, RouteSource};
 use guardian_rules::snapshot::{ProbeId, Snapshot};
+use ipnet::IpNet;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
 use crate::file::{Links, View};
@@ -78,8 +79,8 @@ impl Probe for Routes {
         });
         for (pid, running) in join_all(asked).await {
             let Some(running) = running else { continue };
-            // Which addresses are this host's decides what leads here.
-            if running.whole && ground.known.interfaces.seen().is_some() {
+            let leads_on = running.instructions.iter().any(|told| leads_on(&told.target, &ground.known));
+            if running.whole && !leads_on {
                 told.outspoken.insert(pid);
             }
             let here = running.instructions.into_iter().filter(|told| told.target.is_here(&own));
@@ -90,6 +91,19 @@ impl Probe for Routes {
         }
         Ok(told)
     }
+}
+
+/// Whether a target may be a guest of this host, which may be a gateway or lead back to one: something with
+/// an address in one of the networks that this host is in. Where those are not known, anything is.
+fn leads_on(target: &Target, known: &Snapshot) -> bool {
+    let Some(own) = known.interfaces.seen() else { return true };
+    let Ok(address) = target.host.parse::<IpAddr>() else { return false };
+    let address = address.to_canonical();
+    let is_own = address.is_loopback() || own.iter().any(|it| it.address.to_canonical() == address);
+    let around = |it: &InterfaceAddress| {
+        IpNet::new(it.address.to_canonical(), it.prefix).is_ok_and(|net| net.contains(&address))
+    };
+    !is_own && own.iter().any(around)
 }
 
 pub(crate) fn own_addresses(known: &Snapshot) -> BTreeSet<IpAddr> {

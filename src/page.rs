@@ -96,7 +96,9 @@ fn gateways(page: &mut String, judgement: &Judgement, round: &Round) {
         if judgement.verdict != Verdict::Safe {
             page.push_str("\nNo gateway was found on this host.\n");
         }
-        let _ = writeln!(page, "{}", wrap(NONE_RUNS, 0));
+        if judgement.verdict != Verdict::Exposed {
+            let _ = writeln!(page, "{}", wrap(NONE_RUNS, 0));
+        }
         return;
     }
     page.push_str(if judgement.gateways.len() == 1 { "\nGateway\n" } else { "\nGateways\n" });

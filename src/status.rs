@@ -113,8 +113,8 @@ pub(crate) struct TripStatus {
     pub(crate) why: String,
     /// What was found, gravest first.
     pub(crate) findings: Vec<Evidence>,
-    /// The rules that still find something, or cannot tell, in the last whole round since; none if there
-    /// was none.
+    /// The rules whose findings are still so, or may be, by the last whole round since; none if there was
+    /// none. What the barriers themselves may hide counts as still so.
     #[serde(default)]
     pub(crate) still_found: Option<Vec<String>>,
     /// What stands between the gateway and the world.

@@ -112,6 +112,9 @@ async fn what_is_no_answer_is_unknown() {
     assert_eq!(cause(answers(expecting(&[gone])).await.remove(0).access), Cause::Interrupted);
     let stage = mute().await;
     assert_eq!(cause(access(&stage).await), Cause::TimedOut);
+    // It served a page within TLS, and is too busy now for a handshake.
+    let busy = after(expecting(&[stage.at]), &stage, some_page(Transport::Tls));
+    assert_eq!(cause(answers(busy).await.remove(0).access), Cause::Interrupted);
     assert_eq!(cause(access(&saying(http("502 Bad Gateway", "", "")).await).await), Cause::Malformed);
     assert_eq!(access(&saying("220 mail.example ESMTP\r\n").await).await, Access::NoGateway);
 }

@@ -65,7 +65,18 @@ pub(crate) async fn ask(target: &Target, question: &Question) -> Heard {
 pub(crate) async fn ask_by(target: &Target, transport: Transport, question: &Question) -> Heard {
     let deadline = Instant::now() + target.rank.patience();
     let words = put(target, transport, question, HeaderMap::new(), deadline).await;
-    hear(words, target, question, deadline).await
+    hear(spoke_before(words), target, question, deadline).await
+}
+
+/// Whoever is asked in one way alone spoke in it before: that no TLS comes back now says that it is busy, or
+/// that somebody is in between.
+fn spoke_before(words: Words<Head>) -> Words<Head> {
+    match words {
+        Words::NoTls => {
+            Words::Unknown(Blindness::new(Cause::Interrupted, "spoke TLS before, and does not now"))
+        }
+        words => words,
+    }
 }
 
 /// Asks for another protocol on the same connection (101), in one way only. What else comes back
@@ -82,7 +93,7 @@ pub(crate) async fn upgrade(
         Words::Http((_, response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             response.upgrade().await.map_err(|_| Heard::Closed)
         }
-        words => Err(hear(words, target, question, deadline).await),
+        words => Err(hear(spoke_before(words), target, question, deadline).await),
     }
 }
 

@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use guardian_rules::observation::Observation;
+
 use super::*;
 
 /// A program of this test's own, ended with it: asked to, because it may have children.
@@ -120,4 +122,30 @@ fn a_proxy_to_an_own_address_is_told_only_if_the_address_is_known() {
         assert!(started.elapsed().as_secs() < 10);
     }
     assert!(!found(&BTreeSet::new()));
+}
+
+#[test]
+fn what_may_be_a_guest_of_this_host_may_lead_back_to_it() {
+    let address = |interface: &str, address: &str, prefix| InterfaceAddress {
+        interface: interface.to_owned(),
+        index: None,
+        address: address.parse().unwrap(),
+        prefix,
+    };
+    let own = vec![
+        address("lo", "127.0.0.1", 8),
+        address("eth0", "192.0.2.7", 24),
+        address("docker0", "172.17.0.1", 16),
+        address("eth0", "2001:db8::7", 64),
+    ];
+    let known = Snapshot { interfaces: Observation::Seen(own), ..Snapshot::default() };
+    let leads = |text: &str, known: &Snapshot| leads_on(&Target::parse(text).unwrap(), known);
+    for guest in ["172.17.0.2:18789", "192.0.2.8:80", "[::ffff:172.17.0.2]:80", "[2001:db8::9]:80"] {
+        assert!(leads(guest, &known), "{guest}");
+    }
+    for other in ["localhost:3000", "127.0.0.2:3000", "192.0.2.7:3000", "198.51.100.4:80", "[2001:db9::1]:80"]
+    {
+        assert!(!leads(other, &known), "{other}");
+    }
+    assert!(leads("198.51.100.4:80", &Snapshot::default()), "which networks those are is not known");
 }

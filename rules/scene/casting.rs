@@ -291,12 +291,16 @@ impl<'c, 'a> Casting<'c, 'a> {
     /// its routes lead to. One that is connected to a gateway, or looks like one, is not believed.
     fn believe_outspoken(&self, parts: &mut [Part]) {
         let Some(told) = self.snapshot.routes.seen() else { return };
-        // Whatever answers there may be a gateway's, or lead to one.
+        // What is there may be a gateway's, or lead to one: only an answer shows that it does not.
+        let answers = |door: &Door<'_>| {
+            let tells = |reply: &Reply| matches!(reply, Reply::Http(_) | Reply::OtherProtocol);
+            !door.panel.is_empty() && door.panel.iter().all(|answer| tells(&answer.reply))
+        };
         let doubtful: BTreeSet<u16> = self
             .doors
             .iter()
             .zip(&*parts)
-            .filter(|(_, part)| **part != Part::Unrelated)
+            .filter(|(door, part)| **part != Part::Unrelated || !answers(door))
             .map(|(door, _)| port(door))
             .collect();
         for (door, part) in self.doors.iter().zip(parts) {

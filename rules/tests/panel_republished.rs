@@ -490,6 +490,7 @@ fn a_proxy_that_says_all_is_not_believed_where_what_it_leads_to_leaves_open_what
     let told = || caddy().told_to_carry(&["0.0.0.0:443"], 3000).outspoken();
     for behind in [
         socat(950).on("127.0.0.1:3000", silent()),
+        program("docker-proxy", 950, Role::ContainerEngine).on("127.0.0.1:3000", hanging_up()),
         unknown_program(950).on("127.0.0.1:3000", silent()).unnamed(),
         unknown_program(950).on("127.0.0.1:3000", silent()),
     ] {

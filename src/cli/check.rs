@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> 
         answer_json(&Report::new(&judgement, &round.probes, code))?;
     } else {
         let style = if io::stdout().is_terminal() { page::Style::Terminal } else { page::Style::Plain };
-        let blocked = Lock::first_of(&folders.to_ask()?) != Lock::Absent;
+        let blocked = matches!(Lock::first_of(&folders.to_ask()?), Lock::Held(_));
         answer(&page::page(&judgement, &round, blocked, style))?;
     }
     Ok(code)

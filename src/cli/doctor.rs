@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Failure, Folders, answer, answer_json, runtime};
+use super::{Failure, Folders, answer, answer_json, chain, runtime};
 use crate::config::Config;
 use crate::control::client::Client;
 use crate::exit;
@@ -49,13 +49,20 @@ pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> 
     Ok(if armed { exit::OK } else { exit::WARNING })
 }
 
-/// The watcher of these folders, or root's, if it watches.
+/// The watcher of these folders, or root's. One that does not answer as it should blocks nothing.
 async fn watcher(paths: &Paths) -> Option<Watcher> {
     for place in paths.to_ask() {
         let Ok(client) = Client::connect_to(&place).await else { continue };
-        let status = client.status().await.ok().filter(|status| status.daemon == Daemon::Running)?;
         let of_root = place != *paths;
-        return Some(Watcher { of_root, armed: status.armed, degraded: status.degraded });
+        return Some(match client.status().await {
+            Ok(status) if status.daemon == Daemon::Running => {
+                Watcher { of_root, armed: status.armed, degraded: status.degraded }
+            }
+            Ok(_) => {
+                Watcher { of_root, armed: false, degraded: vec!["it does not look any more".to_owned()] }
+            }
+            Err(failed) => Watcher { of_root, armed: false, degraded: vec![chain(&failed)] },
+        });
     }
     None
 }

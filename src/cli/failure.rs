@@ -136,7 +136,7 @@ impl Failure {
             }
             Self::Install(
                 InstallError::Command { .. } | InstallError::Folder { .. } | InstallError::Write(_),
-            ) => Some("the same command again, which goes on from here, or: guardian uninstall --purge"),
+            ) => Some("the same command again, which goes on from here"),
             Self::DaemonRuns | Self::DaemonHolds(_) => {
                 Some("systemctl stop guardian, or end the daemon, and then once more")
             }

@@ -10,6 +10,7 @@ use super::{Failure, Folders, answer, rescue, runtime};
 use crate::breaker::state::Circuit;
 use crate::bulkhead::BulkheadError;
 use crate::bulkhead::ledger::Ledger;
+use crate::control::client::Client;
 use crate::exit;
 use crate::install::InstallError;
 use crate::install::apply::Installer;
@@ -17,6 +18,7 @@ use crate::install::plan;
 use crate::install::site::Site;
 use crate::lock;
 use crate::memory::{self, Recall};
+use crate::sys::paths::Paths;
 
 /// The options of `guardian uninstall`.
 #[derive(Debug, Args)]
@@ -102,9 +104,11 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
             site.paths.state.display()
         )
     };
-    answer(&format!(
-        "{left}\nNobody watches the gateway any more: what exposes it from now on is neither seen nor blocked.\n"
-    ))?;
+    let unwatched =
+        "Nobody watches the gateway any more: what exposes it from now on is neither seen nor blocked.";
+    let roots = Paths::of_the_machine();
+    let watched = site.paths != roots && runtime.block_on(Client::connect_to(&roots)).is_ok();
+    answer(&format!("{left}\n{}\n", if watched { "Root's Guardian goes on watching." } else { unwatched }))?;
     Ok(exit::OK)
 }
 

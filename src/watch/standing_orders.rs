@@ -105,7 +105,8 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
             ports: &target.ports | &means.ports,
             doors: target.doors.clone(),
             vpn: if sealed { means.allowed.vpn.clone() } else { BTreeSet::new() },
-            own: if sealed { means.allowed.own.clone() } else { BTreeSet::new() },
+            // A gateway that is bound to nothing but the VPN's address is tried there, too.
+            own: if admits { means.allowed.own.clone() } else { BTreeSet::new() },
             networks: if sealed { means.allowed.networks.clone() } else { BTreeSet::new() },
             local_users: Some(if admits { means.local_users.clone() } else { BTreeSet::new() }),
             gateway_user: means.gateway_user,

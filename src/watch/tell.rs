@@ -1,5 +1,6 @@
 //! What the watcher says of itself.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use guardian_rules::finding::Severity;
@@ -15,7 +16,7 @@ use crate::status::{
     AllowanceStatus, BarrierStatus, Daemon, Found, ProbeStatus, Recovery, Status, TripStatus,
 };
 use crate::sys::clock;
-use crate::trip::Evidence;
+use crate::trip::{Evidence, Trip};
 
 /// As many warnings are told.
 const WARNINGS: usize = 16;
@@ -85,18 +86,37 @@ impl Watcher {
         }
         status.trip = self.state.trip().map(|trip| {
             let mut told = TripStatus::from(trip);
-            // What tripped it is in the picture in which it tripped.
-            let since = self.found_at.is_some_and(|at| self.times.began.is_none_or(|began| at > began));
-            told.still_found = since.then(|| {
-                let grave = self.found.iter().filter(|it| it.severity == Severity::Critical);
-                grave.map(|it| it.rule.clone()).collect()
-            });
+            told.still_found = self.still_found(trip);
             told.barriers = self.barriers(&report);
             told.detect_ms = self.times.detect.map(milliseconds);
             told.block_ms = self.times.block.map(milliseconds);
             told
         });
         status
+    }
+
+    /// The rules of a trip that still find something, may, or cannot tell; none if nobody has looked since.
+    fn still_found(&self, trip: &Trip) -> Option<Vec<String>> {
+        // What tripped it is in the picture in which it tripped.
+        let looked = self.found_at.is_some_and(|at| self.times.began.is_none_or(|began| at > began));
+        let grave =
+            |rule: &str| self.found.iter().any(|it| it.severity == Severity::Critical && it.rule == rule);
+        let listeners = self.sight.known.listeners.known().map(Vec::as_slice).unwrap_or_default();
+        let is_there = |subject: &str| listeners.iter().any(|it| it.bound.to_string() == subject);
+        let still = |it: &Evidence| match it.rule.as_str() {
+            // Guardian's own wall hides none of these.
+            "bound-beyond-allowed"
+            | "config-incomplete"
+            | "side-door-open"
+            | "nat-published"
+            | "tunnel-published" => grave(&it.rule),
+            // It may answer otherwise because it reaches the gateway no more.
+            "panel-republished" => grave(&it.rule) || is_there(&it.subject),
+            _ => true,
+        };
+        let rules: BTreeSet<&str> =
+            trip.findings.iter().filter(|it| still(it)).map(|it| it.rule.as_str()).collect();
+        looked.then(|| rules.into_iter().map(str::to_owned).collect())
     }
 
     fn probes(&self) -> Vec<ProbeStatus> {

@@ -48,6 +48,28 @@ fn an_address_of_the_vpn_is_safe_though_others_reach_it() {
     listens(&report, at(VPN, PORT));
 }
 
+/// Guardian's own wall has to let this machine try what is bound to nothing but the VPN's address.
+#[test]
+fn a_gateway_on_the_vpns_address_alone_gets_back_in_after_a_trip() {
+    let Some(_lab) = Lab::open() else { return };
+    let scene = Scene::new(&Setup::sound(Version::V2026_9_6).bound_to("100.100.1.2", at(VPN, PORT)));
+    let daemon = Daemon::start(scene.host(), User::Root, POLICY);
+    daemon.until("a lease", |status| !status["lease"].is_null());
+    let (code, said) = daemon.guardian(User::Root, &["trip", "by", "hand"]);
+    assert_eq!(code, 2, "{said}");
+    until("a wall", || http::call(scene.outside(), at(VPN, PORT)).is_err());
+    let (code, said) = daemon.guardian(User::Root, &["recover", "--yes"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(http::call(scene.outside(), at(VPN, PORT)).is_err(), "this machine alone may try it");
+    daemon.until("safe rounds", |status| {
+        let half = &status["half_open"];
+        half.is_object() && half["safe"].as_u64() >= half["wanted"].as_u64()
+    });
+    let (code, said) = daemon.guardian(User::Root, &["close", "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    until("the VPN to reach it", || http::call(scene.outside(), at(VPN, PORT)).ok() == Some(401));
+}
+
 /// `tailscale down`, an upgrade of its daemon, a laptop that leaves: the address goes, the socket stays.
 #[test]
 fn a_vpn_that_goes_down_under_a_gateway_bound_to_it_opens_no_circuit() {

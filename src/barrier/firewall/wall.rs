@@ -139,10 +139,10 @@ impl Wall {
         self.vpn.iter().map(String::as_str).filter(usable).collect()
     }
 
-    /// The own addresses at which something comes through.
+    /// The own addresses at which something comes through: from this host, and by the tunnels.
     pub(crate) fn own(&self) -> Families<Ipv4Addr, Ipv6Addr> {
         let mut own = Families { v4: Vec::new(), v6: Vec::new() };
-        if self.stance == Stance::Seal {
+        if self.stance != Stance::Block {
             for address in &self.own {
                 match address.to_canonical() {
                     IpAddr::V4(address) => own.v4.push(address),
@@ -186,11 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_seal_nothing_comes_through_but_loopback() {
+    fn beyond_the_seal_nothing_comes_through_but_loopback_and_this_host_itself() {
         for stance in [Stance::Loopback, Stance::Block] {
             let wall = Wall { stance, ..Wall::sample() };
             assert!(wall.tunnels().is_empty());
-            assert_eq!(wall.own(), Families { v4: vec![], v6: vec![] });
+            assert_eq!(wall.own().v4.is_empty(), stance == Stance::Block);
             assert_eq!(wall.networks(), Families { v4: vec![], v6: vec![] });
         }
     }
