@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::catalog::Rule;
-use crate::fact::{Attribution, GatewayProcess};
+use crate::fact::{Attribution, GatewayProcess, Reply};
 use crate::finding::Finding;
 use crate::scene::{Door, Part, Scene};
 
@@ -54,7 +54,11 @@ fn lost<'s, 'a>(scene: &'s Scene<'a>) -> Vec<(&'a GatewayProcess, &'s Door<'a>)>
             }
             let may_be_its = |door: &&Door<'_>| {
                 let same_user = user.is_none() || door.listener.uid.is_none() || user == door.listener.uid;
-                same_user && matches!(door.part, Part::Doubtful(_) | Part::PerhapsGateway(_))
+                // A packet filter may stand before it: Guardian's own does while the circuit is open.
+                let answers_nobody = !door.panel.is_empty()
+                    && door.panel.iter().all(|it| matches!(it.reply, Reply::Refused | Reply::Closed));
+                let in_doubt = matches!(door.part, Part::Doubtful(_) | Part::PerhapsGateway(_));
+                same_user && (in_doubt || answers_nobody)
             };
             let door = scene.doors.iter().filter(|door| door.holder.is_none()).find(may_be_its)?;
             Some((process, door))

@@ -83,6 +83,14 @@ fn another_users_gateway_whose_socket_cannot_be_told_is_blind() {
     };
     hanging(1001).doubts(RULE, "pid 812").is_blind();
     hanging(1002).nothing_of(RULE).is_safe();
+    for manner in [refusing(), hanging_up()] {
+        host()
+            .runs(gateway(812).of_user(1001, "ben"))
+            .runs(unknown_program(700).on("0.0.0.0:4711", manner).of_user(1001, "ben").unnamed())
+            .judged()
+            .doubts(RULE, "pid 812")
+            .is_blind();
+    }
 }
 
 /// Behind Guardian's own wall a neighbour's gateway refuses whoever is not admitted.
