@@ -1,7 +1,8 @@
 //! The gate against nginx doing the same job, on one core each, in one run.
 //!
 //! Run by `cargo bench --bench gate`. Needs Linux with two cores, nginx and wrk (`tests/lab/install.sh`
-//! installs them); without them it says so and ends. The proxy has core 0, load and gateway have
+//! installs them); without them it says so and ends. `HAProxy` and Caddy are measured beside where they are
+//! installed, in a table of their own and without bars. The proxy has core 0, load and gateway have
 //! core 1. Both check source, rate, host and token; the gate also checks the lease and the form of
 //! every byte, and writes its log. Prints a table for docs/measurements.md and fails if a bar is missed.
 
@@ -195,6 +196,52 @@ fn nginx(folder: &Path, name: &str, body: &str) -> Command {
     command
 }
 
+/// Another program that does the same job, where it is installed.
+fn other(
+    name: &'static str,
+    at: SocketAddr,
+    folder: &Path,
+    text: &str,
+    begin: &[&str],
+) -> Option<(&'static str, SocketAddr, Process)> {
+    let there = Command::new(name).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    there.ok()?;
+    let file = folder.join(format!("{name}.conf"));
+    fs::write(&file, text).unwrap();
+    let mut command = Command::new(name);
+    // Of one core each, too.
+    command.args(begin).arg(file).env("GOMAXPROCS", "1").env("XDG_DATA_HOME", folder);
+    let process = Process::on("0", &mut command);
+    up(at);
+    Some((name, at, process))
+}
+
+/// `HAProxy` and Caddy: source, rate where it can, host and token, and connections to the origin kept.
+fn others(folder: &Path, token: &str, origin: SocketAddr) -> Vec<(&'static str, SocketAddr, Process)> {
+    let (haproxy, caddy) = (free(), free());
+    let text = format!(
+        "global\n nbthread 1\n maxconn 10000\ndefaults\n mode http\n timeout connect 5s\n timeout client 75s\n\
+         timeout server 600s\n timeout http-request 10s\n http-reuse always\nfrontend f\n bind {haproxy} backlog 4096\n\
+         stick-table type ip size 100k expire 30s store http_req_rate(1s)\n http-request track-sc0 src\n\
+         http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 1000000 }}\n\
+         http-request deny deny_status 403 unless {{ src 127.0.0.0/8 }}\n\
+         http-request deny deny_status 404 unless {{ hdr(host) -i {HOST} }}\n\
+         http-request deny deny_status 401 unless {{ req.hdr(authorization) -m str \"Bearer {token}\" }}\n\
+         http-request del-header authorization\n http-request set-header X-Forwarded-For %[src]\n\
+         default_backend b\nbackend b\n server s {origin}\n"
+    );
+    let haproxy = other("haproxy", haproxy, folder, &text, &["-f"]);
+    let text = format!(
+        "{{\n admin off\n auto_https off\n}}\nhttp://{HOST}:{port} {{\n bind 127.0.0.1\n\
+         @stranger not remote_ip 127.0.0.0/8\n respond @stranger 403\n\
+         @unknown not header Authorization \"Bearer {token}\"\n respond @unknown 401\n\
+         reverse_proxy {origin} {{\n header_up -Authorization\n}}\n}}\n",
+        port = caddy.port()
+    );
+    let caddy = other("caddy", caddy, folder, &text, &["run", "--adapter", "caddyfile", "--config"]);
+    [haproxy, caddy].into_iter().flatten().collect()
+}
+
 #[expect(clippy::too_many_lines, reason = "one table, top to bottom")]
 fn main() {
     for tool in ["nginx", "wrk", "taskset"] {
@@ -267,6 +314,8 @@ fn main() {
     };
     let peer = Process::on("0", &mut nginx(path, "front", &proxy(front, origin)));
     let gate = Process::on("0", guardian(&config).arg("gate"));
+    let others = others(path, &token, origin);
+    let mut beside = Vec::new();
     for at in [origin, front, door] {
         up(at);
     }
@@ -316,8 +365,18 @@ fn main() {
         row(&format!("{what}: p50, µs"), peer, gate, None);
         let (peer, gate) = both(|load| load.p99);
         row(&format!("{what}: p99, µs"), peer, gate, None);
+        for (name, at, process) in &others {
+            let loads: Vec<Load> = (0..ROUNDS).map(|_| load(*at, process, file, fields, refused)).collect();
+            let (speed, cost) = (of(&loads, |it| it.per_second), of(&loads, |it| it.cost));
+            let (ours_speed, ours_cost) = (of(&ours, |it| it.per_second), of(&ours, |it| it.cost));
+            beside.push(format!(
+                "| {what} | {name} | {speed:.1} | {:.2} | {cost:.1} | {:.2} |",
+                ours_speed / speed,
+                ours_cost / cost
+            ));
+        }
     }
-    drop((peer, gate));
+    drop((peer, gate, others));
 
     let (front, door) = (free(), free());
     let config = policy("sockets.toml", sockets, door);
@@ -345,6 +404,12 @@ fn main() {
     }
     if at_rest > 8.0 * 1024.0 * 1024.0 {
         missed.push("memory at rest".to_owned());
+    }
+    if !beside.is_empty() {
+        println!(
+            "\n| what | peer | requests a second | gate / peer | µs of its core a request | gate / peer |"
+        );
+        println!("|---|---|---|---|---|---|\n{}", beside.join("\n"));
     }
     assert!(missed.is_empty(), "bars missed: {missed:?}");
 }
