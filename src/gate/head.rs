@@ -168,6 +168,9 @@ impl<'a> Line<'a> {
             (Some(authority), path)
         };
         let path = path.split(|byte| *byte == b'?').next().and_then(text).unwrap_or_default();
+        if !is_encoded(path) {
+            return Err(Fault::malformed("the path holds a percent sign that encodes nothing"));
+        }
         Ok(Self { method: text(method).unwrap_or_default(), path, new, authority })
     }
 }
@@ -175,6 +178,14 @@ impl<'a> Line<'a> {
 /// A value as text, if it is nothing but that.
 fn text(value: &[u8]) -> Option<&str> {
     value.is_ascii().then(|| std::str::from_utf8(value).ok()).flatten()
+}
+
+/// Whether every percent sign begins an encoded byte (RFC 3986, 2.1): servers read any other in ways of their
+/// own. In a query nobody reads it before the application does.
+fn is_encoded(path: &str) -> bool {
+    path.split('%').skip(1).all(|rest| {
+        rest.as_bytes().first_chunk::<2>().is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// The authority of a target in absolute form, and the rest (RFC 9112, 3.2.2).

@@ -11,6 +11,7 @@ mod floods;
 mod forged;
 mod guessing;
 mod leased;
+mod peers;
 mod revoked;
 mod second;
 mod smuggling;

@@ -300,3 +300,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_percent_sign_in_a_path_encodes_a_byte_and_in_a_query_it_is_the_applications() {
+    let of = |target: &str| with(&format!("GET {target} HTTP/1.1"), "");
+    for target in ["/%zz", "/a%", "/a%2", "/%2g?x", "/%%20", "/%-1"] {
+        assert_eq!(of(target), Err(400), "{target}");
+    }
+    for target in ["/%20", "/a%2Fb%2f", "/?%zz", "/a?b=50%", "/%e2%82%ac"] {
+        assert!(of(target).is_ok(), "{target}");
+    }
+}
