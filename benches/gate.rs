@@ -23,11 +23,11 @@ mod gateway;
 mod watcher;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 5;
@@ -106,15 +106,6 @@ fn load(at: SocketAddr, proxy: &Process, path: &str, fields: &[String], refused:
         let line = text.lines().find(|line| line.trim().starts_with(label));
         line.unwrap_or_else(|| panic!("{label}: {text}")).split_whitespace().nth(1).unwrap().to_owned()
     };
-    let micros = |value: String| -> f64 {
-        let split = value.find(|c: char| c.is_ascii_alphabetic()).unwrap();
-        let scale = match &value[split..] {
-            "us" => 1.0,
-            "ms" => 1e3,
-            _ => 1e6,
-        };
-        value[..split].parse::<f64>().unwrap() * scale
-    };
     let requests: f64 = text
         .lines()
         .find(|line| line.contains("requests in"))
@@ -124,10 +115,27 @@ fn load(at: SocketAddr, proxy: &Process, path: &str, fields: &[String], refused:
         .unwrap();
     Load {
         per_second: after("Requests/sec:").parse().unwrap(),
-        p50: micros(after("50%")),
-        p99: micros(after("99%")),
+        p50: micros(&after("50%")),
+        p99: micros(&after("99%")),
         cost: (proxy.micros() - before) / requests,
     }
+}
+
+/// A time as wrk prints it, in microseconds.
+fn micros(value: &str) -> f64 {
+    let split = value.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+    let scale = match &value[split..] {
+        "us" => 1.0,
+        "ms" => 1e3,
+        _ => 1e6,
+    };
+    value[..split].parse::<f64>().unwrap() * scale
+}
+
+/// The median latency that wrk prints.
+fn median_of(text: &str) -> f64 {
+    let line = text.lines().find(|line| line.trim().starts_with("50%")).unwrap_or_else(|| panic!("{text}"));
+    micros(line.split_whitespace().nth(1).unwrap())
 }
 
 /// Opens a WebSocket through a proxy and waits for the gateway's first frame.
@@ -194,6 +202,52 @@ fn nginx(folder: &Path, name: &str, body: &str) -> Command {
     let mut command = Command::new("nginx");
     command.arg("-c").arg(&file);
     command
+}
+
+/// The median time of one request at a time, in microseconds: client, proxy and origin on one core, for between
+/// two the wake-ups are all there is to see.
+fn alone(at: SocketAddr, fields: &[String]) -> f64 {
+    let once = || {
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0", "wrk", "-t1", "-c1", "-d2s", "--latency"]);
+        for field in fields {
+            command.args(["-H", field]);
+        }
+        let output = command.arg(format!("http://{at}/1k")).output().unwrap();
+        median_of(&String::from_utf8_lossy(&output.stdout))
+    };
+    median((0..ROUNDS).map(|_| once()).collect())
+}
+
+/// A server of events, each of which says when it was told, in nanoseconds since `begun`.
+fn events(begun: Instant) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                stream.set_nodelay(true).unwrap();
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+                while writeln!(stream, "data: {}\n", begun.elapsed().as_nanos()).is_ok() {
+                    sleep(Duration::from_millis(5));
+                }
+            });
+        }
+    });
+    at
+}
+
+/// The median time from the telling of an event to its coming, in microseconds.
+fn delay(at: SocketAddr, token: &str, begun: Instant) -> f64 {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(stream, "GET /events HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {token}\r\n\r\n").unwrap();
+    let lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let told = lines.filter_map(|line| line.strip_prefix("data: ")?.parse::<f64>().ok());
+    let delays = told.skip(20).take(300).map(|told| (begun.elapsed().as_nanos() as f64 - told) / 1e3);
+    median(delays.collect())
 }
 
 /// Another program that does the same job, where it is installed.
@@ -378,6 +432,46 @@ fn main() {
     }
     drop((peer, gate, others));
 
+    let begun = Instant::now();
+    let (front, door, origin, telling) = (free(), free(), free(), events(begun));
+    let config = policy("alone.toml", origin, door);
+    let _origin = Process::on(
+        "0",
+        &mut nginx(
+            path,
+            "alone-origin",
+            &format!(
+                "sendfile on; open_file_cache max=10; server {{ listen {origin}; root {}/www; }}",
+                path.display()
+            ),
+        ),
+    );
+    let peer = Process::on("0", &mut nginx(path, "alone", &proxy(front, origin)));
+    let gate = Process::on("0", guardian(&config).arg("gate"));
+    for at in [origin, front, door] {
+        up(at);
+    }
+    sleep(Duration::from_secs(1));
+    let (direct, theirs, ours) = (alone(origin, &right), alone(front, &right), alone(door, &right));
+    drop((peer, gate));
+    let door = free();
+    let config = policy("events.toml", telling, door);
+    let gate = Process::on("0", guardian(&config).arg("gate"));
+    up(door);
+    sleep(Duration::from_secs(1));
+    let (straight, through) = (delay(telling, &token, begun), delay(door, &token, begun));
+    drop(gate);
+    println!(
+        "| 1 KiB, one connection, all on one core: p50 beyond the origin's own, µs | {:.0} | {:.0} | | at most nginx's and 3 |",
+        theirs - direct,
+        ours - direct
+    );
+    println!(
+        "| an event of a stream: p50 beyond the origin's own, µs | | {:.0} | | under 1000 |",
+        through - straight
+    );
+    let slow = [("one request at a time", ours > theirs + 3.0), ("events", through - straight >= 1000.0)];
+
     let (front, door) = (free(), free());
     let config = policy("sockets.toml", sockets, door);
     let peer = Process::on("0", &mut nginx(path, "sockets", &proxy(front, sockets)));
@@ -405,6 +499,7 @@ fn main() {
     if at_rest > 8.0 * 1024.0 * 1024.0 {
         missed.push("memory at rest".to_owned());
     }
+    missed.extend(slow.iter().filter(|(_, is_slow)| *is_slow).map(|(what, _)| (*what).to_owned()));
     if !beside.is_empty() {
         println!(
             "\n| what | peer | requests a second | gate / peer | µs of its core a request | gate / peer |"
