@@ -228,7 +228,8 @@ fn recover(open: Open, by: &Asker, review: &Review, now: Now) -> (State, Vec<Eff
         Effect::Tell(Notice::Recovering(by.name.clone())),
         Effect::Answer(Answer::Done),
     ];
-    (HalfOpen { since: now.wall, began: now.moment, trip: open.trip, safe: 0 }.into(), effects)
+    let Open { trip, level, .. } = open;
+    (HalfOpen { since: now.wall, began: now.moment, trip, level, safe: 0 }.into(), effects)
 }
 
 fn close(rules: &Rules, half: HalfOpen, by: &Asker, now: Now) -> (State, Vec<Effect>) {

@@ -94,7 +94,8 @@ impl Memory {
     pub(crate) fn of(state: &State, target: Target, latest: Timestamp, past: Past) -> Self {
         let level = match state {
             State::Open(open) => Some(open.level),
-            State::Closed(_) | State::HalfOpen(_) => None,
+            State::HalfOpen(half) => Some(half.level),
+            State::Closed(_) => None,
         };
         let trip = state.trip().cloned();
         let boot = clock::boot_id();

@@ -52,6 +52,8 @@ pub(crate) struct HalfOpen {
     pub(crate) began: Moment,
     /// What it recovers from.
     pub(crate) trip: Trip,
+    /// How far the gateway was put down.
+    pub(crate) level: Level,
     /// Safe rounds in a row.
     pub(crate) safe: u16,
 }

@@ -53,6 +53,8 @@ pub(crate) fn resume(recall: Recall, lock: Lock, now: Now) -> Resumed {
         timeline::note(&mut rest.past.timeline, seen, Was::Unwatched);
     }
     let relock = !matches!(lock, Lock::Held(_));
+    // A recovery goes back to how far the gateway was put down by the trip that it recovers from.
+    let recovers = circuit == Circuit::HalfOpen && lock == Lock::Absent;
     if circuit == Circuit::Closed && damage.is_none() && lock == Lock::Absent {
         return Resumed {
             state: Closed::since(since.unwrap_or(now.wall)).into(),
@@ -73,7 +75,7 @@ pub(crate) fn resume(recall: Recall, lock: Lock, now: Now) -> Resumed {
         (_, Some(known)) if circuit != Circuit::Closed => (known, was_open),
         (_, _) => (Trip::new(now.wall, Cause::Damaged, why.as_str(), &[]), false),
     };
-    let level = rest.level.filter(|_| same).unwrap_or(Level::Stopped);
+    let level = rest.level.filter(|_| same || recovers).unwrap_or(Level::Stopped);
     let since = match since.filter(|_| same) {
         Some(since) => since,
         None if circuit == Circuit::HalfOpen => now.wall,

@@ -55,8 +55,13 @@ fn open() -> Memory {
 }
 
 fn half_open() -> Memory {
-    let state =
-        HalfOpen { since: now().wall, began: Moment::default(), trip: trip(Cause::Exposed, 8), safe: 3 };
+    let state = HalfOpen {
+        since: now().wall,
+        began: Moment::default(),
+        trip: trip(Cause::Exposed, 8),
+        level: Level::Isolated,
+        safe: 3,
+    };
     Memory::of(&state.into(), Target::default(), now().wall, Past::default())
 }
 
@@ -260,8 +265,12 @@ fn a_later_trip_in_the_lock_comes_before_an_earlier_one_in_memory() {
 fn a_recovery_does_not_survive_a_restart() {
     let resumed = resume(known(half_open()), Lock::Absent, now());
     assert_eq!(opened(&resumed).trip, trip(Cause::Exposed, 8));
-    assert_eq!((opened(&resumed).level, opened(&resumed).since), (Level::Stopped, now().wall));
+    assert_eq!((opened(&resumed).level, opened(&resumed).since), (Level::Isolated, now().wall));
     assert!(resumed.relock);
+    let damaged = resume(known(half_open()), Lock::Damaged("it is a folder".to_owned()), now());
+    assert_eq!(opened(&damaged).level, Level::Stopped, "nobody knows how far a later trip went");
+    let older = Memory { level: None, ..half_open() };
+    assert_eq!(opened(&resume(known(older), Lock::Absent, now())).level, Level::Stopped);
 }
 
 #[test]

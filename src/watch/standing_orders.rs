@@ -220,7 +220,13 @@ mod tests {
 
     #[test]
     fn half_open_admits_loopback_only_and_lets_services_go() {
-        let half = HalfOpen { since: Timestamp::UNIX_EPOCH, began: Moment::default(), trip: trip(), safe: 0 };
+        let half = HalfOpen {
+            since: Timestamp::UNIX_EPOCH,
+            began: Moment::default(),
+            trip: trip(),
+            level: Level::Isolated,
+            safe: 0,
+        };
         let half = orders(&half.into(), &Means { seal: false, ..means() }, &target());
         assert_eq!(stance(&half), Some(Stance::Loopback));
         assert!(half.restart && !half.stopped);

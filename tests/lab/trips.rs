@@ -36,6 +36,26 @@ fn a_sound_gateway_under_a_watcher_is_served_and_the_circuit_closed() {
     assert_eq!(http::call(scene.host(), at(LOOPBACK, PORT)).unwrap(), 401, "loopback is served");
 }
 
+/// An upgrade, a crash or a restart by hand, before the owner has closed the circuit.
+#[test]
+fn a_restart_of_the_watcher_during_a_recovery_blocks_again_and_the_agent_lives_on() {
+    let Some(lab) = Lab::open() else { return };
+    let scene = SOUND_9_6.hold(&lab);
+    let daemon = Daemon::start(scene.host(), User::Root, POLICY);
+    daemon.until("a lease", |status| !status["lease"].is_null());
+    let gateway = scene.host().holders(PORT);
+    daemon.guardian(User::Root, &["trip", "by", "hand"]);
+    assert_eq!(daemon.holds()["level"], "isolated");
+    assert_eq!(daemon.guardian(User::Root, &["recover", "--yes"]).0, 1);
+    daemon.kill();
+    let daemon = Daemon::restart(scene.host(), User::Root, &[]);
+    assert_eq!(daemon.holds()["level"], "isolated");
+    shut(scene.host(), at(LOOPBACK, PORT));
+    assert_eq!(scene.host().holders(PORT), gateway, "it was not ended");
+    daemon.recovers_and_closes();
+    assert_eq!(http::call(scene.host(), at(LOOPBACK, PORT)).unwrap(), 401, "served again");
+}
+
 #[test]
 fn nginx_without_authentication_is_cut_off_and_the_agent_lives_on() {
     let Some(lab) = Lab::open() else { return };
