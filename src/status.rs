@@ -49,6 +49,9 @@ pub(crate) struct Status {
     pub(crate) degraded: Vec<String>,
     /// How long ago the last round ended, in milliseconds; none if there was none.
     pub(crate) round_age_ms: Option<u64>,
+    /// The lock keeps gateways from being started.
+    #[serde(default)]
+    pub(crate) locked: bool,
     /// The lease that the gate holds, while it is live.
     pub(crate) lease: Option<Lease>,
     /// What opened the circuit, until it is closed again.
@@ -208,6 +211,7 @@ impl Status {
             armed: false,
             degraded: Vec::new(),
             round_age_ms: None,
+            locked: false,
             lease: None,
             trip: None,
             allowances: Vec::new(),

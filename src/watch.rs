@@ -161,6 +161,8 @@ pub(crate) struct Watcher {
     fresh: Moment,
     /// When the last whole round without an exposure was.
     clean: Moment,
+    /// When the looks began that it rested on.
+    clean_looks: BTreeMap<ProbeId, Moment>,
     /// The same on the wall clock; none if there was none since the start.
     cleared: Option<Timestamp>,
     verdict: Option<Verdict>,
@@ -255,6 +257,7 @@ impl Watcher {
             round: None,
             fresh: now.moment,
             clean: now.moment,
+            clean_looks: BTreeMap::new(),
             cleared: None,
             verdict: None,
             times: Times::default(),
@@ -378,6 +381,7 @@ impl Watcher {
         self.doubt_all();
         if asleep >= SLEEP || std::mem::take(&mut self.rested) {
             (self.fresh, self.clean) = (now.moment, now.moment);
+            self.clean_looks.clear();
             self.step(Event::Slept, now);
         }
     }

@@ -54,7 +54,8 @@ fn of_door(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> Option<Finding> {
         Some(Access::Open | Access::Unknown(_)) | None => "nobody asked it".to_owned(),
     };
     evidence.push(format!("whether it asks for credentials could not be told: {why}"));
-    Some(rule.unknown(&bound, evidence))
+    let remedy = "Look again once it runs and answers. While Guardian blocks it, nobody is to ask it; it is asked in the recovery.";
+    Some(Finding { remedy: remedy.to_owned(), ..rule.unknown(&bound, evidence) })
 }
 
 fn opened(door: &Door<'_>) -> Vec<String> {

@@ -69,14 +69,14 @@ async fn watcher(paths: &Paths) -> Option<Watcher> {
 
 fn page(watcher: Option<&Watcher>, powers: &Powers) -> String {
     let whose = match watcher {
-        None => "",
+        None => "nobody watches now; ",
         Some(watcher) if watcher.of_root => "root's watcher runs on this machine; ",
         Some(_) => "the watcher runs; ",
     };
-    let mut page = if watcher.map_or_else(|| powers.armed(), |it| it.armed) {
-        format!("ARMED  {whose}a trip has all its barriers.\n")
-    } else {
-        format!("NOT FULLY ARMED  {whose}a trip works with what is left.\n")
+    let mut page = match (watcher, watcher.map_or_else(|| powers.armed(), |it| it.armed)) {
+        (Some(_), true) => format!("ARMED  {whose}a trip has all its barriers.\n"),
+        (None, true) => format!("READY  {whose}a trip would have all its barriers.\n"),
+        (_, false) => format!("NOT FULLY ARMED  {whose}a trip works with what is left.\n"),
     };
     let known: Vec<String> = powers.missing().collect();
     let ails = watcher.iter().flat_map(|it| it.degraded.iter().filter(|it| !known.contains(it)));
@@ -127,6 +127,7 @@ mod tests {
     async fn where_nobody_watches_the_answer_is_what_this_user_could_do() {
         let powers = powers().await;
         let page = page(None, &powers);
-        assert!(page.starts_with(if powers.armed() { "ARMED  a trip" } else { "NOT FULLY ARMED  a trip" }));
+        let ready = if powers.armed() { "READY  nobody watches" } else { "NOT FULLY ARMED  nobody watches" };
+        assert!(page.starts_with(ready), "{page}");
     }
 }

@@ -41,7 +41,7 @@ pub(super) enum Failure {
     Refused(String),
     #[error("the daemon could not do it: {0}")]
     Failed(String),
-    #[error("nobody can be asked: there is no terminal, and no {0}")]
+    #[error("nobody can be asked: there is no terminal; type it with {0}")]
     NobodyToAsk(&'static str),
     #[error(transparent)]
     Allow(#[from] AllowError),
@@ -141,8 +141,22 @@ impl Failure {
                 Some("systemctl stop guardian, or end the daemon, and then once more")
             }
             Self::GatewayRuns => Some("stop the gateway, rehearse, and start it again"),
+            _ if self.is_roots_business() => Some("the same with sudo"),
             _ => None,
         }
+    }
+
+    /// Somebody who is not root was not let at a file.
+    fn is_roots_business(&self) -> bool {
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let denied = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if denied == Some(io::ErrorKind::PermissionDenied) {
+                return !nix::unistd::Uid::effective().is_root();
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// Says on standard error what happened, with every cause, and what to type.

@@ -49,12 +49,15 @@ impl Lock {
 
 /// The status where no daemon answers (`daemon` is absent) or none that makes sense (stale).
 pub(crate) fn status(places: &[Paths], config: Option<&Path>, daemon: Daemon, now: Timestamp) -> Status {
-    let (breaker, since, doubt) = match Lock::first_of(places) {
+    let lock = Lock::first_of(places);
+    let locked = lock != Lock::Absent;
+    let (breaker, since, doubt) = match lock {
         Lock::Absent => remembered(places),
         Lock::Held(since) => (Circuit::Open, since, None),
         Lock::Unknown(why) => (Circuit::Open, None, Some(why)),
     };
     let mut status = Status::new(breaker, since, Mode::Enforce, daemon);
+    status.locked = locked;
     status.degraded.push("nothing is watched, and an exposure would not be blocked".to_owned());
     status.degraded.extend(doubt);
     match Config::load(config) {

@@ -18,6 +18,12 @@ use crate::trip::Evidence;
 
 /// Findings shown of a trip; the others are counted.
 const FEW: usize = 6;
+/// Starts a watcher that was installed, and ended.
+const START: &str = if cfg!(target_os = "macos") {
+    "sudo launchctl kickstart system/dev.guardian.watcher (if it is installed)"
+} else {
+    "sudo systemctl start guardian (if it is installed)"
+};
 /// A barrier that nobody has looked at so soon after the trip is on its way.
 const LOOKED_AT: Duration = Duration::from_secs(5);
 
@@ -34,6 +40,9 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
         list(&mut page, "What holds", barriers(trip, now), style);
     }
     recovery(&mut page, status, now, style);
+    if status.daemon == Daemon::Running && status.breaker == Circuit::Closed {
+        list(&mut page, "Gateways", gateways(status), style);
+    }
     let warnings = status.warnings.iter().map(|it| {
         let evidence = it.evidence.first().map_or_else(String::new, |first| format!(": {first}"));
         format!("{} [{}]{evidence}. {}", it.subject, it.rule, it.remedy)
@@ -52,7 +61,9 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
 /// The one line of state, without colour: for a list of changes.
 pub(crate) fn line(status: &Status) -> String {
     let (word, _, sentence) = headline(status);
-    format!("{word}  {sentence}")
+    let safe = status.half_open.as_ref().filter(|_| status.breaker == Circuit::HalfOpen);
+    let safe = safe.map_or_else(String::new, |it| format!(" {} of {} safe rounds.", it.safe, it.wanted));
+    format!("{word}  {sentence}{safe}")
 }
 
 /// The word for the state, and the sentence that goes with it.
@@ -62,10 +73,11 @@ pub(crate) fn lead(status: &Status) -> (&'static str, String) {
 }
 
 fn headline(status: &Status) -> (&'static str, AnsiColor, String) {
-    let at_rest = if status.breaker == Circuit::Open {
-        "the lock is there, so no gateway is to be started"
-    } else {
-        "an exposure would go unnoticed"
+    let at_rest = match (status.breaker, status.locked) {
+        (_, true) => "the lock is there, so no gateway is to be started",
+        (Circuit::Closed, false) => "an exposure would go unnoticed",
+        // Somebody has taken back what it had put up.
+        (_, false) => "the circuit is open, and nothing holds it: a watcher that starts blocks again",
     };
     match (status.daemon, status.breaker) {
         (Daemon::Absent, _) => ("NO DAEMON", AnsiColor::Red, format!("nobody is watching; {at_rest}.")),
@@ -169,13 +181,29 @@ fn barriers(trip: &TripStatus, now: Timestamp) -> impl Iterator<Item = String> {
     })
 }
 
+/// The gateways that run, as they were seen last.
+fn gateways(status: &Status) -> impl Iterator<Item = String> {
+    let of = |gateway: &serde_json::Value| {
+        let listeners = gateway.get("listeners").and_then(|it| it.as_array()).into_iter().flatten();
+        let at: Vec<&str> = listeners.filter_map(serde_json::Value::as_str).collect();
+        let product = gateway.get("product").and_then(serde_json::Value::as_str).unwrap_or("gateway");
+        format!("{product} at {}", at.join(", "))
+    };
+    let none = status.gateways.is_empty() && status.verdict.is_some();
+    let runs: Vec<String> = status.gateways.iter().map(of).collect();
+    runs.into_iter().chain(none.then(|| "none runs now; one that starts is watched".to_owned()))
+}
+
 fn recovery(page: &mut String, status: &Status, now: Timestamp, style: Style) {
     let Some(recovery) = &status.half_open else { return };
     let left = Duration::try_from(recovery.until.duration_since(now)).unwrap_or_default();
-    let lines = [
+    let mut lines = vec![
         format!("{} of {} safe rounds in a row.", recovery.safe, recovery.wanted),
         format!("It has to be closed by {} ({} left).", second(recovery.until), age(left)),
     ];
+    if status.gateways.is_empty() {
+        lines.push("No gateway runs now, so that nothing was tried. Start it first.".to_owned());
+    }
     list(page, "Recovery", lines.into_iter(), style);
 }
 
@@ -183,7 +211,7 @@ fn recovery(page: &mut String, status: &Status, now: Timestamp, style: Style) {
 pub(crate) fn next_steps(status: &Status) -> &'static [&'static str] {
     match (status.daemon, status.breaker) {
         (Daemon::Absent, _) => {
-            &["sudo guardian install (watches from now on)", "guardian check (looks once)"]
+            &["sudo guardian install (watches from now on)", START, "guardian check (looks once)"]
         }
         (Daemon::Stale, _) => &["guardian doctor", "guardian check (looks once)"],
         (Daemon::Running, Circuit::Open) => {

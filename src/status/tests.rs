@@ -204,3 +204,28 @@ fn colours_are_for_terminals() {
     assert!(page(&tripped(), at("2026-11-23T08:05:00Z"), Style::Terminal).contains("OPEN"));
     assert!(!plain(&tripped()).contains("\u{1b}["));
 }
+
+#[test]
+fn a_closed_circuit_names_the_gateways_that_run_or_says_that_none_does() {
+    let mut status = Status { verdict: Some(Verdict::Safe), armed: true, ..running(Circuit::Closed) };
+    assert!(plain(&status).contains("\nGateways\n  none runs now"), "{}", plain(&status));
+    status.gateways = vec![json!({ "product": "openclaw", "listeners": ["127.0.0.1:18789", "[::1]:18789"] })];
+    assert!(plain(&status).contains("\n  openclaw at 127.0.0.1:18789, [::1]:18789\n"), "{}", plain(&status));
+}
+
+#[test]
+fn a_recovery_in_which_no_gateway_runs_proves_nothing_and_says_so() {
+    let mut status = running(Circuit::HalfOpen);
+    status.half_open = Some(Recovery { safe: 10, wanted: 10, until: at("2026-11-23T08:15:00Z") });
+    assert!(plain(&status).contains("No gateway runs now"), "{}", plain(&status));
+    status.gateways = vec![json!({ "product": "openclaw", "listeners": [] })];
+    assert!(!plain(&status).contains("No gateway runs now"), "{}", plain(&status));
+    assert!(line(&status).ends_with("10 of 10 safe rounds."), "{}", line(&status));
+}
+
+#[test]
+fn an_open_circuit_whose_lock_was_taken_back_is_not_said_to_hold() {
+    let absent = |locked| Status { daemon: Daemon::Absent, locked, ..running(Circuit::Open) };
+    assert!(line(&absent(true)).contains("the lock is there"));
+    assert!(line(&absent(false)).contains("nothing holds it"), "{}", line(&absent(false)));
+}

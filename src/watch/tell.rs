@@ -1,8 +1,11 @@
 //! What the watcher says of itself.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
+use guardian_rules::fact::GatewayProcess;
 use guardian_rules::finding::Severity;
 use guardian_rules::snapshot::ProbeId;
 use jiff::{SignedDuration, Timestamp};
@@ -45,6 +48,7 @@ impl Watcher {
         status.degraded.extend(self.metrics.trouble().map(str::to_owned));
         status.armed = self.powers.armed() && self.trouble.is_empty();
         status.round = self.round;
+        status.locked = lock::is_locked(&self.paths);
         status.verdict = self.verdict;
         status.lease = *self.lines.lease.borrow();
         if let Some(judgement) = self.sight.whole(&self.schedule) {
@@ -102,16 +106,26 @@ impl Watcher {
         let grave =
             |rule: &str| self.found.iter().any(|it| it.severity == Severity::Critical && it.rule == rule);
         let listeners = self.sight.known.listeners.known().map(Vec::as_slice).unwrap_or_default();
-        let is_there = |subject: &str| listeners.iter().any(|it| it.bound.to_string() == subject);
+        let gateways = self.sight.known.gateway.known().map(Vec::as_slice).unwrap_or_default();
+        let listens_at = |subject: &str| listeners.iter().any(|it| it.bound.to_string() == subject);
+        let is_read = |subject: &str| {
+            let path =
+                |it: &GatewayProcess| it.config.path.as_ref().is_some_and(|path| path == Path::new(subject));
+            gateways.iter().any(path)
+        };
         let still = |it: &Evidence| match it.rule.as_str() {
-            // Guardian's own wall hides none of these.
-            "bound-beyond-allowed"
-            | "config-incomplete"
-            | "side-door-open"
-            | "nat-published"
-            | "tunnel-published" => grave(&it.rule),
+            // A configuration is read of a gateway that runs.
+            "config-incomplete" => grave(&it.rule) || !is_read(&it.subject),
+            // One that does not run listens nowhere, and will again.
+            "bound-beyond-allowed" | "side-door-open" => grave(&it.rule) || gateways.is_empty(),
+            "nat-published" | "tunnel-published" => grave(&it.rule),
             // It may answer otherwise because it reaches the gateway no more.
-            "panel-republished" => grave(&it.rule) || is_there(&it.subject),
+            "panel-republished" => grave(&it.rule) || listens_at(&it.subject),
+            // What the barriers keep off is not there to be seen.
+            "reachable-beyond-allowed" => {
+                let port = it.subject.parse::<SocketAddr>().ok().map(|at| at.port());
+                grave(&it.rule) || listeners.iter().any(|it| port.is_none_or(|port| it.bound.port() == port))
+            }
             _ => true,
         };
         let rules: BTreeSet<&str> =
