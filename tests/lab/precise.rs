@@ -264,7 +264,7 @@ fn whoever_gets_the_number_of_a_gateway_within_its_first_second_is_not_signalled
     let host = &place.host;
     let daemon = Daemon::start(host, User::Root, STOPS);
     daemon.until("a lease", |status| !status["lease"].is_null());
-    let gateway = exposed().start(host);
+    let gateway = exposed().launch(host);
     let pid = gateway.pid();
     let ended = Process::of(host, pid);
     gone(host, std::slice::from_ref(&ended), &daemon);
