@@ -110,7 +110,8 @@ impl Sight {
                 .seen()
                 .into_iter()
                 .flatten()
-                .any(|answer| matches!(answer.reply, Reply::Silent | Reply::Unknown(_))),
+                // Guardian's own wall may have been there before it knew this host's addresses.
+                .any(|answer| matches!(answer.reply, Reply::Silent | Reply::Refused | Reply::Unknown(_))),
             ProbeId::Access => known.access.seen().into_iter().flatten().any(|it| is_open(&it.access)),
             ProbeId::Handshake => known.handshake.seen().into_iter().flatten().any(|it| is_open(&it.access)),
             _ => false,
@@ -386,5 +387,20 @@ mod tests {
         let round = sight.look_ahead(looked(wide), &schedule).unwrap();
         assert_eq!(round.verdict, Verdict::Exposed);
         assert!(round.findings.iter().any(|it| it.rule == "bound-beyond-allowed"), "{:?}", round.findings);
+    }
+
+    /// A wall that was there before it knew this host's own addresses refuses the first question: to wait for
+    /// the next one until its usual time would be as long as the patience.
+    #[test]
+    fn whoever_refuses_a_page_is_asked_again_soon_and_whoever_gives_one_is_not() {
+        let (mut sight, _) = sight();
+        let mut answers = |reply| {
+            let at = "100.100.1.2:4711".parse().unwrap();
+            let heard = guardian_rules::fact::PanelAnswer { at, bound: at, reply };
+            Arc::make_mut(&mut sight.known).panel = Observation::Seen(vec![heard]);
+            sight.leaves_open(ProbeId::Panel)
+        };
+        assert!(answers(Reply::Refused) && answers(Reply::Silent));
+        assert!(!answers(Reply::OtherProtocol) && !answers(Reply::Closed));
     }
 }
