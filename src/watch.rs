@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
+use guardian_probes::interfaces;
 use guardian_probes::probe::Ground;
 use guardian_rules::fact::Stopped;
 use guardian_rules::snapshot::ProbeId;
@@ -224,7 +225,10 @@ impl Watcher {
         let now = clock::now();
         let (stations, looks) = Stations::new();
         let schedule = Schedule::new(|probe| config.cadence(probe).unwrap_or_else(|| cadence(probe)));
-        let sight = Sight::new(config.policy(now.wall.max(latest)));
+        let mut sight = Sight::new(config.policy(now.wall.max(latest)));
+        if let Ok(addresses) = interfaces::read() {
+            sight.begin_with(addresses);
+        }
         let rules = rules(&config, &powers);
         let users = Users::of(&config);
         let damaged = !undo.damaged().is_empty();

@@ -61,6 +61,13 @@ impl Sight {
         }
     }
 
+    /// This host's addresses, before any probe has looked: the first wall is to refuse nothing that the next one
+    /// lets in, for what it refuses may be the end of a connection, which is then never heard of.
+    pub(crate) fn begin_with(&mut self, interfaces: Vec<InterfaceAddress>) {
+        Arc::make_mut(&mut self.known).interfaces = Observation::Seen(interfaces);
+        self.doubt();
+    }
+
     /// Takes in what a probe has brought back; answers whether it is news.
     pub(crate) fn take(&mut self, looked: Looked) -> bool {
         let changed = (looked.keep)(Arc::make_mut(&mut self.known));
