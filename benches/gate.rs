@@ -274,7 +274,7 @@ fn other(
 fn others(folder: &Path, token: &str, origin: SocketAddr) -> Vec<(&'static str, SocketAddr, Process)> {
     let (haproxy, caddy) = (free(), free());
     let text = format!(
-        "global\n nbthread 1\n maxconn 10000\ndefaults\n mode http\n timeout connect 5s\n timeout client 75s\n\
+        "global\n nbthread 1\n maxconn 4000\ndefaults\n mode http\n timeout connect 5s\n timeout client 75s\n\
          timeout server 600s\n timeout http-request 10s\n http-reuse always\nfrontend f\n bind {haproxy} backlog 4096\n\
          stick-table type ip size 100k expire 30s store http_req_rate(1s)\n http-request track-sc0 src\n\
          http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 1000000 }}\n\
