@@ -14,6 +14,7 @@ use guardian_rules::snapshot::ProbeId;
 use guardian_rules::verdict::Verdict;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::barrier::{Barrier, Held};
 use crate::breaker::state::{Circuit, Level};
@@ -72,7 +73,7 @@ pub(crate) struct Status {
     pub(crate) half_open: Option<Recovery>,
     /// The gateways, as `guardian check --json` shows them.
     #[serde(default)]
-    pub(crate) gateways: Vec<serde_json::Value>,
+    pub(crate) gateways: Vec<Value>,
     /// What the last whole round found worth knowing, that does not move the verdict.
     #[serde(default)]
     pub(crate) warnings: Vec<Evidence>,
@@ -263,6 +264,20 @@ impl Status {
         lasting(self) != lasting(other)
     }
 
+    /// The gateways that were seen last.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = Watched<'_>> {
+        self.gateways.iter().map(|gateway| Watched {
+            product: gateway.get("product").and_then(Value::as_str).unwrap_or("gateway"),
+            listeners: gateway
+                .get("listeners")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect(),
+        })
+    }
+
     /// The exit code that goes with it. A circuit that is closed says nothing of what was not seen, nor,
     /// where Guardian only observes, of what was.
     pub(crate) fn exit(&self) -> u8 {
@@ -276,6 +291,21 @@ impl Status {
             (Daemon::Running, Circuit::HalfOpen) => exit::WARNING,
             (Daemon::Running, Circuit::Open) => exit::EXPOSED,
         }
+    }
+}
+
+/// A gateway, as a page names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Watched<'a> {
+    /// Its name, or "gateway".
+    pub(crate) product: &'a str,
+    /// Where it takes connections.
+    pub(crate) listeners: Vec<&'a str>,
+}
+
+impl std::fmt::Display for Watched<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {}", self.product, self.listeners.join(", "))
     }
 }
 

@@ -184,14 +184,10 @@ fn summary(site: &Site, status: Option<&Status>, powers: &Powers, config: &Confi
     }
     let gate = config.settings.gate.listen.first().map_or_else(String::new, ToString::to_string);
     page.push_str("\nProtected\n");
-    let gateways = status.map(|status| status.gateways.as_slice()).unwrap_or_default();
-    for gateway in gateways {
-        let text = |key| gateway.get(key).and_then(serde_json::Value::as_str).unwrap_or("gateway");
-        let listeners = gateway.get("listeners").and_then(|it| it.as_array()).into_iter().flatten();
-        let at: Vec<&str> = listeners.filter_map(serde_json::Value::as_str).collect();
-        let _ = writeln!(page, "✓ {} at {}", text("product"), at.join(", "));
+    for gateway in status.into_iter().flat_map(Status::watched) {
+        let _ = writeln!(page, "✓ {gateway}");
     }
-    if gateways.is_empty() {
+    if status.is_none_or(|status| status.gateways.is_empty()) {
         // A watcher that has just been started over has not looked yet, and blocks all the same.
         page.push_str(if status.is_some_and(|status| status.breaker != Circuit::Closed) {
             "- whatever gateway runs is kept from others until you recover\n"

@@ -97,8 +97,8 @@ fn to_test(status: &Status, port: Option<u16>) -> String {
 
 /// The port of the first gateway that is seen.
 fn listening(status: &Status) -> Option<u16> {
-    let listeners = status.gateways.iter().filter_map(|gateway| gateway.get("listeners")?.as_array());
-    listeners.flatten().find_map(|it| Some(it.as_str()?.parse::<SocketAddr>().ok()?.port()))
+    let mut listeners = status.watched().flat_map(|gateway| gateway.listeners);
+    listeners.find_map(|it| Some(it.parse::<SocketAddr>().ok()?.port()))
 }
 
 #[cfg(test)]

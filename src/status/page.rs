@@ -183,15 +183,9 @@ fn barriers(trip: &TripStatus, now: Timestamp) -> impl Iterator<Item = String> {
 
 /// The gateways that run, as they were seen last.
 fn gateways(status: &Status) -> impl Iterator<Item = String> {
-    let of = |gateway: &serde_json::Value| {
-        let listeners = gateway.get("listeners").and_then(|it| it.as_array()).into_iter().flatten();
-        let at: Vec<&str> = listeners.filter_map(serde_json::Value::as_str).collect();
-        let product = gateway.get("product").and_then(serde_json::Value::as_str).unwrap_or("gateway");
-        format!("{product} at {}", at.join(", "))
-    };
     let none = status.gateways.is_empty() && status.verdict.is_some();
-    let runs: Vec<String> = status.gateways.iter().map(of).collect();
-    runs.into_iter().chain(none.then(|| "none runs now; one that starts is watched".to_owned()))
+    let none = none.then(|| "none runs now; one that starts is watched".to_owned());
+    status.watched().map(|gateway| gateway.to_string()).chain(none)
 }
 
 fn recovery(page: &mut String, status: &Status, now: Timestamp, style: Style) {

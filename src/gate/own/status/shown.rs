@@ -53,12 +53,10 @@ pub(super) fn state(status: &Status, asked: AskedFor, now: Timestamp) -> Markup 
         @if !status.gateways.is_empty() {
             h2 { "Gateways" }
             ul {
-                @for gateway in &status.gateways {
+                @for gateway in status.watched() {
                     li {
-                        (text(gateway, "product")) " "
-                        @for listener in gateway.get("listeners").and_then(|it| it.as_array()).into_iter().flatten() {
-                            code { (listener.as_str().unwrap_or_default()) } " "
-                        }
+                        (gateway.product) " "
+                        @for listener in gateway.listeners { code { (listener) } " " }
                     }
                 }
             }
@@ -140,10 +138,6 @@ fn looks(status: &Status, now: Timestamp) -> Markup {
 pub(in crate::gate::own) fn capital(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-fn text<'a>(value: &'a serde_json::Value, key: &str) -> &'a str {
-    value.get(key).and_then(serde_json::Value::as_str).unwrap_or("gateway")
 }
 
 fn why(trip: &TripStatus, level: Option<Level>) -> Markup {
