@@ -11,6 +11,7 @@ mod holding;
 mod isolation;
 mod picture;
 mod pins;
+mod remains;
 pub(crate) mod review;
 pub(crate) mod schedule;
 pub(crate) mod sight;

@@ -36,7 +36,7 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
         let _ = writeln!(page, "Since {} ({}).", second(since), ago(since, now));
     }
     if let Some(trip) = &status.trip {
-        why(&mut page, trip, status.level, style);
+        why(&mut page, trip, style);
         list(&mut page, "What holds", barriers(trip, now), style);
     }
     recovery(&mut page, status, now, style);
@@ -76,8 +76,7 @@ fn headline(status: &Status) -> (&'static str, AnsiColor, String) {
     let at_rest = match (status.breaker, status.locked) {
         (_, true) => "the lock is there, so no gateway is to be started",
         (Circuit::Closed, false) => "an exposure would go unnoticed",
-        // Somebody has taken back what it had put up.
-        (_, false) => "the circuit is open, and nothing holds it: a watcher that starts blocks again",
+        (_, false) => "the circuit is open, and its lock is gone: a watcher that starts blocks again",
     };
     match (status.daemon, status.breaker) {
         (Daemon::Absent, _) => ("NO DAEMON", AnsiColor::Red, format!("nobody is watching; {at_rest}.")),
@@ -127,7 +126,7 @@ fn closed(status: &Status) -> (AnsiColor, &'static str) {
     }
 }
 
-fn why(page: &mut String, trip: &TripStatus, level: Option<Level>, style: Style) {
+fn why(page: &mut String, trip: &TripStatus, style: Style) {
     let _ = writeln!(page, "\n{}", bold("Why it tripped", style));
     let _ = writeln!(page, "{}", wrap(&trip.why, 2));
     for finding in trip.findings.iter().take(FEW) {
@@ -136,7 +135,7 @@ fn why(page: &mut String, trip: &TripStatus, level: Option<Level>, style: Style)
         for line in evidence {
             let _ = writeln!(page, "{}", hang("- ", line, 6));
         }
-        if let Some((mark, said)) = now_to_do(trip, finding, level) {
+        if let Some((mark, said)) = now_to_do(trip, finding) {
             let _ = writeln!(page, "{}", hang(mark, said, 6));
         }
     }
@@ -152,19 +151,11 @@ fn why(page: &mut String, trip: &TripStatus, level: Option<Level>, style: Style)
 }
 
 /// What is to be done about a finding of a trip, as things are by now: a mark, and what follows it.
-pub(crate) fn now_to_do<'a>(
-    trip: &TripStatus,
-    finding: &'a Evidence,
-    level: Option<Level>,
-) -> Option<(&'static str, &'a str)> {
-    let remedy = (!finding.remedy.is_empty()).then_some(finding.remedy.as_str());
-    match (trip.still_finds(finding), level) {
-        (Some(true) | None, _) => remedy.map(|remedy| ("To do: ", remedy)),
-        // It comes back with the gateway.
-        (Some(false), Some(Level::Stopped)) => {
-            remedy.map(|remedy| ("Not seen while the gateway is stopped. Before it runs again: ", remedy))
-        }
-        (Some(false), _) => Some(("", "Not seen now.")),
+pub(crate) fn now_to_do<'a>(trip: &TripStatus, finding: &'a Evidence) -> Option<(&'static str, &'a str)> {
+    match trip.still_finds(finding) {
+        Some(false) => Some(("", "Not seen now.")),
+        Some(true) | None if finding.remedy.is_empty() => None,
+        Some(true) | None => Some(("To do: ", &finding.remedy)),
     }
 }
 

@@ -1,18 +1,15 @@
 //! What the watcher says of itself.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
-use guardian_rules::fact::GatewayProcess;
 use guardian_rules::finding::Severity;
 use guardian_rules::snapshot::ProbeId;
 use jiff::{SignedDuration, Timestamp};
 
+use super::remains::Present;
 use super::{Watcher, supervisor};
 use crate::barrier::{Barrier, Held};
-use crate::breaker::state::State;
+use crate::breaker::state::{Level, State};
 use crate::lock;
 use crate::round::Outcome;
 use crate::status::{
@@ -99,38 +96,18 @@ impl Watcher {
         status
     }
 
-    /// The rules of a trip that still find something, may, or cannot tell; none if nobody has looked since.
+    /// The rules of a trip that are still so, or may be; none if nobody has looked since.
     fn still_found(&self, trip: &Trip) -> Option<Vec<String>> {
         // What tripped it is in the picture in which it tripped.
         let looked = self.found_at.is_some_and(|at| self.times.began.is_none_or(|began| at > began));
-        let grave =
-            |rule: &str| self.found.iter().any(|it| it.severity == Severity::Critical && it.rule == rule);
-        let listeners = self.sight.known.listeners.known().map(Vec::as_slice).unwrap_or_default();
-        let gateways = self.sight.known.gateway.known().map(Vec::as_slice).unwrap_or_default();
-        let listens_at = |subject: &str| listeners.iter().any(|it| it.bound.to_string() == subject);
-        let is_read = |subject: &str| {
-            let path =
-                |it: &GatewayProcess| it.config.path.as_ref().is_some_and(|path| path == Path::new(subject));
-            gateways.iter().any(path)
+        let known = &self.sight.known;
+        let present = Present {
+            found: &self.found,
+            listeners: known.listeners.known().map(Vec::as_slice).unwrap_or_default(),
+            gateways: known.gateway.known().map(Vec::as_slice).unwrap_or_default(),
+            stopped: matches!(&self.state, State::Open(open) if open.level == Level::Stopped),
         };
-        let still = |it: &Evidence| match it.rule.as_str() {
-            // A configuration is read of a gateway that runs.
-            "config-incomplete" => grave(&it.rule) || !is_read(&it.subject),
-            // One that does not run listens nowhere, and will again.
-            "bound-beyond-allowed" | "side-door-open" => grave(&it.rule) || gateways.is_empty(),
-            "nat-published" | "tunnel-published" => grave(&it.rule),
-            // It may answer otherwise because it reaches the gateway no more.
-            "panel-republished" => grave(&it.rule) || listens_at(&it.subject),
-            // What the barriers keep off is not there to be seen.
-            "reachable-beyond-allowed" => {
-                let port = it.subject.parse::<SocketAddr>().ok().map(|at| at.port());
-                grave(&it.rule) || listeners.iter().any(|it| port.is_none_or(|port| it.bound.port() == port))
-            }
-            _ => true,
-        };
-        let rules: BTreeSet<&str> =
-            trip.findings.iter().filter(|it| still(it)).map(|it| it.rule.as_str()).collect();
-        looked.then(|| rules.into_iter().map(str::to_owned).collect())
+        looked.then(|| present.rules_of(&trip.findings))
     }
 
     fn probes(&self) -> Vec<ProbeStatus> {

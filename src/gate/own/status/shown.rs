@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::barrier::Held;
-use crate::breaker::state::{Circuit, Level};
+use crate::breaker::state::Circuit;
 use crate::gate::own::sign_in::fields;
 use crate::gate::own::{AskedFor, CLOSE, RECOVER};
 use crate::status::page::{ago, lead, next_steps, now_to_do, second};
@@ -25,7 +25,7 @@ pub(super) fn state(status: &Status, asked: AskedFor, now: Timestamp) -> Markup 
         @if let Some(since) = status.since {
             p class="quiet" { "Since " (second(since)) " (" (ago(since, now)) ")." }
         }
-        @if let Some(trip) = &status.trip { (why(trip, status.level)) }
+        @if let Some(trip) = &status.trip { (why(trip)) }
         (way_back(status, asked))
         @if !status.warnings.is_empty() {
             h2 { "Worth knowing" }
@@ -140,7 +140,7 @@ pub(in crate::gate::own) fn capital(sentence: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-fn why(trip: &TripStatus, level: Option<Level>) -> Markup {
+fn why(trip: &TripStatus) -> Markup {
     html! {
         section class="card" {
             h2 { "Why it tripped" }
@@ -148,7 +148,7 @@ fn why(trip: &TripStatus, level: Option<Level>) -> Markup {
             @for finding in &trip.findings {
                 p { strong { (finding.subject) } " " code { (finding.rule) } }
                 ul { @for line in &finding.evidence { li { (line) } } }
-                @if let Some((mark, said)) = now_to_do(trip, finding, level) {
+                @if let Some((mark, said)) = now_to_do(trip, finding) {
                     p { (mark) (said) }
                 }
             }

@@ -1,0 +1,180 @@
+//! What of a trip is still so, or may be: as far as can be told while the barriers keep others away.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use guardian_rules::fact::{GatewayProcess, Listener};
+use guardian_rules::finding::Severity;
+
+use crate::status::Found;
+use crate::trip::Evidence;
+
+/// What is seen now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Present<'a> {
+    /// How much each rule found in the last whole picture.
+    pub(super) found: &'a [Found],
+    pub(super) listeners: &'a [Listener],
+    pub(super) gateways: &'a [GatewayProcess],
+    /// Gateways are kept from running.
+    pub(super) stopped: bool,
+}
+
+impl Present<'_> {
+    /// The rules of these findings that still find something, may, or cannot tell.
+    pub(super) fn rules_of(&self, findings: &[Evidence]) -> Vec<String> {
+        let still = findings.iter().filter(|it| self.has(it)).map(|it| it.rule.as_str());
+        still.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
+    }
+
+    /// Whether a finding is still so, or may be. What is not named here the barriers themselves may hide.
+    fn has(&self, finding: &Evidence) -> bool {
+        let Evidence { rule, subject, .. } = finding;
+        let is_found = || self.found.iter().any(|it| it.severity == Severity::Critical && it.rule == *rule);
+        match rule.as_str() {
+            // A configuration is read of a gateway that runs.
+            "config-incomplete" => is_found() || !self.reads(Path::new(subject)),
+            // One that does not run listens nowhere, and will again.
+            "bound-beyond-allowed" | "side-door-open" => {
+                is_found() || self.stopped || self.gateways.is_empty()
+            }
+            "nat-published" | "tunnel-published" => is_found(),
+            // A proxy answers otherwise that reaches the gateway no more.
+            "panel-republished" => {
+                is_found() || self.listeners.iter().any(|it| it.bound.to_string() == *subject)
+            }
+            // No connection is taken that the wall refuses; none is there to be taken where nobody listens.
+            "reachable-beyond-allowed" => match subject.parse::<SocketAddr>() {
+                Ok(at) => is_found() || self.listeners.iter().any(|it| it.bound.port() == at.port()),
+                Err(_) => true,
+            },
+            _ => true,
+        }
+    }
+
+    fn reads(&self, file: &Path) -> bool {
+        self.gateways.iter().any(|gateway| gateway.config.path.as_deref() == Some(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guardian_rules::fact::{Attribution, ConfigFile, ConfigState};
+    use guardian_rules::finding::Answer;
+
+    use super::*;
+
+    const FILE: &str = "/home/ana/.openclaw/openclaw.json";
+
+    fn finding(rule: &str, subject: &str) -> Evidence {
+        Evidence {
+            rule: rule.to_owned(),
+            severity: Severity::Critical,
+            answer: Answer::Yes,
+            subject: subject.to_owned(),
+            evidence: Vec::new(),
+            remedy: String::new(),
+        }
+    }
+
+    fn listener(bound: &str) -> Listener {
+        Listener {
+            bound: bound.parse().unwrap(),
+            dual_stack: false,
+            device: None,
+            uid: None,
+            socket: 1,
+            owner: Attribution::Named(vec![812]),
+        }
+    }
+
+    fn gateway() -> GatewayProcess {
+        GatewayProcess {
+            pid: 812,
+            product: None,
+            marks: Vec::new(),
+            service: None,
+            config: ConfigFile { path: Some(FILE.into()), state: ConfigState::Absent },
+            private_paths: Vec::new(),
+            state: None,
+            within_reach: Ok(Vec::new()),
+            devices: Ok(Vec::new()),
+        }
+    }
+
+    /// A sound gateway runs on loopback, and nothing is found any more.
+    fn mended() -> (Vec<Found>, Vec<Listener>, Vec<GatewayProcess>) {
+        (Vec::new(), vec![listener("127.0.0.1:18789")], vec![gateway()])
+    }
+
+    fn present(
+        (found, listeners, gateways): &(Vec<Found>, Vec<Listener>, Vec<GatewayProcess>),
+    ) -> Present<'_> {
+        Present { found, listeners, gateways, stopped: false }
+    }
+
+    #[test]
+    fn what_was_mended_is_gone() {
+        let now = mended();
+        for (rule, subject) in [
+            ("bound-beyond-allowed", "0.0.0.0:18789"),
+            ("config-incomplete", FILE),
+            ("panel-republished", "0.0.0.0:8088"),
+            ("reachable-beyond-allowed", "192.168.1.5:19999"),
+            ("nat-published", "the packet filter"),
+        ] {
+            assert!(!present(&now).has(&finding(rule, subject)), "{rule}");
+        }
+    }
+
+    #[test]
+    fn what_is_found_is_there() {
+        let mut now = mended();
+        for rule in ["bound-beyond-allowed", "config-incomplete", "panel-republished", "nat-published"] {
+            now.0 = vec![Found { rule: rule.to_owned(), severity: Severity::Critical, count: 1 }];
+            assert!(present(&now).has(&finding(rule, "x")), "{rule}");
+            now.0 = vec![Found { rule: rule.to_owned(), severity: Severity::Info, count: 1 }];
+            assert!(
+                rule == "config-incomplete" || !present(&now).has(&finding(rule, "x")),
+                "allowed: {rule}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_a_gateway_that_does_not_run_nothing_is_known() {
+        let now = (Vec::new(), Vec::new(), Vec::new());
+        for (rule, subject) in [("bound-beyond-allowed", "0.0.0.0:18789"), ("config-incomplete", FILE)] {
+            assert!(present(&now).has(&finding(rule, subject)), "{rule}");
+        }
+        // Another one that runs says nothing of the one that is kept from it.
+        let other = mended();
+        let stopped = Present { stopped: true, ..present(&other) };
+        assert!(stopped.has(&finding("bound-beyond-allowed", "0.0.0.0:18789")));
+        assert!(present(&other).has(&finding("config-incomplete", "/home/ben/.openclaw/openclaw.json")));
+    }
+
+    #[test]
+    fn what_the_wall_hides_is_not_gone() {
+        let mut now = mended();
+        now.1.extend([listener("0.0.0.0:8088"), listener("0.0.0.0:19999")]);
+        for (rule, subject) in [
+            ("panel-republished", "0.0.0.0:8088"),
+            ("reachable-beyond-allowed", "192.168.1.5:19999"),
+            ("foreign-peer", "198.51.100.4:50111"),
+            ("forwarder-attached", "pid 950"),
+            ("a rule of a later version", "x"),
+        ] {
+            assert!(present(&now).has(&finding(rule, subject)), "{rule}");
+        }
+    }
+
+    #[test]
+    fn each_rule_is_named_once() {
+        let now = mended();
+        let findings =
+            [finding("foreign-peer", "a"), finding("foreign-peer", "b"), finding("nat-published", "c")];
+        assert_eq!(present(&now).rules_of(&findings), ["foreign-peer"]);
+    }
+}
