@@ -37,7 +37,7 @@ use self::asked::Waiting;
 use self::configurations::Reader;
 use self::isolation::Isolation;
 use self::pins::Pins;
-use self::schedule::Schedule;
+use self::schedule::{Looks, Schedule};
 use self::sight::Sight;
 use self::standing_orders::Users;
 use self::stations::{Looked, Stations, cadence};
@@ -163,8 +163,8 @@ pub(crate) struct Watcher {
     fresh: Moment,
     /// When the last whole round without an exposure was.
     clean: Moment,
-    /// When the looks began that it rested on.
-    clean_looks: BTreeMap<ProbeId, Moment>,
+    /// The looks that it rested on.
+    clean_looks: Looks,
     /// The same on the wall clock; none if there was none since the start.
     cleared: Option<Timestamp>,
     verdict: Option<Verdict>,
@@ -262,7 +262,7 @@ impl Watcher {
             round: None,
             fresh: now.moment,
             clean: now.moment,
-            clean_looks: BTreeMap::new(),
+            clean_looks: Looks::default(),
             cleared: None,
             verdict: None,
             times: Times::default(),
@@ -386,7 +386,7 @@ impl Watcher {
         self.doubt_all();
         if asleep >= SLEEP || std::mem::take(&mut self.rested) {
             (self.fresh, self.clean) = (now.moment, now.moment);
-            self.clean_looks.clear();
+            self.clean_looks = Looks::default();
             self.step(Event::Slept, now);
         }
     }

@@ -1,6 +1,5 @@
 //! Carries the breaker's effects out, in their order.
 
-use guardian_rules::snapshot::ProbeId;
 use serde_json::{Value, json};
 
 use super::isolation::Isolation;
@@ -13,7 +12,7 @@ use crate::control::protocol::Reply;
 use crate::lease::Lease;
 use crate::lock;
 use crate::memory::{self, Memory};
-use crate::sys::clock::{self, Moment, Now};
+use crate::sys::clock::{self, Now};
 use crate::sys::crash;
 use crate::trip::{Cause, Trip};
 
@@ -106,24 +105,12 @@ impl Watcher {
         self.times = super::Times {
             began: Some(now.moment),
             // What is done on request, or because nothing was seen, was not there to be found.
-            detect: (trip.cause == Cause::Exposed).then(|| clock::moment().since(self.clean_before(trip))),
+            detect: (trip.cause == Cause::Exposed).then(|| {
+                let unseen = self.schedule.unseen_at(&self.clean_looks).unwrap_or(self.clean);
+                clock::moment().since(unseen.min(self.clean))
+            }),
             block: None,
         };
-    }
-
-    /// When the look began in which what is found now was not yet there to be seen.
-    fn clean_before(&self, trip: &Trip) -> Moment {
-        let seen_by = match trip.findings.first().map(|it| it.rule.as_str()) {
-            Some("config-incomplete") => ProbeId::Gateway,
-            Some("tunnel-published") => ProbeId::Tunnels,
-            Some("nat-published") => ProbeId::Redirects,
-            Some("container-published") => ProbeId::Containers,
-            Some("router-mapped") => ProbeId::Router,
-            Some("open-without-credentials") => ProbeId::Access,
-            Some("foreign-peer" | "forwarder-attached") => ProbeId::Peers,
-            _ => ProbeId::Listeners,
-        };
-        self.clean_looks.get(&seen_by).copied().unwrap_or(self.clean).min(self.clean)
     }
 
     pub(super) fn save(&mut self) {

@@ -109,8 +109,7 @@ impl Watcher {
         self.step(Event::Round(round), now);
         if clean {
             self.clean = now.moment;
-            self.clean_looks =
-                ProbeId::ALL.into_iter().filter_map(|it| Some((it, self.schedule.looked(it)?))).collect();
+            self.clean_looks = self.schedule.looks();
             self.cleared = Some(self.latest);
         }
         if news {
