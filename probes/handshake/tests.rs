@@ -209,6 +209,25 @@ async fn a_refusal_says_who_refuses() {
     assert_eq!(cause(heard(&mute().await).await), (false, Cause::TimedOut));
 }
 
+/// It showed a page a moment ago: what is in between now, or its end, says nothing of what it is.
+#[tokio::test]
+async fn whoever_refuses_or_has_no_tls_any_more_is_unknown() {
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let busy = mute().await;
+    for (at, transport) in [(gone, Transport::Plain), (gone, Transport::Tls), (busy.at, Transport::Tls)] {
+        let target = expected_at(at);
+        let (challenge, access) = look(&target, transport).await;
+        assert!(challenge.is_none(), "{transport:?}");
+        assert_eq!(cause((challenge, access)), (false, Cause::Interrupted), "{transport:?}");
+    }
+}
+
+/// A place where a gateway is expected.
+fn expected_at(at: SocketAddr) -> Target {
+    let ground = expecting(&[at]);
+    targets(&ground.policy, &ground.known).remove(0)
+}
+
 #[tokio::test]
 async fn only_whoever_could_be_a_gateway_unseen_is_asked() {
     let at: SocketAddr = "192.0.2.1:8080".parse().unwrap();

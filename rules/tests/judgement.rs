@@ -20,6 +20,7 @@ mod handbook;
 mod home_shared;
 mod nat_published;
 mod open_without_credentials;
+mod outspoken;
 mod paired_while_exposed;
 mod panel_republished;
 mod probe_blind;
