@@ -78,19 +78,24 @@ impl Probe for Routes {
             async move { (pid, caddy::running::ask(pid, listeners).await) }
         });
         for (pid, running) in join_all(asked).await {
-            let Some(running) = running else { continue };
-            let leads_on = running.instructions.iter().any(|told| leads_on(&told.target, &ground.known));
-            if running.whole && !leads_on {
-                told.outspoken.insert(pid);
+            if let Some(running) = running {
+                take_in(&mut told, pid, running, &own, &ground.known);
             }
-            let here = running.instructions.into_iter().filter(|told| told.target.is_here(&own));
-            told.routes.extend(here.map(|told| route(pid, "caddy", told, RouteSource::Itself)));
         }
         if told.routes.len() > MAX_ROUTES {
             return Err(too_many());
         }
         Ok(told)
     }
+}
+
+/// Takes in what a process says itself that it runs by.
+fn take_in(told: &mut Instructions, pid: u32, running: Understood, own: &BTreeSet<IpAddr>, known: &Snapshot) {
+    if running.whole && !running.instructions.iter().any(|it| leads_on(&it.target, known)) {
+        told.outspoken.insert(pid);
+    }
+    let here = running.instructions.into_iter().filter(|it| it.target.is_here(own));
+    told.routes.extend(here.map(|it| route(pid, "caddy", it, RouteSource::Itself)));
 }
 
 /// Whether a target may be a guest of this host, which may be a gateway or lead back to one: something with

@@ -148,4 +148,20 @@ fn what_may_be_a_guest_of_this_host_may_lead_back_to_it() {
         assert!(!leads(other, &known), "{other}");
     }
     assert!(leads("198.51.100.4:80", &Snapshot::default()), "which networks those are is not known");
+
+    // Only who says all of it, and leads to no such place, is taken at its word; where it leads here counts anyway.
+    let taken = |whole, targets: &[&str]| {
+        let instruction = |text: &&str| Instruction {
+            listens: Vec::new(),
+            target: Target::parse(text).unwrap(),
+            text: String::new(),
+        };
+        let running = Understood { instructions: targets.iter().map(instruction).collect(), whole };
+        let mut told = Instructions::default();
+        take_in(&mut told, 900, running, &own_addresses(&known), &known);
+        (told.outspoken.contains(&900), told.routes.iter().map(|it| it.to_port).collect::<Vec<_>>())
+    };
+    assert_eq!(taken(true, &["localhost:3000", "198.51.100.4:80"]), (true, vec![3000]));
+    assert_eq!(taken(true, &["192.0.2.7:18789", "172.17.0.2:8080"]), (false, vec![18789]));
+    assert_eq!(taken(false, &["localhost:3000"]), (false, vec![3000]));
 }

@@ -227,8 +227,13 @@ mod tests {
             level: Level::Isolated,
             safe: 0,
         };
-        let half = orders(&half.into(), &Means { seal: false, ..means() }, &target());
+        let allowed = Allowed { own: BTreeSet::from(["100.64.0.7".parse().unwrap()]), ..means().allowed };
+        let means = Means { seal: false, allowed, ..means() };
+        let half = orders(&half.into(), &means, &target());
         assert_eq!(stance(&half), Some(Stance::Loopback));
+        // A gateway may be bound to nothing but the VPN's address: this host is to try it there.
+        assert_eq!(half.wall.as_ref().unwrap().own, means.allowed.own);
+        assert!(orders(&open(Level::Isolated), &means, &target()).wall.unwrap().own.is_empty());
         assert!(half.restart && !half.stopped);
     }
 
