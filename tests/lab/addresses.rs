@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::daemon::Daemon;
 use crate::gateway::{PORT, SOUND_1_29, Scene, Setup, Version};
-use crate::host::User;
+use crate::host::{Host, User};
 use crate::http;
 use crate::place::{BRIDGE, GLOBAL6, LAN, LINK_LOCAL, PROVIDER, VPN, at};
 use crate::ready::Lab;
@@ -46,6 +46,22 @@ fn an_address_of_the_vpn_is_safe_though_others_reach_it() {
     let report = check(scene.host());
     report.is("safe");
     listens(&report, at(VPN, PORT));
+}
+
+/// What a wall refuses may be the end of a connection, which the gateway then never hears of.
+#[test]
+fn the_first_wall_knows_what_this_host_may_be_called_by() {
+    let Some(lab) = Lab::open() else { return };
+    let scene = SOUND_1_29.hold(&lab);
+    let monitor = scene.host().start(User::Root, Host::command("nft").args(["-n", "monitor", "ruleset"]));
+    sleep(Duration::from_millis(300));
+    let daemon = Daemon::start(scene.host(), User::Root, POLICY);
+    daemon.until("a lease", |status| !status["lease"].is_null());
+    monitor.signal(nix::sys::signal::Signal::SIGTERM);
+    let printed = monitor.printed();
+    // A wall takes the place of another by taking its sets away.
+    let first = printed.split("delete set").next().unwrap();
+    assert!(first.contains(&format!("own4 {{ {VPN} }}")), "{printed}");
 }
 
 /// Guardian's own wall has to let this machine try what is bound to nothing but the VPN's address.
