@@ -1,71 +1,25 @@
-//! Requests, as many as there can be or one at a time, and what a process spends meanwhile.
+//! As many requests as there can be, from 64 connections.
 
-use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::process::Command;
 
-use crate::ROUNDS;
-
-/// A process on a core of its own, ended with the benchmark.
-pub(crate) struct Process(Child);
-
-impl Process {
-    pub(crate) fn on(core: &str, command: &mut Command) -> Self {
-        let mut pinned = Command::new("taskset");
-        pinned.args(["-c", core]).arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            pinned.env(name, value.unwrap());
-        }
-        Self(pinned.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    /// Processor time so far, in microseconds.
-    pub(crate) fn micros(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        ticks as f64 * 1e6 / 100.0
-    }
-
-    pub(crate) fn resident(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-pub(crate) fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-pub(crate) fn up(at: SocketAddr) {
-    let begun = Instant::now();
-    while TcpStream::connect(at).is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "nobody listens at {at}");
-        sleep(Duration::from_millis(20));
-    }
-}
+use crate::peers::others;
+use crate::process::{Process, free, median, settled};
+use crate::scene::Scene;
+use crate::table::{Bar, Table};
+use crate::{HOST, ROUNDS};
 
 /// What wrk says, and what the proxy spent meanwhile.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Load {
-    pub(crate) per_second: f64,
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
+struct Load {
+    per_second: f64,
+    p50: f64,
+    p99: f64,
     /// Microseconds of the proxy's processor a request.
-    pub(crate) cost: f64,
+    cost: f64,
 }
 
-pub(crate) fn load(at: SocketAddr, proxy: &Process, path: &str, fields: &[String], refused: bool) -> Load {
+fn load(at: SocketAddr, proxy: &Process, path: &str, fields: &[String], refused: bool) -> Load {
     let before = proxy.micros();
     let mut command = Command::new("taskset");
     command.args(["-c", "1", "wrk", "-t1", "-c64", "-d3s", "--latency"]);
@@ -95,7 +49,7 @@ pub(crate) fn load(at: SocketAddr, proxy: &Process, path: &str, fields: &[String
 }
 
 /// A time as wrk prints it, in microseconds.
-fn micros(value: &str) -> f64 {
+pub(crate) fn micros(value: &str) -> f64 {
     let split = value.find(|c: char| c.is_ascii_alphabetic()).unwrap();
     let scale = match &value[split..] {
         "us" => 1.0,
@@ -105,28 +59,47 @@ fn micros(value: &str) -> f64 {
     value[..split].parse::<f64>().unwrap() * scale
 }
 
-/// The median latency that wrk prints.
-fn median_of(text: &str) -> f64 {
-    let line = text.lines().find(|line| line.trim().starts_with("50%")).unwrap_or_else(|| panic!("{text}"));
-    micros(line.split_whitespace().nth(1).unwrap())
-}
+pub(crate) fn under_load(scene: &Scene, table: &mut Table) {
+    let (origin, front, door) = (free(), free(), free());
+    let _origin = scene.origin("1", origin);
+    let peer = scene.nginx("front", front, origin);
+    let gate = scene.gate("guardian", door, origin);
+    let others = others(scene.path(), &scene.token, origin);
+    settled(&[origin, front, door]);
+    let at_rest = gate.resident() / 1024.0 / 1024.0;
 
-/// The median time of one request at a time, in microseconds: client, proxy and origin on one core, for between
-/// two the wake-ups are all there is to see.
-pub(crate) fn alone(at: SocketAddr, fields: &[String]) -> f64 {
-    let once = || {
-        let mut command = Command::new("taskset");
-        command.args(["-c", "0", "wrk", "-t1", "-c1", "-d2s", "--latency"]);
-        for field in fields {
-            command.args(["-H", field]);
+    let right = scene.right();
+    let closing = [right.clone(), vec!["Connection: close".to_owned()]].concat();
+    let wrong = vec![format!("Host: {HOST}")];
+    for (what, file, fields, refused, bar, cost_bar) in [
+        ("1 KiB, 64 connections", "/1k", &right, false, 0.85, Bar::AtMost(1.2)),
+        ("100 KiB, 64 connections", "/100k", &right, false, 1.1, Bar::None),
+        ("1 KiB, a connection a request", "/1k", &closing, false, 0.95, Bar::None),
+        ("refused with 401", "/1k", &wrong, true, 0.9, Bar::None),
+    ] {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            theirs.push(load(front, &peer, file, fields, refused));
+            ours.push(load(door, &gate, file, fields, refused));
         }
-        let output = command.arg(format!("http://{at}/1k")).output().unwrap();
-        median_of(&String::from_utf8_lossy(&output.stdout))
-    };
-    median((0..ROUNDS).map(|_| once()).collect())
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+        let of = |loads: &[Load], what: fn(&Load) -> f64| median(loads.iter().map(what).collect());
+        let mut row = |unit: &str, number: fn(&Load) -> f64, bar: Bar| {
+            table.ratio(&format!("{what}: {unit}"), of(&theirs, number), of(&ours, number), bar);
+        };
+        row("requests a second", |it| it.per_second, Bar::AtLeast(bar));
+        row("µs of the proxy's core a request", |it| it.cost, cost_bar);
+        row("p50, µs", |it| it.p50, Bar::None);
+        row("p99, µs", |it| it.p99, Bar::None);
+        for (name, at, process) in &others {
+            let loads: Vec<Load> = (0..ROUNDS).map(|_| load(*at, process, file, fields, refused)).collect();
+            let (speed, cost) = (of(&loads, |it| it.per_second), of(&loads, |it| it.cost));
+            let (ours_speed, ours_cost) = (of(&ours, |it| it.per_second), of(&ours, |it| it.cost));
+            table.beside.push(format!(
+                "| {what} | {name} | {speed:.1} | {:.2} | {cost:.1} | {:.2} |",
+                ours_speed / speed,
+                ours_cost / cost
+            ));
+        }
+    }
+    table.number("resident at rest, MiB", None, at_rest, Bar::AtMost(8.0));
 }

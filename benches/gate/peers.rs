@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::HOST;
-use crate::load::{Process, free, up};
+use crate::process::{Process, free, up};
 
 pub(crate) fn nginx(folder: &Path, name: &str, body: &str) -> Command {
     let file = folder.join(format!("{name}.conf"));
