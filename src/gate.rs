@@ -55,7 +55,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use tokio::task::LocalSet;
+use tokio::task::spawn_local;
 use tokio::time::{Duration, sleep};
 
 use crate::config::Config;
@@ -140,8 +140,9 @@ impl Gate {
     }
 }
 
-/// Runs a gate until it is told to stop. `listening` has been bound before, so that a gate that
-/// cannot listen says so at once.
+/// Runs a gate until it is told to stop, on a runtime of one thread: connections end with that, and the last of
+/// what is written down is written then. `listening` has been bound before, so that a gate that cannot listen
+/// says so at once.
 pub(crate) async fn run(
     config: &Config,
     paths: &Paths,
@@ -150,11 +151,10 @@ pub(crate) async fn run(
 ) {
     let access_log = if config.settings.gate.access_log { AccessLog::to_stdout() } else { AccessLog::none() };
     let gate = Rc::new(Gate::new(config, paths, access_log));
-    let local = LocalSet::new();
     let following = Rc::clone(&gate);
-    local.spawn_local(async move { following.vouching.follow(&following.paths).await });
+    spawn_local(async move { following.vouching.follow(&following.paths).await });
     let (turning, networks) = (Rc::clone(&gate), listening.networks());
-    local.spawn_local(async move {
+    spawn_local(async move {
         loop {
             sleep(TURN).await;
             turning.access_log.flush();
@@ -164,24 +164,14 @@ pub(crate) async fn run(
             }
         }
     });
-    local.spawn_local(async {
+    spawn_local(async {
         sleep(STARTED).await;
         program::give_back();
     });
     let reporting = Rc::clone(&gate);
-    local.spawn_local(async move { report::report(&reporting).await });
-    let serving = Rc::clone(&gate);
-    local
-        .run_until(async move {
-            tokio::select! {
-                () = listening.serve(&serving) => {}
-                () = stop => {}
-            }
-        })
-        .await;
-    // Connections end with their tasks.
-    drop(local);
-    if let Ok(gate) = Rc::try_unwrap(gate).map_err(drop) {
-        gate.access_log.close();
+    spawn_local(async move { report::report(&reporting).await });
+    tokio::select! {
+        () = listening.serve(&gate) => {}
+        () = stop => {}
     }
 }

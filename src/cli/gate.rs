@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use tokio::runtime::{self, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Folders, answer, answer_json, look};
@@ -18,7 +19,7 @@ use crate::gate::leave::Leaves;
 use crate::gate::listen::{ListenError, Listening};
 use crate::gate::{self, passphrase, setup, tls};
 use crate::sys::paths::Paths;
-use crate::sys::{clock, durable};
+use crate::sys::{clock, durable, heap};
 
 /// The options of `guardian gate`.
 #[derive(Debug, Args)]
@@ -86,14 +87,17 @@ fn configurations(config: &Config) -> Result<Vec<PathBuf>, Failure> {
 
 fn serve(config: &Config, paths: &Paths) -> Result<u8, Failure> {
     raise_open_files();
+    heap::hold();
     let now = clock::now();
     let networks = Rc::new(Leaves::new(config.networks(now.wall), now));
     // What blocks is the check of one passphrase at a time, and little else.
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = runtime::Builder::new_current_thread()
         .max_blocking_threads(4)
         .thread_stack_size(512 * 1024)
+        // A request is five turns of tasks: sixty-one, as is usual, were an epoll_wait(2) for each dozen of them.
+        .event_interval(256)
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .map_err(Failure::Runtime)?;
     let outcome: Result<(), ListenError> = runtime.block_on(async {
         let listening = Listening::bind(config, &networks, &paths.gate())?;

@@ -1,7 +1,7 @@
 //! A line of JSON a request, on standard output. No query, no header, no secret.
 //!
-//! Lines are gathered, and written by a thread of their own: whoever reads them slowly does not slow
-//! the gate down. Lines that find no room are counted, and the count is written when there is.
+//! What a line says is gathered; a thread of its own makes the lines and writes them: neither that nor whoever reads
+//! them slowly slows the gate down. Lines that find no room are counted, and the count is written when there is.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -15,10 +15,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Bytes that are handed over at once; less is handed over by [`AccessLog::flush`].
-const BLOCK: usize = 16 * 1024;
+/// Requests that are handed over at once; fewer are handed over by [`AccessLog::flush`].
+const BLOCK: usize = 256;
 /// Blocks that may wait.
-const ROOM: usize = 64;
+const ROOM: usize = 16;
 /// The longest path that is written down, in bytes.
 const LONGEST_PATH: usize = 512;
 
@@ -31,11 +31,26 @@ pub(crate) struct AccessLog {
     writer: Option<thread::JoinHandle<()>>,
 }
 
-/// Lines, and how many.
+/// Requests, and what is known of them as text: of each its method and its path, one after the other.
 #[derive(Debug, Default)]
 struct Block {
-    bytes: Vec<u8>,
-    lines: u64,
+    notes: Vec<Note>,
+    text: String,
+}
+
+/// A request and its answer, before it is a line.
+#[derive(Debug)]
+struct Note {
+    at: Timestamp,
+    remote: IpAddr,
+    /// The lengths of both, in bytes.
+    method: usize,
+    path: usize,
+    status: u16,
+    sent: u64,
+    caller: Option<Arc<str>>,
+    refused: Option<&'static str>,
+    took: Duration,
 }
 
 /// A request and its answer.
@@ -49,9 +64,9 @@ pub(crate) struct Entry<'a> {
     /// Bytes of the answer's body.
     pub(crate) sent: u64,
     /// Whose credential it was.
-    pub(crate) caller: Option<&'a str>,
+    pub(crate) caller: Option<&'a Arc<str>>,
     /// Why there is no answer of the gateway's.
-    pub(crate) refused: Option<&'a str>,
+    pub(crate) refused: Option<&'static str>,
     pub(crate) took: Duration,
 }
 
@@ -99,23 +114,26 @@ impl AccessLog {
         if self.blocks.is_none() {
             return;
         }
-        let line = Line {
+        let path = bounded(entry.path);
+        let note = Note {
             at: Timestamp::now(),
-            client: entry.remote,
-            method: entry.method,
-            path: bounded(entry.path),
+            remote: entry.remote,
+            method: entry.method.len(),
+            path: path.len(),
             status: entry.status,
-            bytes: entry.sent,
-            caller: entry.caller,
+            sent: entry.sent,
+            caller: entry.caller.map(Arc::clone),
             refused: entry.refused,
-            micros: u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX),
+            took: entry.took,
         };
         let mut gathered = self.gathered.borrow_mut();
-        // Numbers and text can always be written into memory.
-        let _ = serde_json::to_writer(&mut gathered.bytes, &line);
-        gathered.bytes.push(b'\n');
-        gathered.lines += 1;
-        let full = gathered.bytes.len() >= BLOCK;
+        if gathered.notes.is_empty() {
+            gathered.notes.reserve_exact(BLOCK);
+        }
+        gathered.notes.push(note);
+        gathered.text.push_str(entry.method);
+        gathered.text.push_str(path);
+        let full = gathered.notes.len() >= BLOCK;
         drop(gathered);
         if full {
             self.flush();
@@ -125,14 +143,46 @@ impl AccessLog {
     /// Hands over what has been gathered; counts it where there is no room.
     pub(crate) fn flush(&self) {
         let block = self.gathered.take();
-        let (Some(blocks), 1..) = (&self.blocks, block.lines) else { return };
+        let (Some(blocks), false) = (&self.blocks, block.notes.is_empty()) else { return };
         if let Err(TrySendError::Full(block) | TrySendError::Disconnected(block)) = blocks.try_send(block) {
-            self.lost.fetch_add(block.lines, Ordering::Relaxed);
+            self.lost.fetch_add(block.notes.len() as u64, Ordering::Relaxed);
         }
     }
+}
 
-    /// Writes what still waits.
-    pub(crate) fn close(mut self) {
+impl Block {
+    /// A line each.
+    fn lines(&self) -> Vec<u8> {
+        let mut lines = Vec::new();
+        let mut text = self.text.as_str();
+        let mut next = |length: usize| {
+            let (next, rest) = text.split_at_checked(length).unwrap_or_default();
+            text = rest;
+            next
+        };
+        for note in &self.notes {
+            let line = Line {
+                at: note.at,
+                client: note.remote,
+                method: next(note.method),
+                path: next(note.path),
+                status: note.status,
+                bytes: note.sent,
+                caller: note.caller.as_deref(),
+                refused: note.refused,
+                micros: u64::try_from(note.took.as_micros()).unwrap_or(u64::MAX),
+            };
+            // Numbers and text can always be written into memory.
+            let _ = serde_json::to_writer(&mut lines, &line);
+            lines.push(b'\n');
+        }
+        lines
+    }
+}
+
+/// Writes what still waits.
+impl Drop for AccessLog {
+    fn drop(&mut self) {
         self.flush();
         self.blocks = None;
         if let Some(writer) = self.writer.take() {
@@ -153,7 +203,7 @@ fn bounded(path: &str) -> &str {
 fn write(waiting: &Receiver<Block>, lost: &AtomicU64, mut out: impl Write) {
     while let Ok(block) = waiting.recv() {
         // Nobody is left to read them when this fails.
-        let _ = out.write_all(&block.bytes);
+        let _ = out.write_all(&block.lines());
         let lost = lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let _ = writeln!(out, "{{\"at\":\"{}\",\"lost\":{lost}}}", Timestamp::now());
@@ -182,14 +232,14 @@ mod tests {
         }
     }
 
-    fn entry(path: &str) -> Entry<'_> {
+    fn entry<'a>(caller: &'a Arc<str>, path: &'a str) -> Entry<'a> {
         Entry {
             remote: "127.0.0.1".parse().unwrap(),
             method: "GET",
             path,
             status: 200,
             sent: 5,
-            caller: Some("backup"),
+            caller: Some(caller),
             refused: None,
             took: Duration::from_micros(120),
         }
@@ -199,14 +249,19 @@ mod tests {
     fn every_request_is_a_line_of_json() {
         let out = Shared::default();
         let log = AccessLog::to(out.clone());
-        log.write(&entry("/a\"\n"));
-        log.write(&entry(&"é".repeat(400)));
-        log.close();
+        let backup = "backup".into();
+        log.write(&entry(&backup, "/a\"\n"));
+        log.write(&entry(&backup, &"é".repeat(400)));
+        log.write(&Entry { method: "", refused: Some("malformed"), caller: None, ..entry(&backup, "") });
+        drop(log);
         let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 3);
         assert_eq!(lines[0]["path"], "/a\"\n");
+        assert_eq!((&lines[1]["method"], &lines[1]["caller"]), (&"GET".into(), &"backup".into()));
+        assert_eq!((&lines[2]["method"], &lines[2]["path"]), (&"".into(), &"".into()));
+        assert_eq!((&lines[2]["refused"], lines[2].get("caller")), (&"malformed".into(), None));
         assert_eq!(lines[0]["micros"], 120);
         assert!(lines[1]["path"].as_str().unwrap().len() <= LONGEST_PATH);
     }
@@ -226,13 +281,14 @@ mod tests {
         let (go, wait) = std::sync::mpsc::channel();
         let out = Shared::default();
         let log = AccessLog::to(Stuck(wait, out.clone()));
+        let backup = "backup".into();
         for _ in 0..3 * ROOM {
-            log.write(&entry("/"));
+            log.write(&entry(&backup, "/"));
             log.flush();
         }
         drop(go);
-        log.write(&entry("/"));
-        log.close();
+        log.write(&entry(&backup, "/"));
+        drop(log);
         let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
         assert!(text.contains("\"lost\":"), "the loss is told");
     }

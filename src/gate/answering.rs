@@ -39,14 +39,14 @@ impl Answering {
     }
 
     /// The answer has been given, or nobody takes it any more.
-    pub(crate) fn end(&self) {
+    pub(crate) fn end(&self, now: Instant) {
         self.written.store(false, Ordering::Relaxed);
-        self.rests();
+        self.rests(now);
     }
 
     /// Nothing is under way, from now on.
-    pub(super) fn rests(&self) {
-        let ended = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(UNDER_WAY - 1);
+    pub(super) fn rests(&self, now: Instant) {
+        let ended = u64::try_from(now.duration_since(self.since).as_millis()).unwrap_or(UNDER_WAY - 1);
         self.ended.store(ended, Ordering::Relaxed);
     }
 
@@ -96,7 +96,7 @@ mod tests {
         answering.begin();
         answering.flushed();
         assert!(answering.poll_under_way(&cx));
-        answering.end();
+        answering.end(Instant::now());
         assert!(answering.poll_under_way(&cx), "its end is still to be written");
         assert!(!woken.0.load(Ordering::Relaxed));
         answering.flushed();

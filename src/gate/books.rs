@@ -179,7 +179,7 @@ impl GateBooks {
             Shown::Nothing => None,
             Shown::Token(token) => {
                 self.look(now);
-                self.tokens.find(token, Timestamp::now()).map(Token::caller)
+                self.tokens.find(token, Timestamp::now).map(Token::caller)
             }
             Shown::Session(cookies) => self.session(cookies, now),
         }

@@ -20,6 +20,7 @@ use tokio::time::{Duration, Instant, Sleep, sleep_until};
 use super::body::{Download, Upload};
 use super::fault::Fault;
 use super::header::{self, Reached};
+use super::page::Wants;
 use super::standing::Standing;
 use super::upstream::{Connection, Upstream, UpstreamError};
 
@@ -45,6 +46,19 @@ pub(crate) enum Delivered {
     Socket(Response<()>, OnUpgrade),
 }
 
+/// A request that was let in, as its head was read.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) standing: Rc<Standing>,
+    /// When its head was there.
+    pub(crate) begun: Instant,
+    pub(crate) wants: Wants,
+    /// It asks for a WebSocket, properly.
+    pub(crate) socket: bool,
+    /// `Authorization` is not the gate's own credential.
+    pub(crate) keep_authorization: bool,
+}
+
 /// How long the answers of one connection may take to begin. One timer serves all of them: it is set
 /// anew when it has run out, and not for every request.
 #[derive(Debug)]
@@ -58,8 +72,8 @@ impl Patience {
         Self { until: Cell::new(Instant::now()), timer: RefCell::new(None) }
     }
 
-    fn begin(&self) {
-        self.until.set(Instant::now() + ANSWER);
+    fn begin(&self, now: Instant) {
+        self.until.set(now + ANSWER);
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -86,22 +100,21 @@ impl Forward {
     /// Forwards a request and waits for the answer's head, for as long as it stands.
     pub(crate) async fn send(
         &self,
-        standing: &Rc<Standing>,
+        admitted: &Admitted,
         // In a box, for it is handed from future to future.
         mut request: Box<Request<Incoming>>,
         reached: Reached,
-        socket: bool,
-        keep_authorization: bool,
         patience: &Patience,
     ) -> Result<Delivered, Undelivered> {
-        patience.begin();
+        let Admitted { standing, socket, .. } = admitted;
+        patience.begin(admitted.begun);
         // Whatever happened since it was admitted.
         if !standing.holds() {
             return Err(Undelivered::Cut);
         }
         let fault = Rc::new(Cell::new(None));
-        prepare(&mut request, reached, socket, keep_authorization);
-        let mut delivering = pin!(self.deliver(request, &fault, standing, socket));
+        prepare(&mut request, reached, *socket, admitted.keep_authorization);
+        let mut delivering = pin!(self.deliver(request, &fault, standing, *socket));
         let answered = poll_fn(|cx| {
             // The connection's task is woken by every cut, and this runs within it.
             if !standing.is_uncut() {
@@ -134,17 +147,10 @@ impl Forward {
         let again = kept && request.body().is_end_stream();
         let sent = sender
             .try_send_request(request.map(|body| Upload::new(body, Rc::clone(standing), Rc::clone(fault))));
-        let mut answer = match sent.await {
-            Ok(answer) => answer,
-            Err(mut failed) => match failed.take_message() {
-                // It had died while it waited, and nothing of the request was sent.
-                Some(request) if again => {
-                    let (fresh, answer) = Box::pin(self.deliver_anew(request)).await?;
-                    sender = fresh;
-                    answer
-                }
-                _ => return Err(failed.into_error().into()),
-            },
+        let (sender, mut answer) = match sent.await {
+            Ok(answer) => (sender, answer),
+            // In a box: no request has to keep room for what hardly any needs.
+            Err(failed) => Box::pin(self.deliver_anew(failed, again)).await?,
         };
         header::to_client(answer.headers_mut());
         if socket && answer.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -159,11 +165,15 @@ impl Forward {
         Ok(Delivered::Answer(answer.map(|body| Download::new(body, keep, upstream, standing))))
     }
 
-    /// Delivers it by a connection that is new.
+    /// Delivers by a new connection what could not be sent by one that had died while it waited: nothing of the
+    /// request was sent then.
     async fn deliver_anew(
         &self,
-        request: Request<Upload>,
+        mut failed: TrySendError<Request<Upload>>,
+        again: bool,
     ) -> Result<(SendRequest<Upload>, Response<Incoming>), UpstreamError> {
+        let request = failed.take_message().filter(|_| again);
+        let Some(request) = request else { return Err(failed.into_error().into()) };
         let Connection { mut sender, .. } = self.upstream.fresh().await?;
         let answer = sender.try_send_request(request).await.map_err(TrySendError::into_error)?;
         Ok((sender, answer))

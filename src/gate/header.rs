@@ -7,10 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, Entry, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{COOKIE, Entry, HOST, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 
 use super::identity::is_identity;
 use super::session::COOKIE_NAME;
@@ -20,24 +17,21 @@ pub(crate) const TOKEN: HeaderName = HeaderName::from_static("guardian-token");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-const WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
-const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
-
-/// Of one connection, not of the request (RFC 9110, 7.6.1).
-static HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    UPGRADE,
-    HTTP2_SETTINGS,
-];
+/// Whether a field is of one connection, not of the request (RFC 9110, 7.6.1).
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
 
 /// Stands for a client whose address is not known: TEST-NET-1, which is nobody's (RFC 5737).
 const SOMEBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -54,13 +48,23 @@ pub(crate) struct Reached {
 /// Makes a client's header into the one that the gateway gets. `authorization` stays only where it
 /// is not the gate's own credential.
 pub(crate) fn to_gateway(header: &mut HeaderMap, reached: Reached, keep_authorization: bool) {
-    take_out(header, |name| HOP_BY_HOP.contains(name));
-    let told = take_out(header, |name| is_identity(name.as_str().as_bytes()));
-    header.remove(TOKEN);
-    if !keep_authorization {
-        header.remove(AUTHORIZATION);
+    let (mut told, mut cookies) = (false, false);
+    take_out(header, |name| match name {
+        "guardian-token" => true,
+        "authorization" => !keep_authorization,
+        "cookie" => {
+            cookies = true;
+            false
+        }
+        _ if is_identity(name.as_bytes()) => {
+            told = true;
+            true
+        }
+        _ => is_hop_by_hop(name),
+    });
+    if cookies {
+        strip_cookie(header);
     }
-    strip_cookie(header);
     let remote = reached.remote.to_canonical();
     let remote = match (remote.is_loopback(), told) {
         // A program of this machine that passes somebody else's request on: who that is, only it
@@ -78,14 +82,13 @@ pub(crate) fn to_gateway(header: &mut HeaderMap, reached: Reached, keep_authoriz
     }
 }
 
-/// Takes out the fields of such names; whether there were any. Most headers hold few or none: to look at what is
-/// there costs less than to look for each.
-fn take_out(header: &mut HeaderMap, is_such: impl Fn(&HeaderName) -> bool) -> bool {
-    let there: Vec<HeaderName> = header.keys().filter(|name| is_such(name)).cloned().collect();
+/// Takes out the fields of such names. Most headers hold few or none: to look once at what is there costs less
+/// than to look for each.
+fn take_out(header: &mut HeaderMap, mut is_such: impl FnMut(&str) -> bool) {
+    let there: Vec<HeaderName> = header.keys().filter(|name| is_such(name.as_str())).cloned().collect();
     for name in &there {
         header.remove(name);
     }
-    !there.is_empty()
 }
 
 /// Takes the gate's own cookie out of those that the gateway sees.
@@ -108,25 +111,35 @@ fn strip_cookie(header: &mut HeaderMap) {
 
 /// Makes a gateway's header into the one that the client gets.
 pub(crate) fn to_client(header: &mut HeaderMap) {
-    take_out(header, |name| HOP_BY_HOP.contains(name));
-    header.remove(TRANSFER_ENCODING);
-    // A script of the panel's does not get between a browser and the gate's own pages.
-    header.remove(WORKER_ALLOWED);
-    header.remove(CLEAR_SITE_DATA);
-    // A gateway does not set, or take away, the gate's cookie.
-    if let Entry::Occupied(cookies) = header.entry(SET_COOKIE) {
-        let ours = |cookie: &HeaderValue| {
-            // A cookie without a name is sent back as if its value were the name, and more.
-            let text = cookie.as_bytes().trim_ascii_start();
-            let text = text.strip_prefix(b"=").unwrap_or(text).trim_ascii_start();
-            text.starts_with(COOKIE_NAME.as_bytes())
-        };
-        if cookies.iter().any(ours) {
-            let kept: Vec<HeaderValue> = cookies.iter().filter(|cookie| !ours(cookie)).cloned().collect();
-            cookies.remove_entry_mult();
-            for cookie in kept {
-                header.append(SET_COOKIE, cookie);
-            }
+    let mut cookies = false;
+    take_out(header, |name| match name {
+        // A script of the panel's does not get between a browser and the gate's own pages.
+        "transfer-encoding" | "service-worker-allowed" | "clear-site-data" => true,
+        "set-cookie" => {
+            cookies = true;
+            false
+        }
+        _ => is_hop_by_hop(name),
+    });
+    if cookies {
+        strip_set_cookie(header);
+    }
+}
+
+/// A gateway does not set, or take away, the gate's cookie.
+fn strip_set_cookie(header: &mut HeaderMap) {
+    let Entry::Occupied(cookies) = header.entry(SET_COOKIE) else { return };
+    let ours = |cookie: &HeaderValue| {
+        // A cookie without a name is sent back as if its value were the name, and more.
+        let text = cookie.as_bytes().trim_ascii_start();
+        let text = text.strip_prefix(b"=").unwrap_or(text).trim_ascii_start();
+        text.starts_with(COOKIE_NAME.as_bytes())
+    };
+    if cookies.iter().any(ours) {
+        let kept: Vec<HeaderValue> = cookies.iter().filter(|cookie| !ours(cookie)).cloned().collect();
+        cookies.remove_entry_mult();
+        for cookie in kept {
+            header.append(SET_COOKIE, cookie);
         }
     }
 }

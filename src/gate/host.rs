@@ -28,15 +28,14 @@ impl Names {
     /// gateway might take for a client of this machine.
     pub(crate) fn host(&self, host: &str, local: IpAddr, remote: IpAddr) -> bool {
         let Some((name, _)) = split(host) else { return false };
-        let name = name.to_ascii_lowercase();
         let address = name.parse().ok().map(|address: IpAddr| address.to_canonical());
-        let loopback = name == "localhost"
-            || name.ends_with(".localhost")
+        let loopback = name.eq_ignore_ascii_case("localhost")
+            || ends_with_ignore_ascii_case(name, ".localhost")
             || address.is_some_and(|address| address.is_loopback() || address.is_unspecified());
         if loopback && !remote.to_canonical().is_loopback() {
             return false;
         }
-        self.hosts.contains(&name) || address == Some(local.to_canonical())
+        self.hosts.iter().any(|host| host.eq_ignore_ascii_case(name)) || address == Some(local.to_canonical())
     }
 
     /// Whether a page of this origin may ask: one of the same host and port, or one that is listed.
@@ -50,6 +49,11 @@ impl Names {
     }
 }
 
+fn ends_with_ignore_ascii_case(text: &str, end: &str) -> bool {
+    let start = text.len().checked_sub(end.len());
+    start.and_then(|start| text.get(start..)).is_some_and(|it| it.eq_ignore_ascii_case(end))
+}
+
 /// A host as a name, or an address without brackets, and a port. None if it is neither.
 fn split(host: &str) -> Option<(&str, Option<u16>)> {
     let (name, port) = match host.strip_prefix('[') {
@@ -60,8 +64,8 @@ fn split(host: &str) -> Option<(&str, Option<u16>)> {
         }
         None => host.split_once(':').unwrap_or((host, "")),
     };
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
-    if name.is_empty() || !name.chars().all(plain) || !host.starts_with('[') && name.contains(':') {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
+    if name.is_empty() || !name.bytes().all(plain) || !host.starts_with('[') && name.contains(':') {
         return None;
     }
     match port {

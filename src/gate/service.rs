@@ -5,24 +5,23 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONNECTION, COOKIE, HeaderMap, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::access_log::Entry;
 use super::admit::Shown;
 use super::answering::Answering;
 use super::body::{Answer, Reply};
-use super::forward::{Delivered, Patience, Undelivered};
+use super::forward::{Admitted, Delivered, Patience, Undelivered};
 use super::header::{Reached, TOKEN};
 use super::page::{Page, Wants};
 use super::refusal::Refusal;
 use super::standing::Standing;
 use super::suspicion::intent_of;
 use super::threshold::LetIn;
-use super::token::PREFIX;
 use super::tunnel::Tunnel;
 use super::{Client, Gate, own};
 
@@ -49,16 +48,17 @@ impl Noted {
         let status = answer.status().as_u16();
         self.service.gate.counts.answered(status, refused);
         let end: End = Box::new(move |sent| {
-            self.service.answering.end();
+            let now = Instant::now();
+            self.service.answering.end(now);
             self.service.gate.access_log.write(&Entry {
                 remote: self.service.client.remote,
                 method: self.method.as_str(),
                 path: self.uri.path(),
                 status,
                 sent,
-                caller: caller.as_deref(),
+                caller: caller.as_ref(),
                 refused,
-                took: self.begun.elapsed(),
+                took: now.duration_since(self.begun),
             });
         });
         answer.map(|answer| Reply::new(answer, end))
@@ -115,37 +115,35 @@ pub(super) fn shown(headers: &HeaderMap) -> Shown<'_> {
     Shown::of(field(headers, &TOKEN), field(headers, &AUTHORIZATION), field(headers, &COOKIE))
 }
 
-/// Whether `Authorization` is the gate's own credential, and not for the gateway.
-fn authorization_is_ours(headers: &HeaderMap) -> bool {
-    field(headers, &AUTHORIZATION)
-        .is_some_and(|value| value.split_once(' ').is_some_and(|(_, token)| token.starts_with(PREFIX)))
-}
-
 impl Service {
     /// Answers a request.
     pub(super) fn call(self: &Rc<Self>, request: Request<Incoming>) -> Awaited {
-        let noted = Noted {
+        let note = |begun| Noted {
             service: Rc::clone(self),
-            begun: Instant::now(),
+            begun,
             method: request.method().clone(),
             uri: request.uri().clone(),
         };
-        let wants = Wants::of(field(request.headers(), &ACCEPT));
         let service = Rc::clone(self);
         // Two futures, for pages of the gate's own need much more room.
         match (self.let_in.take(), own::is_own(request.uri().path())) {
-            (Some(LetIn::Admitted(standing)), false) => {
-                let request = Box::new(request);
-                Box::pin(async move { Ok(noted.answered(service.forward(standing, request, wants).await)) })
+            (Some(LetIn::Admitted(admitted)), false) => {
+                let (noted, request) = (note(admitted.begun), Box::new(request));
+                Box::pin(async move { Ok(noted.answered(service.forward(admitted, request).await)) })
             }
-            (Some(LetIn::Greeted), true) => Box::pin(async move {
-                let (parts, body) = request.into_parts();
-                Ok(noted.answered(own::answer(&service, parts, body, wants).await))
-            }),
+            (Some(LetIn::Greeted), true) => {
+                let noted = note(Instant::now());
+                Box::pin(async move {
+                    let wants = Wants::of(field(request.headers(), &ACCEPT));
+                    let (parts, body) = request.into_parts();
+                    Ok(noted.answered(own::answer(&service, parts, body, wants).await))
+                })
+            }
             // It was read in one way at the threshold and in another by the library.
             _ => {
                 tracing::error!(remote = %self.client.remote, "a request that nobody has let in");
-                let answered = noted.answered(self.refused(Refusal::Blocked, wants));
+                let wants = Wants::of(field(request.headers(), &ACCEPT));
+                let answered = note(Instant::now()).answered(self.refused(Refusal::Blocked, wants));
                 Box::pin(async move { Ok(answered) })
             }
         }
@@ -171,22 +169,11 @@ impl Service {
             || self.tunnel.borrow().as_ref().is_some_and(|it| !it.standing.holds())
     }
 
-    async fn forward(
-        &self,
-        standing: Rc<Standing>,
-        request: Box<Request<Incoming>>,
-        wants: Wants,
-    ) -> Outcome {
-        let caller = Arc::clone(&standing.permit().caller().name);
-        // The head reader has seen to it that this is a proper one.
-        let socket = is_socket(request.headers());
-        let keep_authorization = !authorization_is_ours(request.headers());
+    async fn forward(&self, admitted: Admitted, request: Box<Request<Incoming>>) -> Outcome {
+        let caller = Arc::clone(&admitted.standing.permit().caller().name);
         let reached = Reached { remote: self.client.remote, tls: self.client.tls };
-        let sent = self
-            .gate
-            .forward
-            .send(&standing, request, reached, socket, keep_authorization, &self.patience)
-            .await;
+        let sent = self.gate.forward.send(&admitted, request, reached, &self.patience).await;
+        let Admitted { standing, wants, .. } = admitted;
         match sent {
             Ok(Delivered::Answer(answer)) => {
                 self.forwarding.replace(Some(standing));
@@ -212,8 +199,4 @@ impl Service {
             }
         }
     }
-}
-
-fn is_socket(headers: &HeaderMap) -> bool {
-    field(headers, &UPGRADE).is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }

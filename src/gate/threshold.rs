@@ -2,14 +2,15 @@
 //! Nothing of a request that is refused gets any further.
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use bytes::BytesMut;
 use guardian_rules::fact::Intent;
+use tokio::time::Instant;
 
 use super::access_log::Entry;
 use super::admit::{Ask, Permit, Shown, admit, greet};
 use super::fault::Fault;
+use super::forward::Admitted;
 use super::head::Head;
 use super::own;
 use super::page::{Page, Wants};
@@ -17,6 +18,7 @@ use super::refusal::Refusal;
 use super::service::Service;
 use super::source::is_loopback;
 use super::standing::Standing;
+use super::token::PREFIX;
 use crate::sys::clock;
 
 /// Who decides. `closes` is whether the connection ends with an answer; the answer is appended to `out`.
@@ -33,7 +35,7 @@ pub(super) enum LetIn {
     /// For a page of the gate's own; who asks is still to be told.
     Greeted,
     /// To be forwarded.
-    Admitted(Rc<Standing>),
+    Admitted(Admitted),
 }
 
 impl Threshold for Rc<Service> {
@@ -42,7 +44,7 @@ impl Threshold for Rc<Service> {
         // All of the last answer has been written.
         self.forwarding.take();
         let ask = self.ask(head);
-        let met = if own::is_own(head.path) { self.greet(&ask) } else { self.admit(&ask) };
+        let met = if own::is_own(head.path) { self.greet(&ask) } else { self.admit(head, &ask, begun) };
         let refusal = match met {
             Ok(let_in) => {
                 self.let_in.replace(Some(let_in));
@@ -91,14 +93,21 @@ impl Service {
         Ok(LetIn::Greeted)
     }
 
-    fn admit(&self, ask: &Ask<'_>) -> Result<LetIn, Refusal> {
+    fn admit(&self, head: &Head<'_>, ask: &Ask<'_>, begun: Instant) -> Result<LetIn, Refusal> {
         let gate = &self.gate;
         let lease = gate.vouching.lease();
         let mut books = gate.books.borrow_mut();
         let permit: Permit =
             admit(ask, lease, &self.client.sources, &gate.names, &mut *books, clock::moment())?;
         // From this moment on: the library may not come to it for a while.
-        Ok(LetIn::Admitted(Standing::new(gate, permit, &self.client)))
+        let standing = Standing::new(gate, permit, &self.client);
+        Ok(LetIn::Admitted(Admitted {
+            standing,
+            begun,
+            wants: Wants::of(head.said.accept),
+            socket: head.framing.upgrade,
+            keep_authorization: !head.said.authorization.is_some_and(authorization_is_ours),
+        }))
     }
 
     /// Whether a live session is shown, whatever is asked for.
@@ -123,4 +132,9 @@ impl Service {
             took: begun.elapsed(),
         });
     }
+}
+
+/// Whether `Authorization` is the gate's own credential, and not for the gateway.
+fn authorization_is_ours(value: &str) -> bool {
+    value.split_once(' ').is_some_and(|(_, token)| token.starts_with(PREFIX))
 }

@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Threshold> Wire<S, T> {
         // A connection that waits holds no memory for it.
         self.out = BytesMut::new();
         self.answers = false;
-        self.answering.rests();
+        self.answering.rests(Instant::now());
         Poll::Ready(Ok(()))
     }
 

@@ -1,6 +1,6 @@
 //! What a gateway sees of a client's header, and a client of a gateway's.
 
-use http::header::{CONTENT_LENGTH, ORIGIN};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, ORIGIN, TRANSFER_ENCODING};
 
 use super::*;
 

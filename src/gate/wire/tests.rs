@@ -51,7 +51,7 @@ fn serve(io: DuplexStream, seen: &Seen) -> tokio::task::JoinHandle<()> {
                 }
                 Err(_) => 400,
             };
-            unset.end();
+            unset.end(Instant::now());
             let mut answer = Response::new(Full::new(Bytes::from_static(b".")));
             *answer.status_mut() = http::StatusCode::from_u16(status).unwrap();
             Ok::<_, Infallible>(answer)
@@ -253,7 +253,7 @@ async fn an_answer_that_takes_long_is_no_idle_connection() {
         let unset = Arc::clone(&unset);
         async move {
             tokio::time::sleep(Duration::from_secs(500)).await;
-            unset.end();
+            unset.end(Instant::now());
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"late"))))
         }
     });
