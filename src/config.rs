@@ -220,6 +220,14 @@ mod tests {
     }
 
     #[test]
+    fn what_a_new_policy_says_otherwise_is_known_by_its_keys() {
+        let settings = |text: &str| config(text).settings;
+        let changed = |text: &str| settings(text).changed_since(&settings(KIOSK));
+        assert_eq!(changed(KIOSK), Vec::<String>::new());
+        assert_eq!(changed("mode = \"observe\"\n[notify]\nwebhook = \"x\""), ["allowance", "mode", "notify"]);
+    }
+
+    #[test]
     fn an_unknown_key_is_an_error_that_names_the_key_and_the_line() {
         let told = parse("mode = \"enforce\"\n\n[gateway]\nprots = [1]\n").unwrap_err();
         assert!(told.contains("line 4") && told.contains("prots"), "{told}");

@@ -342,6 +342,13 @@ impl From<&Allowance> for AllowanceStatus {
     }
 }
 
+/// What is allowed, until when, and why.
+impl std::fmt::Display for AllowanceStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} until {}: {}", self.target(), page::second(self.until), self.reason)
+    }
+}
+
 impl AllowanceStatus {
     /// What is allowed.
     pub(crate) fn target(&self) -> &str {

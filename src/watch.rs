@@ -3,6 +3,7 @@
 //! Everything that happens comes into one loop, one after the other. Whatever takes time (probes,
 //! barriers, messages) is a task of its own that the loop talks with and never waits for.
 
+mod allowances;
 mod asked;
 mod carry_out;
 mod configurations;
@@ -346,7 +347,9 @@ impl Watcher {
     /// What comes with time alone.
     fn turn(&mut self, now: Now) {
         self.notice_gap(now);
-        self.latest = self.latest.max(now.wall);
+        let before = self.latest;
+        self.latest = before.max(now.wall);
+        self.record_ended(before);
         self.sight.set_policy(self.config.policy(self.latest));
         if self.reported.is_some_and(|reported| now.moment.since(reported) > REPORTED) {
             self.reported = None;

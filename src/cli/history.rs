@@ -8,11 +8,14 @@ use serde_json::Value;
 
 use super::{Failure, Folders, answer, answer_json};
 use crate::journal::{self, Entry, JournalError, Verified};
+use crate::status::AllowanceStatus;
 use crate::sys::paths::{Paths, PathsError};
 use crate::{exit, page};
 
 /// Columns of what there is to say about an entry.
 const ABOUT: usize = 60;
+/// The same about an allowance: its reason is the owner's own, and stands last.
+const ALLOWANCE: usize = 120;
 
 /// The options of `guardian history`.
 #[derive(Debug, Args)]
@@ -81,11 +84,12 @@ fn table(entries: &[Entry]) -> String {
     for entry in entries {
         let when = entry.at.strftime("%Y-%m-%d %H:%M:%S");
         let what = page::printable(&entry.what);
-        let line = format!(
-            "{when}  {:<9}  {what:<width$}  {}",
-            entry.circuit.as_str(),
-            shortened(&page::printable(&in_words(&entry.about)), ABOUT)
-        );
+        let (about, columns) = match serde_json::from_value::<AllowanceStatus>(entry.about.clone()) {
+            Ok(allowance) => (allowance.to_string(), ALLOWANCE),
+            Err(_) => (in_words(&entry.about), ABOUT),
+        };
+        let about = shortened(&page::printable(&about), columns);
+        let line = format!("{when}  {:<9}  {what:<width$}  {about}", entry.circuit.as_str());
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{}", line.trim_end());
     }
@@ -122,6 +126,10 @@ fn in_words(about: &Value) -> String {
             }
             if let Some(Value::String(verdict)) = members.get("verdict") {
                 return judged(verdict, members.get("findings"));
+            }
+            if let Some(Value::Array(keys)) = members.get("changed") {
+                let keys: Vec<&str> = keys.iter().filter_map(Value::as_str).collect();
+                return if keys.is_empty() { "nothing in it".to_owned() } else { keys.join(", ") };
             }
             let words =
                 members.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| match value {
@@ -192,6 +200,33 @@ mod tests {
              2026-11-25 08:00:00  open       closed\n\
              2026-11-25 08:00:00  open       verdict  safe\n\
              2026-11-25 08:00:00  open       verdict  blind: a b, and 1 more\n"
+        );
+    }
+
+    #[test]
+    fn what_became_of_an_allowance_is_told_with_what_it_covers_until_when_and_why() {
+        let allowance = json!({
+            "network": "192.168.1.0/24", "reason": "kiosk in the hall, for the open day",
+            "until": "2026-12-31T00:00:00.5Z",
+        });
+        let text = table(&[
+            entry("policy reloaded", json!({ "changed": ["allowance", "patience"] })),
+            entry("allowance added", allowance),
+            entry(
+                "allowance ended",
+                json!({ "path": "ngrok", "reason": "r", "until": "2026-11-25T08:00:00Z" }),
+            ),
+            entry("policy reloaded", json!({ "changed": [] })),
+        ]);
+        let told: Vec<&str> = text.lines().skip(1).map(|line| &line[32..]).collect();
+        assert_eq!(
+            told,
+            [
+                "policy reloaded  allowance, patience",
+                "allowance added  192.168.1.0/24 until 2026-12-31T00:00:00Z: kiosk in the hall, for the open day",
+                "allowance ended  ngrok until 2026-11-25T08:00:00Z: r",
+                "policy reloaded  nothing in it",
+            ]
         );
     }
 

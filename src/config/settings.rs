@@ -1,6 +1,6 @@
 //! The keys of `guardian.toml`, their types and defaults. Unknown keys are errors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
@@ -61,6 +61,16 @@ impl Default for Settings {
             metrics: Metrics::default(),
             allowance: Vec::new(),
         }
+    }
+}
+
+impl Settings {
+    /// The keys of the file, of the first level, that say something else than before.
+    pub(crate) fn changed_since(&self, before: &Self) -> Vec<String> {
+        let table = |settings| toml::Table::try_from(settings).unwrap_or_default();
+        let (now, before) = (table(self), table(before));
+        let keys: BTreeSet<&String> = now.keys().chain(before.keys()).collect();
+        keys.into_iter().filter(|key| now.get(*key) != before.get(*key)).cloned().collect()
     }
 }
 

@@ -49,10 +49,7 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
     });
     list(&mut page, "Worth knowing", warnings, style);
     list(&mut page, "What is missing", status.degraded.iter().cloned(), style);
-    let allowed = status
-        .allowances
-        .iter()
-        .map(|it| format!("{} until {}: {}", it.target(), second(it.until), it.reason));
+    let allowed = status.allowances.iter().map(ToString::to_string);
     list(&mut page, "Allowed beside loopback and VPN", allowed, style);
     list(&mut page, "What to type next", next_steps(status).iter().map(|line| (*line).to_owned()), style);
     page

@@ -97,7 +97,7 @@ impl Watcher {
         let loaded = Config::load(self.config_path.as_deref()).map_err(|failed| crate::cli::chain(&failed));
         match loaded {
             Ok(config) => {
-                self.config = config;
+                let before = std::mem::replace(&mut self.config, config).settings;
                 self.rules = rules(&self.config, &self.powers);
                 self.users = Users::of(&self.config);
                 let cadences = &self.config;
@@ -105,7 +105,9 @@ impl Watcher {
                 self.sight.set_policy(self.config.policy(self.latest));
                 self.lines.owners.send_replace(self.config.owner_ids());
                 self.trouble.remove("policy");
-                self.record("policy reloaded", serde_json::Value::Null);
+                let changed = self.config.settings.changed_since(&before);
+                self.record("policy reloaded", serde_json::json!({ "changed": changed }));
+                self.record_allowed(&before.allowance);
                 self.give_orders();
                 self.metrics.follow(self.config.settings.metrics.listen, clock::now().moment);
                 self.tell_status();

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use crate::daemon::Daemon;
 use crate::gate::Gate;
@@ -28,7 +29,7 @@ fn an_allowance_that_ends_while_the_gate_runs_takes_along_what_it_has_let_in() {
         "patience = \"30s\"\n{POLICY}[gate]\nlisten = [\"127.0.0.1:18700\", \"{LAN}:18700\"]\n\
          [[allowance]]\nnetwork = \"192.168.77.0/24\"\nreason = \"a visit\"\nuntil = {until}\n"
     );
-    let _daemon = Daemon::start(&place.host, User::Root, &policy);
+    let daemon = Daemon::start(&place.host, User::Root, &policy);
     let gate = Gate::start(&place.host, User::Root);
     gate.until(200);
     let lan = at(LAN, 18700);
@@ -57,6 +58,18 @@ fn an_allowance_that_ends_while_the_gate_runs_takes_along_what_it_has_let_in() {
     }
     assert!(visit().is_err());
     assert_eq!(Gate::vouched(|| gate.ask("GET /")).status, 200, "nobody else is concerned");
+
+    let (code, said) =
+        daemon.guardian(User::Root, &["allow", "--path", "ngrok", "--reason", "a demo", "--until", "2h"]);
+    assert_eq!(code, 0, "{said}");
+    // What has ended is told at the watcher's next turn.
+    daemon.until("a turn", |status| status["allowances"].as_array().is_some_and(|it| it.len() == 1));
+    let told = daemon.journal();
+    let told = |what: &str| -> Vec<&Value> {
+        told.iter().filter(|it| it["what"] == what).map(|it| &it["about"]["reason"]).collect()
+    };
+    assert_eq!(told("allowance ended"), ["a visit"]);
+    assert_eq!(told("allowance added"), ["a demo"]);
 }
 
 /// Connections that a source may have.
