@@ -13,6 +13,7 @@ use guardian_rules::verdict::{Judgement, Verdict};
 
 use crate::age::age;
 use crate::round::{Outcome, Round};
+use crate::status::AllowanceStatus;
 
 /// Columns of a page.
 const WIDTH: usize = 100;
@@ -22,6 +23,8 @@ const FEW: usize = 6;
 /// What a person has to know who looks at a gateway that Guardian blocks.
 const BLOCKED: &str = "The circuit is open: Guardian blocks the gateway, so that what is asked from here may get no \
                        answer. Why, and how to get back: guardian status";
+/// Above what the owner allows in writing.
+pub(crate) const ALLOWED: &str = "Allowed beside loopback and VPN";
 /// What to do where there is nothing to look at.
 const NONE_RUNS: &str = "If one ought to run here, start it and type this again. On another machine Guardian looks only from there.";
 
@@ -34,8 +37,14 @@ pub(crate) enum Style {
     Plain,
 }
 
-/// The page of a judgement. `blocked`: the circuit is open.
-pub(crate) fn page(judgement: &Judgement, round: &Round, blocked: bool, style: Style) -> String {
+/// The page of a judgement, and of what the owner allows. `blocked`: the circuit is open.
+pub(crate) fn page(
+    judgement: &Judgement,
+    round: &Round,
+    allowances: &[AllowanceStatus],
+    blocked: bool,
+    style: Style,
+) -> String {
     let mut page = String::new();
     headline(&mut page, judgement, style);
     if blocked {
@@ -46,6 +55,7 @@ pub(crate) fn page(judgement: &Judgement, round: &Round, blocked: bool, style: S
         let findings: Vec<&Finding> = judgement.findings.iter().filter(|finding| wanted(finding)).collect();
         section(&mut page, title, &findings, style);
     }
+    list(&mut page, ALLOWED, allowances.iter().map(ToString::to_string), style);
     footer(&mut page, judgement, round);
     page
 }
@@ -176,6 +186,16 @@ fn footer(page: &mut String, judgement: &Judgement, round: &Round) {
     let _ = writeln!(page, "\n{saw} of {} probes saw, in {} ms.", round.probes.len(), round.took.as_millis());
     if let Some(gravest) = judgement.findings.iter().find(|finding| finding.severity > Severity::Info) {
         let _ = writeln!(page, "More: guardian explain {}", gravest.rule);
+    }
+}
+
+/// Lines below a title; neither if there are none.
+pub(crate) fn list(page: &mut String, title: &str, lines: impl Iterator<Item = String>, style: Style) {
+    for (n, line) in lines.enumerate() {
+        if n == 0 {
+            let _ = writeln!(page, "\n{}", bold(title, style));
+        }
+        let _ = writeln!(page, "{}", wrap(&line, 2));
     }
 }
 

@@ -6,6 +6,7 @@ use guardian_rules::verdict::{Judgement, Verdict};
 use serde::Serialize;
 
 use crate::round::ProbeReport;
+use crate::status::AllowanceStatus;
 
 /// The whole answer, schema 1.
 #[derive(Debug, Serialize)]
@@ -16,11 +17,17 @@ pub(crate) struct Report<'a> {
     gateways: &'a [Gateway],
     findings: &'a [Finding],
     probes: &'a [ProbeReport],
+    allowances: &'a [AllowanceStatus],
 }
 
 impl<'a> Report<'a> {
-    /// The answer for a judgement, the probes behind it and the exit code that goes with it.
-    pub(crate) fn new(judgement: &'a Judgement, probes: &'a [ProbeReport], exit: u8) -> Self {
+    /// The answer for a judgement, the probes behind it, what the owner allows and the exit code that goes with it.
+    pub(crate) fn new(
+        judgement: &'a Judgement,
+        probes: &'a [ProbeReport],
+        allowances: &'a [AllowanceStatus],
+        exit: u8,
+    ) -> Self {
         Self {
             schema: 1,
             verdict: judgement.verdict,
@@ -28,6 +35,7 @@ impl<'a> Report<'a> {
             gateways: &judgement.gateways,
             findings: &judgement.findings,
             probes,
+            allowances,
         }
     }
 }

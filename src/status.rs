@@ -12,6 +12,7 @@ use std::time::Duration;
 use guardian_rules::finding::{Finding, Severity};
 use guardian_rules::snapshot::ProbeId;
 use guardian_rules::verdict::Verdict;
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -345,11 +346,28 @@ impl From<&Allowance> for AllowanceStatus {
 /// What is allowed, until when, and why.
 impl std::fmt::Display for AllowanceStatus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} until {}: {}", self.target(), page::second(self.until), self.reason)
+        let target = self.target();
+        let until = page::second(self.until);
+        if self.is_everybody() {
+            write!(f, "everybody ({target}) until {until}: {}", self.reason)
+        } else {
+            write!(f, "{target} until {until}: {}", self.reason)
+        }
     }
 }
 
 impl AllowanceStatus {
+    /// Those that have not ended.
+    pub(crate) fn in_force(allowances: &[Allowance], now: Timestamp) -> Vec<Self> {
+        allowances.iter().filter(|allowance| allowance.until > now).map(Self::from).collect()
+    }
+
+    /// Every address is allowed.
+    fn is_everybody(&self) -> bool {
+        let network: Option<IpNet> = self.network.as_ref().and_then(|network| network.parse().ok());
+        network.is_some_and(|network| network.prefix_len() == 0)
+    }
+
     /// What is allowed.
     pub(crate) fn target(&self) -> &str {
         self.network.as_deref().or(self.path.as_deref()).unwrap_or("nothing")

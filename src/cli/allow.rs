@@ -124,8 +124,12 @@ fn listing(source: Option<&PathBuf>, allowances: &[AllowanceStatus], now: Timest
     }
     let mut text = format!("Allowed beside loopback and VPN ({source}):\n");
     for allowance in allowances {
-        let word = if allowance.until > now { "until" } else { "no more, ended" };
-        let line = format!("{} {word} {}: {}", allowance.target(), second(allowance.until), allowance.reason);
+        let line = if allowance.until > now {
+            allowance.to_string()
+        } else {
+            let (target, reason) = (allowance.target(), &allowance.reason);
+            format!("{target} no more, ended {}: {reason}", second(allowance.until))
+        };
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{}", wrap(&line, 2));
     }

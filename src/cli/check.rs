@@ -9,6 +9,7 @@ use guardian_rules::verdict::judge;
 use super::{Failure, Folders, answer, answer_json, look};
 use crate::config::Config;
 use crate::report::Report;
+use crate::status::AllowanceStatus;
 use crate::status::absent::Lock;
 use crate::{exit, page};
 
@@ -21,16 +22,18 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> Result<u8, Failure> {
-    let policy = Arc::new(config.policy(jiff::Timestamp::now()));
+    let now = jiff::Timestamp::now();
+    let policy = Arc::new(config.policy(now));
+    let allowances = AllowanceStatus::in_force(&config.settings.allowance, now);
     let round = look(policy.clone())?;
     let judgement = judge(&policy, &round.snapshot);
     let code = exit::of(&judgement);
     if arguments.json {
-        answer_json(&Report::new(&judgement, &round.probes, code))?;
+        answer_json(&Report::new(&judgement, &round.probes, &allowances, code))?;
     } else {
         let style = if io::stdout().is_terminal() { page::Style::Terminal } else { page::Style::Plain };
         let blocked = matches!(Lock::first_of(&folders.to_ask()?), Lock::Held(_));
-        answer(&page::page(&judgement, &round, blocked, style))?;
+        answer(&page::page(&judgement, &round, &allowances, blocked, style))?;
     }
     Ok(code)
 }

@@ -63,8 +63,7 @@ pub(crate) fn status(places: &[Paths], config: Option<&Path>, daemon: Daemon, no
     match Config::load(config) {
         Ok(config) => {
             status.mode = config.settings.mode;
-            let in_force = config.settings.allowance.iter().filter(|allowance| allowance.until > now);
-            status.allowances = in_force.map(AllowanceStatus::from).collect();
+            status.allowances = AllowanceStatus::in_force(&config.settings.allowance, now);
         }
         Err(unusable) => status.degraded.push(unusable.to_string()),
     }

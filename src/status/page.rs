@@ -13,7 +13,7 @@ use crate::age::age;
 use crate::barrier::Held;
 use crate::breaker::state::{Circuit, Level};
 use crate::config::Mode;
-use crate::page::{Style, bold, hang, paint, wrap};
+use crate::page::{ALLOWED, Style, bold, hang, list, paint, wrap};
 use crate::trip::Evidence;
 
 /// Findings shown of a trip; the others are counted.
@@ -50,7 +50,7 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
     list(&mut page, "Worth knowing", warnings, style);
     list(&mut page, "What is missing", status.degraded.iter().cloned(), style);
     let allowed = status.allowances.iter().map(ToString::to_string);
-    list(&mut page, "Allowed beside loopback and VPN", allowed, style);
+    list(&mut page, ALLOWED, allowed, style);
     list(&mut page, "What to type next", next_steps(status).iter().map(|line| (*line).to_owned()), style);
     page
 }
@@ -205,15 +205,6 @@ pub(crate) fn next_steps(status: &Status) -> &'static [&'static str] {
         }
         (Daemon::Running, Circuit::Closed) if status.verdict == Some(Verdict::Safe) => &[],
         (Daemon::Running, Circuit::Closed) => &["guardian check"],
-    }
-}
-
-fn list(page: &mut String, title: &str, lines: impl Iterator<Item = String>, style: Style) {
-    for (n, line) in lines.enumerate() {
-        if n == 0 {
-            let _ = writeln!(page, "\n{}", bold(title, style));
-        }
-        let _ = writeln!(page, "{}", wrap(&line, 2));
     }
 }
 

@@ -62,14 +62,7 @@ impl Watcher {
         status.found.clone_from(&self.found);
         status.probes = self.probes();
         status.timeline.clone_from(&self.past.timeline);
-        status.allowances = self
-            .config
-            .settings
-            .allowance
-            .iter()
-            .filter(|allowance| allowance.until > self.latest)
-            .map(AllowanceStatus::from)
-            .collect();
+        status.allowances = AllowanceStatus::in_force(&self.config.settings.allowance, self.latest);
         if let State::HalfOpen(half) = &self.state {
             let left = self.rules.recovery.saturating_sub(clock::moment().since(half.began));
             status.half_open = Some(Recovery {

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::place::{Place, code, said, status};
 
@@ -71,6 +71,27 @@ fn the_policy_is_shown_without_a_daemon_and_a_broken_one_is_no_obstacle() {
     assert_eq!((&told["mode"], &told["allowances"][0]["path"]), (&"observe".into(), &"ngrok".into()));
     let told = json(&Place::new().with_config("mdoe = 1"));
     assert!(told["degraded"].to_string().contains("mdoe"), "{told}");
+}
+
+#[test]
+fn check_shows_what_is_allowed_as_status_does_and_says_when_it_is_everybody() {
+    let place = Place::new().with_config(
+        "[[allowance]]\nnetwork = \"0.0.0.0/0\"\nreason = \"open day\"\nuntil = 2999-01-01T00:00:00Z\n\
+         [[allowance]]\npath = \"ngrok\"\nreason = \"over\"\nuntil = 2020-01-01T00:00:00Z\n",
+    );
+    let allowed =
+        "\nAllowed beside loopback and VPN\n  everybody (0.0.0.0/0) until 2999-01-01T00:00:00Z: open day\n";
+    for command in ["check", "status"] {
+        let page = said(&place.guardian(&[command]));
+        assert!(page.contains(allowed), "{command}: {page}");
+        let told = place.guardian(&[command, "--json"]);
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+        let expected =
+            json!([{ "network": "0.0.0.0/0", "reason": "open day", "until": "2999-01-01T00:00:00Z" }]);
+        assert_eq!(told["allowances"], expected, "{command}");
+    }
+    let page = said(&Place::new().guardian(&["check"]));
+    assert!(!page.contains("Allowed beside"), "{page}");
 }
 
 #[test]
