@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use guardian_rules::verdict::Verdict;
 
+use crate::doubt::Doubt;
 use crate::sys::clock::Now;
 use crate::trip::{Cause, Evidence, Trip};
 use effect::{Answer, Effect, Notice, Reach, Refusal};
@@ -19,6 +20,14 @@ use state::{Closed, HalfOpen, Level, Open, State};
 
 /// How long isolation may take until it is proven.
 pub(crate) const PROOF: Duration = Duration::from_secs(2);
+
+/// A doubt that has lasted so long is announced: what a gateway leaves open while it starts is asked again, and
+/// settled, before. With little patience it is a quarter of that.
+const LASTING: Duration = Duration::from_secs(2);
+/// A doubt that comes and goes is announced this often at most.
+const AGAIN: Duration = Duration::from_mins(10);
+/// As many are announced in that time.
+const DOUBTS: usize = 256;
 
 /// What the policy says of the breaker, and what this host lets it do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +46,13 @@ pub(crate) struct Rules {
     pub(crate) recovery: Duration,
     /// The present boot, if the system tells: a trip names it.
     pub(crate) boot: Option<String>,
+}
+
+impl Rules {
+    /// What is doubtful since then.
+    pub(crate) fn doubt<'a>(&self, since: Now, findings: impl Iterator<Item = &'a Evidence>) -> Doubt {
+        Doubt::new(since, (!self.observes).then_some(self.patience), findings)
+    }
 }
 
 /// One step.
@@ -77,9 +93,11 @@ fn while_closed(rules: &Rules, mut closed: Closed, event: Event, now: Now) -> (S
                 (closed.into(), vec![Effect::MintLease(Reach::Allowed)])
             }
             Verdict::Blind => {
-                let since = *closed.blind.get_or_insert(now.moment);
-                if now.moment.since(since) < rules.patience {
-                    return (closed.into(), vec![Effect::RevokeLease]);
+                let since = *closed.blind.get_or_insert(now);
+                if now.moment.since(since.moment) < rules.patience {
+                    let mut effects = vec![Effect::RevokeLease];
+                    effects.extend(announce(rules, &mut closed, &round, now));
+                    return (closed.into(), effects);
                 }
                 let trip = Trip::new(now.wall, Cause::Blind, blind_for(rules), &round.findings);
                 trip_or_tell(rules, closed, trip, false, now)
@@ -155,6 +173,34 @@ fn while_half_open(rules: &Rules, mut half: HalfOpen, event: Event, now: Now) ->
         }
         Event::Isolation { .. } | Event::Tick => (half.into(), Vec::new()),
     }
+}
+
+/// Says what is doubtful while there is time to do something about it, and says it once.
+fn announce(rules: &Rules, closed: &mut Closed, round: &Round, now: Now) -> Vec<Effect> {
+    let Some(since) = closed.blind else { return Vec::new() };
+    if now.moment.since(since.moment) < LASTING.min(rules.patience / 4) {
+        return Vec::new();
+    }
+    closed.doubted.retain(|_, announced| now.moment.since(*announced) < AGAIN);
+    let doubted = &mut closed.doubted;
+    let news: Vec<&Evidence> = round
+        .findings
+        .iter()
+        .filter(|finding| {
+            let (rule, subject) = finding.key();
+            let key = (rule.to_owned(), subject.to_owned());
+            let is_news = !finding.is_proof() && doubted.len() < DOUBTS && !doubted.contains_key(&key);
+            if is_news {
+                doubted.insert(key, now.moment);
+            }
+            is_news
+        })
+        .collect();
+    if news.is_empty() {
+        return Vec::new();
+    }
+    let doubt = rules.doubt(since, news.into_iter());
+    vec![Effect::RecordDoubt(doubt.clone()), Effect::Tell(Notice::Doubt(doubt))]
 }
 
 /// Opens the circuit, or says that it would have.

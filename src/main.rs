@@ -7,6 +7,7 @@ mod bulkhead;
 mod cli;
 mod config;
 mod control;
+mod doubt;
 mod drill;
 mod enforce;
 mod exit;

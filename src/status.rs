@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::barrier::{Barrier, Held};
 use crate::breaker::state::{Circuit, Level};
 use crate::config::{Allowance, Mode, Target};
+use crate::doubt::Doubt;
 use crate::exit;
 use crate::lease::Lease;
 use crate::round::Outcome;
@@ -69,6 +70,9 @@ pub(crate) struct Status {
     /// How far the gateway is put down, while the circuit is open.
     #[serde(default)]
     pub(crate) level: Option<Level>,
+    /// What cannot be told, while the patience runs; none while all can.
+    #[serde(default)]
+    pub(crate) doubt: Option<Doubt>,
     /// How far the recovery is, while there is one.
     #[serde(default)]
     pub(crate) half_open: Option<Recovery>,
@@ -220,6 +224,7 @@ impl Status {
             verdict: None,
             seal: None,
             level: None,
+            doubt: None,
             half_open: None,
             gateways: Vec::new(),
             warnings: Vec::new(),

@@ -182,6 +182,8 @@ pub(crate) struct Watcher {
     gateways: Vec<serde_json::Value>,
     /// What it warned of.
     warnings: Vec<Evidence>,
+    /// What it could not tell.
+    doubtful: Vec<Evidence>,
     /// How much of what it found.
     found: Vec<Found>,
     /// When that was.
@@ -273,6 +275,7 @@ impl Watcher {
             reader: Reader::new(),
             gateways: Vec::new(),
             warnings: Vec::new(),
+            doubtful: Vec::new(),
             found: Vec::new(),
             found_at: None,
             metrics,

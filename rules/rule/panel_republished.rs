@@ -1,7 +1,9 @@
 //! Another listener carries a gateway beyond the allowed networks.
 
+use std::collections::BTreeSet;
+
 use crate::catalog::Rule;
-use crate::fact::{Access, Product};
+use crate::fact::{Access, Process, Product};
 use crate::finding::{Finding, Severity};
 use crate::rule::audiences;
 use crate::scene::{Beyond, Door, Part, Scene};
@@ -33,7 +35,8 @@ fn of_door(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> Option<Finding> {
         Part::Doubtful(why) => {
             let mut evidence = vec![held, why.clone()];
             evidence.extend(reachable);
-            Some(as_allowed(scene, door, rule.unknown(&bound, evidence)))
+            let finding = Finding { remedy: remedy(rule, scene, door), ..rule.unknown(&bound, evidence) };
+            Some(as_allowed(scene, door, finding))
         }
         Part::Odd(why) => Some(Finding {
             severity: Severity::Info,
@@ -66,6 +69,27 @@ fn as_allowed(scene: &Scene<'_>, door: &Door<'_>, finding: Finding) -> Finding {
     let pids = door.listener.owner.pids();
     let allowed = !pids.is_empty() && pids.iter().all(|pid| scene.allows_process(*pid));
     if allowed { finding.allowed() } else { finding }
+}
+
+/// What to do about what may be a door, before the patience ends: with the very allowance to type, where all
+/// processes that hold it are of one program.
+fn remedy(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> String {
+    let pids = door.listener.owner.pids().iter();
+    let programs: BTreeSet<Option<&str>> =
+        pids.map(|pid| scene.process(*pid).map(Process::program)).collect();
+    // What a program calls itself is typed by nobody unless it is a plain word.
+    let is_plain = |name: &&str| {
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+');
+        !name.is_empty() && !name.starts_with('-') && name.chars().all(word)
+    };
+    let only = programs.first().copied().flatten().filter(|_| programs.len() == 1).filter(is_plain);
+    match only {
+        None => rule.remedy.to_owned(),
+        Some(name) => format!(
+            "Stop that program, bind it to loopback or the VPN, or allow it for a while: `guardian allow --path {name} \
+             --reason TEXT --until 2h`."
+        ),
+    }
 }
 
 /// What stands between a stranger and the gateway, as the answers tell.

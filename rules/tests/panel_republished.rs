@@ -361,6 +361,23 @@ fn one_that_is_doubtful_says_unknown_and_never_yes() {
     assert_eq!((finding.severity, finding.answer), (Severity::Critical, Answer::Unknown));
 }
 
+#[test]
+fn what_is_doubtful_says_which_allowance_to_type_unless_its_name_is_none_to_be_typed() {
+    let remedy = |program: Program| {
+        let conclusion = laptop().runs(program.on("0.0.0.0:80", failing(502))).judged();
+        conclusion.doubts(RULE, "0.0.0.0:80").only(RULE).remedy.clone()
+    };
+    let typed = "`guardian allow --path nginx --reason TEXT --until 2h`";
+    assert!(remedy(nginx(900)).contains(typed), "{}", remedy(nginx(900)));
+    for unsaid in
+        [nginx(900).unnamed(), program("ng; reboot", 900, Role::Proxy), program("-x", 900, Role::Proxy)]
+    {
+        let remedy = remedy(unsaid);
+        assert!(!remedy.contains("--path"), "{remedy}");
+    }
+    laptop().allowing_path("nginx").runs(nginx(900).on("0.0.0.0:80", failing(502))).judged().is_safe();
+}
+
 // What asks for a password of its own.
 
 #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::doubt::Doubt;
 use crate::trip::Trip;
 
 /// Something to be done.
@@ -21,6 +22,8 @@ pub(crate) enum Effect {
     Hold,
     /// Write into the journal.
     Record(&'static str),
+    /// Write into the journal what is doubtful, a line each.
+    RecordDoubt(Doubt),
     /// Tell people.
     Tell(Notice),
     /// Answer whoever asked.
@@ -47,6 +50,8 @@ pub(crate) enum Notice {
     News(Trip),
     /// It would have been opened, but guardian only observes.
     WouldTrip(Trip),
+    /// It will be opened soon, unless what cannot be told can be by then.
+    Doubt(Doubt),
     /// Somebody began to recover.
     Recovering(String),
     /// Somebody closed the circuit.

@@ -1,11 +1,11 @@
 //! The states of the circuit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::sys::clock::Moment;
+use crate::sys::clock::{Moment, Now};
 use crate::trip::Trip;
 
 /// The state of the circuit.
@@ -25,7 +25,9 @@ pub(crate) struct Closed {
     /// Since when.
     pub(crate) since: Timestamp,
     /// Since when not everything can be seen.
-    pub(crate) blind: Option<Moment>,
+    pub(crate) blind: Option<Now>,
+    /// What was announced as doubtful, and when: it is not announced again all the time.
+    pub(crate) doubted: BTreeMap<(String, String), Moment>,
     /// What has been reported in observe mode since the last safe round.
     pub(crate) told: BTreeSet<(String, String)>,
 }
@@ -91,7 +93,7 @@ impl Circuit {
 impl Closed {
     /// Closed since then, and nothing known yet.
     pub(crate) fn since(since: Timestamp) -> Self {
-        Self { since, blind: None, told: BTreeSet::new() }
+        Self { since, blind: None, doubted: BTreeMap::new(), told: BTreeSet::new() }
     }
 }
 

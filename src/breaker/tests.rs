@@ -93,6 +93,81 @@ fn blind_shuts_the_gate_at_once_and_trips_after_the_patience_of_the_policy() {
     assert_eq!(state.trip().unwrap().cause, Cause::Blind);
 }
 
+fn doubtful(subject: &str) -> Event {
+    let doubt = Evidence {
+        rule: "panel-republished".to_owned(),
+        answer: Found::Unknown,
+        remedy: "Stop it.".to_owned(),
+        ..proof(subject)
+    };
+    Event::Round(Round { verdict: Verdict::Blind, findings: vec![doubt], open_beyond: false })
+}
+
+/// What is announced as doubtful.
+fn announced(effects: &[Effect]) -> Vec<&str> {
+    let recorded = effects.iter().filter_map(|effect| match effect {
+        Effect::RecordDoubt(doubt) => Some(&doubt.findings),
+        _ => None,
+    });
+    recorded.flatten().map(|finding| finding.subject.as_str()).collect()
+}
+
+#[test]
+fn a_doubt_that_lasts_is_announced_once_before_it_trips_and_says_when_and_what_to_do() {
+    let (state, effects) = step(&rules(), closed(), doubtful("0.0.0.0:8088"), at(1));
+    assert_eq!(effects, [Effect::RevokeLease], "it may be settled by the next look");
+    let (state, effects) = step(&rules(), state, doubtful("0.0.0.0:8088"), at(3));
+    let [Effect::RevokeLease, Effect::RecordDoubt(doubt), Effect::Tell(Notice::Doubt(told))] =
+        effects.as_slice()
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((doubt.since, doubt.opens), (at(1).wall, Some(at(11).wall)));
+    assert_eq!(doubt, told);
+    assert_eq!(
+        doubt.line(&doubt.findings[0], at(3).wall),
+        "it cannot be told: panel-republished at 0.0.0.0:8088. The circuit opens in about 8 seconds, unless it can be told \
+         by then. Stop it."
+    );
+    let (state, effects) = step(&rules(), state, doubtful("0.0.0.0:8088"), at(4));
+    assert_eq!(effects, [Effect::RevokeLease], "it was announced");
+    let (state, effects) = step(&rules(), state, doubtful("0.0.0.0:8089"), at(5));
+    assert_eq!(announced(&effects), ["0.0.0.0:8089"], "another one");
+    let (state, _) = step(&rules(), state, doubtful("0.0.0.0:8088"), at(11));
+    assert_eq!(state.trip().unwrap().cause, Cause::Blind);
+}
+
+#[test]
+fn a_doubt_that_comes_and_goes_is_not_announced_all_the_time() {
+    let mut state = closed();
+    let mut lines = 0;
+    for begun in (0..1200).step_by(10) {
+        for (event, after) in [(doubtful("x"), 0), (doubtful("x"), 3), (round(Verdict::Safe), 4)] {
+            let (next, effects) = step(&rules(), state, event, at(begun + after));
+            state = next;
+            lines += announced(&effects).len();
+        }
+    }
+    assert_eq!(lines, 2, "once in ten minutes");
+}
+
+#[test]
+fn a_doubt_where_guardian_only_observes_names_no_end() {
+    let rules = Rules { observes: true, ..rules() };
+    let (state, _) = step(&rules, closed(), doubtful("x"), at(1));
+    let (_, effects) = step(&rules, state, doubtful("x"), at(4));
+    let told = effects.iter().find_map(|effect| match effect {
+        Effect::RecordDoubt(doubt) => Some(doubt.line(&doubt.findings[0], at(4).wall)),
+        _ => None,
+    });
+    assert_eq!(
+        told.as_deref(),
+        Some(
+            "it cannot be told: panel-republished at x. Guardian only observes: nothing is blocked. Stop it."
+        )
+    );
+}
+
 #[test]
 fn a_safe_round_in_between_begins_the_patience_anew() {
     let (state, _) = step(&rules(), closed(), round(Verdict::Blind), at(1));

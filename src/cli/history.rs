@@ -16,6 +16,8 @@ use crate::{exit, page};
 const ABOUT: usize = 60;
 /// The same about an allowance: its reason is the owner's own, and stands last.
 const ALLOWANCE: usize = 120;
+/// The same about a doubt: it ends with what to type.
+const DOUBT: usize = 300;
 
 /// The options of `guardian history`.
 #[derive(Debug, Args)]
@@ -86,6 +88,7 @@ fn table(entries: &[Entry]) -> String {
         let what = page::printable(&entry.what);
         let (about, columns) = match serde_json::from_value::<AllowanceStatus>(entry.about.clone()) {
             Ok(allowance) => (allowance.to_string(), ALLOWANCE),
+            Err(_) if entry.what == "in doubt" => (in_words(&entry.about), DOUBT),
             Err(_) => (in_words(&entry.about), ABOUT),
         };
         let about = shortened(&page::printable(&about), columns);
@@ -228,6 +231,13 @@ mod tests {
                 "policy reloaded  nothing in it",
             ]
         );
+    }
+
+    #[test]
+    fn a_doubt_is_told_to_its_end_for_that_is_what_to_type() {
+        let why = format!("it cannot be told: {} To do: `guardian allow`.", "a b ".repeat(40));
+        let text = table(&[entry("in doubt", json!({ "why": why, "opens": null }))]);
+        assert!(text.ends_with("To do: `guardian allow`.\n"), "{text}");
     }
 
     #[test]

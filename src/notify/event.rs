@@ -14,7 +14,7 @@ use crate::trip::{Cause, Trip};
 pub(crate) struct Event {
     /// The version of this form.
     schema: u8,
-    /// `tripped`, `news`, `would-trip`, `recovering` or `closed`.
+    /// `tripped`, `news`, `would-trip`, `in-doubt`, `recovering` or `closed`.
     #[serde(rename = "event")]
     what: &'static str,
     /// When it happened.
@@ -65,6 +65,7 @@ impl Event {
             Notice::Tripped(trip) => ("tripped", None, Some(trip)),
             Notice::News(trip) => ("news", None, Some(trip)),
             Notice::WouldTrip(trip) => ("would-trip", None, Some(trip)),
+            Notice::Doubt(_) => ("in-doubt", None, None),
             Notice::Recovering(by) => ("recovering", Some(by), None),
             Notice::Closed(by) => ("closed", Some(by), None),
         };

@@ -42,7 +42,8 @@ pub(crate) enum Urgency {
 pub(crate) fn urgency(notice: &Notice) -> Urgency {
     match notice {
         Notice::Tripped(_) | Notice::News(_) | Notice::WouldTrip(_) => Urgency::Critical,
-        Notice::Recovering(_) | Notice::Closed(_) => Urgency::Normal,
+        // What is not settled in time is told again, as a trip.
+        Notice::Doubt(_) | Notice::Recovering(_) | Notice::Closed(_) => Urgency::Normal,
     }
 }
 
@@ -50,6 +51,7 @@ pub(crate) fn urgency(notice: &Notice) -> Urgency {
 pub(crate) fn key(stamped: &Stamped) -> String {
     match &stamped.notice {
         Notice::Tripped(trip) | Notice::News(trip) | Notice::WouldTrip(trip) => words::clean(&trip.id, 64),
+        Notice::Doubt(_) => format!("in doubt {}", stamped.at),
         Notice::Recovering(_) => format!("recovering {}", stamped.at),
         Notice::Closed(_) => format!("closed {}", stamped.at),
     }
@@ -61,7 +63,7 @@ pub(crate) fn weight(notice: &Notice) -> usize {
         Notice::Tripped(trip) | Notice::News(trip) | Notice::WouldTrip(trip) => {
             trip.findings.len().saturating_add(1)
         }
-        Notice::Recovering(_) | Notice::Closed(_) => 1,
+        Notice::Doubt(_) | Notice::Recovering(_) | Notice::Closed(_) => 1,
     }
 }
 
@@ -90,6 +92,13 @@ pub(crate) fn message(stamped: &Stamped, host: &str, count: u32) -> Message {
             lines.push(format!("Since {at}. Guardian only observes: it would have blocked it."));
             (title, lines)
         }
+        Notice::Doubt(doubt) => {
+            let first = doubt.findings.first().map(|it| format!("This cannot be told: {}", found(it)));
+            let mut lines: Vec<String> = first.into_iter().collect();
+            lines.extend(more(doubt.findings.len().saturating_sub(1)));
+            lines.push(doubt.outcome(stamped.at));
+            (format!("Guardian cannot see enough on {host}"), lines)
+        }
         Notice::Recovering(by) => (
             format!("Recovery began on {host}"),
             vec![format!("{} began it at {at}. Only this machine is let in.", name(by))],
@@ -114,7 +123,7 @@ pub(crate) fn message(stamped: &Stamped, host: &str, count: u32) -> Message {
 /// What is wrong, and where; the other findings are counted.
 fn what(trip: &Trip, shown: Option<&Evidence>) -> Vec<String> {
     let many = trip.findings.len();
-    let (why, more) = match (trip.cause, shown) {
+    let (why, others) = match (trip.cause, shown) {
         (Cause::Exposed, Some(finding)) => (found(finding), many.saturating_sub(1)),
         (Cause::Exposed, None) | (Cause::Blind | Cause::Asked, _) => (sentence(&trip.why), many),
         (Cause::Damaged, _) => {
@@ -122,13 +131,15 @@ fn what(trip: &Trip, shown: Option<&Evidence>) -> Vec<String> {
         }
         (Cause::Expired, _) => ("The recovery was not finished in time.".to_owned(), many),
     };
-    let mut lines = vec![why];
-    match more {
-        0 => {}
-        1 => lines.push("And one more finding.".to_owned()),
-        more => lines.push(format!("And {more} more findings.")),
+    std::iter::once(why).chain(more(others)).collect()
+}
+
+fn more(others: usize) -> Option<String> {
+    match others {
+        0 => None,
+        1 => Some("And one more finding.".to_owned()),
+        many => Some(format!("And {many} more findings.")),
     }
-    lines
 }
 
 fn found(finding: &Evidence) -> String {

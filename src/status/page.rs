@@ -35,6 +35,7 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
     if let Some(since) = status.since {
         let _ = writeln!(page, "Since {} ({}).", second(since), ago(since, now));
     }
+    doubt(&mut page, status, now, style);
     if let Some(trip) = &status.trip {
         why(&mut page, trip, style);
         list(&mut page, "What holds", barriers(trip, now), style);
@@ -60,7 +61,11 @@ pub(crate) fn line(status: &Status) -> String {
     let (word, _, sentence) = headline(status);
     let safe = status.half_open.as_ref().filter(|_| status.breaker == Circuit::HalfOpen);
     let safe = safe.map_or_else(String::new, |it| format!(" {} of {} safe rounds.", it.safe, it.wanted));
-    format!("{word}  {sentence}{safe}")
+    let doubt = status.doubt.as_ref().filter(|_| status.daemon == Daemon::Running);
+    let opens = doubt.and_then(|it| it.opens).map_or_else(String::new, |at| {
+        format!(" The circuit opens at {}, unless all can be told by then.", second(at))
+    });
+    format!("{word}  {sentence}{safe}{opens}")
 }
 
 /// The word for the state, and the sentence that goes with it.
@@ -127,11 +132,7 @@ fn why(page: &mut String, trip: &TripStatus, style: Style) {
     let _ = writeln!(page, "\n{}", bold("Why it tripped", style));
     let _ = writeln!(page, "{}", wrap(&trip.why, 2));
     for finding in trip.findings.iter().take(FEW) {
-        let Evidence { rule, subject, evidence, .. } = finding;
-        let _ = writeln!(page, "{}", wrap(&format!("{subject} [{rule}]"), 4));
-        for line in evidence {
-            let _ = writeln!(page, "{}", hang("- ", line, 6));
-        }
+        found(page, finding, 4);
         if let Some((mark, said)) = now_to_do(trip, finding) {
             let _ = writeln!(page, "{}", hang(mark, said, 6));
         }
@@ -144,6 +145,31 @@ fn why(page: &mut String, trip: &TripStatus, style: Style) {
         took.iter().filter_map(|(what, ms)| ms.map(|ms| format!("{what} within {ms} ms"))).collect();
     if !took.is_empty() {
         let _ = writeln!(page, "  It was {}.", took.join(" and "));
+    }
+}
+
+/// What cannot be told, what comes of it, and what to do before it does.
+fn doubt(page: &mut String, status: &Status, now: Timestamp, style: Style) {
+    let Some(doubt) = status.doubt.as_ref().filter(|_| status.daemon == Daemon::Running) else { return };
+    let _ = writeln!(page, "\n{}", bold("What cannot be told", style));
+    for finding in doubt.findings.iter().take(FEW) {
+        found(page, finding, 2);
+        if !finding.remedy.is_empty() {
+            let _ = writeln!(page, "{}", hang("To do: ", &finding.remedy, 4));
+        }
+    }
+    if doubt.findings.len() > FEW {
+        let _ = writeln!(page, "  and {} more", doubt.findings.len() - FEW);
+    }
+    let _ = writeln!(page, "{}", wrap(&doubt.outcome(now), 2));
+}
+
+/// A finding: what it is about, and what was seen.
+fn found(page: &mut String, finding: &Evidence, indent: usize) {
+    let Evidence { rule, subject, evidence, .. } = finding;
+    let _ = writeln!(page, "{}", wrap(&format!("{subject} [{rule}]"), indent));
+    for line in evidence {
+        let _ = writeln!(page, "{}", hang("- ", line, indent + 2));
     }
 }
 

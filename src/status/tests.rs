@@ -196,6 +196,40 @@ fn only_a_safe_watched_and_armed_host_is_told_to_be_so() {
 }
 
 #[test]
+fn what_cannot_be_told_is_said_while_there_is_time_and_with_what_to_type() {
+    let mut status = Status { verdict: Some(Verdict::Blind), armed: true, ..running(Circuit::Closed) };
+    let finding = Evidence {
+        rule: "panel-republished".to_owned(),
+        severity: Severity::Critical,
+        answer: Answer::Unknown,
+        subject: "0.0.0.0:8088".to_owned(),
+        evidence: vec!["nginx answers with the error 502".to_owned()],
+        remedy: "Type `guardian allow --path nginx`.".to_owned(),
+    };
+    let (since, opens) = (at("2026-11-23T08:04:57Z"), Some(at("2026-11-23T08:05:07Z")));
+    status.doubt = Some(Doubt { since, opens, findings: vec![finding] });
+    let page = plain(&status);
+    assert!(
+        page.contains(
+            "\nWhat cannot be told\n  0.0.0.0:8088 [panel-republished]\n    - nginx answers with the error 502\n    \
+             To do: Type `guardian allow --path nginx`.\n  The circuit opens in about 7 seconds, unless it can be told \
+             by then.\n"
+        ),
+        "{page}"
+    );
+    assert!(line(&status).contains("opens at 2026-11-23T08:05:07Z"), "{}", line(&status));
+    let told = serde_json::to_value(&status).unwrap();
+    assert_eq!(told["doubt"]["opens"], "2026-11-23T08:05:07Z");
+    assert_eq!(told["doubt"]["findings"][0]["subject"], "0.0.0.0:8088");
+    let watched = status.clone();
+    status.doubt.as_mut().unwrap().opens = None;
+    assert!(plain(&status).contains("Guardian only observes: nothing is blocked."), "{}", plain(&status));
+    assert!(watched.differs(&status) && !line(&status).contains("opens at"));
+    status.daemon = Daemon::Stale;
+    assert!(!plain(&status).contains("cannot be told"), "nobody looks any more");
+}
+
+#[test]
 fn colours_are_for_terminals() {
     assert!(page(&tripped(), at("2026-11-23T08:05:00Z"), Style::Terminal).contains("OPEN"));
     assert!(!plain(&tripped()).contains("\u{1b}["));

@@ -73,6 +73,16 @@ impl Watcher {
                 });
                 self.record(what, about);
             }
+            Effect::RecordDoubt(doubt) => {
+                for finding in &doubt.findings {
+                    let why = doubt.line(finding, now.wall);
+                    let about = json!({
+                        "why": why, "since": doubt.since, "opens": doubt.opens, "findings": [finding],
+                    });
+                    tracing::warn!("in doubt: {why}");
+                    self.record("in doubt", about);
+                }
+            }
             Effect::Tell(notice) => {
                 crash::point("tell-before");
                 self.notice(&notice, now);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use guardian_rules::finding::Severity;
+use guardian_rules::finding::{Answer, Finding, Severity};
 use guardian_rules::snapshot::ProbeId;
+use guardian_rules::verdict::Verdict;
 use jiff::{SignedDuration, Timestamp};
 
 use super::remains::Present;
@@ -53,6 +54,8 @@ impl Watcher {
                 judgement.gateways.iter().filter_map(|it| serde_json::to_value(it).ok()).collect();
             let worth_knowing = judgement.findings.iter().filter(|it| it.severity == Severity::Warning);
             self.warnings = worth_knowing.take(WARNINGS).map(Evidence::from).collect();
+            let doubtful = |it: &&Finding| it.severity == Severity::Critical && it.answer == Answer::Unknown;
+            self.doubtful = judgement.findings.iter().filter(doubtful).map(Evidence::from).collect();
             self.found = Found::count(&judgement.findings);
             self.found_at = self.round;
         }
@@ -71,7 +74,9 @@ impl Watcher {
                 until: later(self.latest, left),
             });
         }
-        if let State::Closed(_) = &self.state {
+        if let State::Closed(closed) = &self.state {
+            let blind = closed.blind.filter(|_| self.verdict == Some(Verdict::Blind));
+            status.doubt = blind.map(|since| self.rules.doubt(since, self.doubtful.iter()));
             let wanted = self.enforcer.orders.borrow().wall.clone();
             status.seal = wanted.map(|wall| report.wall(&wall));
         }

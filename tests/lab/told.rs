@@ -27,6 +27,18 @@ fn every_screen_of_a_trip_says_what_happened_and_what_to_type_next() {
     let daemon = Daemon::start(scene.host(), User::Root, POLICY);
     daemon.until("a lease", |status| !status["lease"].is_null());
     types(&daemon, &["status"], 0, &["CLOSED"]);
+    let doubtful = nginx(scene.host(), 8089, "listen 0.0.0.0:8089; location / { return 502; }");
+    daemon.until("a doubt", |status| !status["doubt"].is_null());
+    types(
+        &daemon,
+        &["status"],
+        3,
+        &["CLOSED", "What cannot be told", "allow --path nginx", "The circuit opens in"],
+    );
+    let announced = |entry: &serde_json::Value| entry["what"] == "in doubt";
+    daemon.until("its announcement", |_| daemon.journal().iter().filter(|it| announced(it)).count() == 1);
+    drop(doubtful);
+    daemon.until("no doubt", |status| status["doubt"].is_null() && status["verdict"] == "safe");
     let nginx = nginx(scene.host(), 8088, &format!("listen 0.0.0.0:8088; {}", proxy_to(PORT, "")));
     daemon.holds();
     types(&daemon, &["status"], 2, &["OPEN", "panel-republished", "0.0.0.0:8088", "guardian recover"]);

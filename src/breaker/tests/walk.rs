@@ -49,7 +49,8 @@ fn turns() -> Vec<Turn> {
 fn shape(state: &State, now: Now) -> String {
     match state {
         State::Closed(closed) => {
-            format!("closed {:?} {:?}", closed.blind.map(|since| now.moment.since(since)), closed.told)
+            let blind = closed.blind.map(|since| now.moment.since(since.moment));
+            format!("closed {blind:?} {:?} {:?}", closed.told, closed.doubted.keys())
         }
         State::Open(open) => {
             let age = now.moment.since(open.began).min(PROOF);

@@ -2,6 +2,7 @@ use guardian_rules::finding::{Answer, Severity};
 use proptest::prelude::*;
 
 use super::*;
+use crate::doubt::Doubt;
 
 pub(in crate::notify) fn finding(rule: &str, subject: &str) -> Evidence {
     Evidence {
@@ -57,6 +58,28 @@ fn observing_never_claims_that_something_was_blocked() {
     let message = message(&stamped(Notice::WouldTrip(trip(0, 1))), "pine", 1);
     assert!(message.title.contains("NOT blocked") && message.body.contains("would have"), "{message:?}");
     assert_eq!(message.urgency, Urgency::Critical);
+}
+
+#[test]
+fn a_doubt_says_what_cannot_be_told_and_when_the_circuit_opens() {
+    let at: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
+    let doubt = Doubt {
+        since: at,
+        opens: Some(at + jiff::SignedDuration::from_secs(8)),
+        findings: vec![finding("panel-republished", "0.0.0.0:8088"), finding("panel-republished", "x")],
+    };
+    let message = message(&stamped(Notice::Doubt(doubt)), "pine", 1);
+    let title = catalog::rule("panel-republished").unwrap().title.trim_end_matches('.');
+    assert_eq!(
+        message.body,
+        format!(
+            "This cannot be told: {title}: 0.0.0.0:8088\n\
+             And one more finding.\n\
+             The circuit opens in about 8 seconds, unless it can be told by then.\n\
+             Type: guardian status"
+        )
+    );
+    assert_eq!(message.urgency, Urgency::Normal, "a trip follows, if it comes to that");
 }
 
 #[test]
