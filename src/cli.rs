@@ -123,7 +123,7 @@ enum Command {
     Gate(gate::Arguments),
     /// Make, list and revoke tokens for programs that go through the gate
     Token(token::Arguments),
-    /// Allow a network or a way of publishing until a date, or list what is allowed
+    /// Allow a network or a way of publishing until a date, take that away, or list what is allowed
     Allow(allow::Arguments),
     /// Run a command only while the circuit is not open
     Run(run::Arguments),

@@ -1,7 +1,8 @@
-//! `guardian allow`: writes an exception down, or lists those that there are.
+//! `guardian allow`: writes an exception down, takes one away, or lists those that there are.
 
 mod block;
 mod file;
+mod removal;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,15 +17,16 @@ use crate::control::client::Client;
 use crate::control::protocol::Ask;
 use crate::exit;
 use crate::page::wrap;
-use crate::status::AllowanceStatus;
 use crate::status::page::second;
+use crate::status::{AllowanceStatus, Status};
 use crate::sys::paths::Paths;
 
 pub(super) use block::{AllowError, until};
+use removal::Wanted;
 
 /// The options of `guardian allow`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("target").args(["network", "path"]).requires_all(["reason", "until"]))]
+#[command(group = ArgGroup::new("target").args(["network", "path"]))]
 pub(super) struct Arguments {
     /// Addresses: `192.168.1.0/24`
     #[arg(long, value_name = "NET")]
@@ -38,6 +40,9 @@ pub(super) struct Arguments {
     /// When it ends: `2026-12-31T00:00:00Z`, or a length of time from now, such as `2h` or `30d`
     #[arg(long, value_name = "TIME", requires = "target")]
     until: Option<String>,
+    /// Take the allowance of that network or path away again; of several `--reason` or `--until` says which
+    #[arg(long, requires = "target")]
+    remove: bool,
     /// Answer with JSON
     #[arg(long)]
     json: bool,
@@ -50,8 +55,11 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
         (None, Some(path)) => ("path", path.as_str()),
         (None, None) => return list(named, arguments.json, now),
     };
-    // Clap wants both.
-    let (Some(reason), Some(until)) = (&arguments.reason, &arguments.until) else { return Ok(exit::USAGE) };
+    if arguments.remove {
+        return remove(arguments, target, named, folders, now);
+    }
+    let reason = arguments.reason.as_ref().ok_or(AllowError::Missing("--reason TEXT"))?;
+    let until = arguments.until.as_ref().ok_or(AllowError::Missing("--until TIME"))?;
     let until = self::until(until, now)?;
     let (path, before) = Config::text(named)?;
     // What is wrong already is said first, and not blamed on what is added.
@@ -76,11 +84,51 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
             answer(&format!("Mind: {caution}\n"))?;
         }
     }
-    runtime()?.block_on(reload(&folders.paths()?, &allowed, arguments.json))
+    let knows = |status: &Status| status.allowances.contains(&allowed);
+    runtime()?.block_on(reload(&folders.paths()?, knows, arguments.json))
+}
+
+/// Takes an allowance away: it holds no more as soon as the daemon has read the policy again.
+fn remove(
+    arguments: &Arguments,
+    target: (&str, &str),
+    named: Option<&Path>,
+    folders: &Folders,
+    now: Timestamp,
+) -> Result<u8, Failure> {
+    let target = block::target(target)?;
+    // An end as it is shown; one counted from now is none that was written down.
+    let until =
+        arguments.until.as_ref().map(|text| text.parse().map_err(|_| AllowError::NoInstant(text.clone())));
+    let wanted = Wanted { target: &target, reason: arguments.reason.as_deref(), until: until.transpose()? };
+    let (path, before) = Config::text(named)?;
+    let old = Config::of_text(&path, &before)?;
+    let gone = removal::meant(&old.settings.allowance, wanted, now)?;
+    let text = removal::without(&before, &old.settings.allowance, &gone);
+    let odd = || AllowError::NotTaken(path.clone());
+    let text = text.ok_or_else(odd)?;
+    let new = Config::of_text(&path, &text).map_err(|_| odd())?;
+    if !removal::takes_only(&old, &new, &gone) {
+        return Err(odd().into());
+    }
+    file::replace(&path, &before, &text)?;
+    let gone = AllowanceStatus::from(&gone);
+    if arguments.json {
+        answer_json(&gone)?;
+    } else {
+        answer(&format!(
+            "{} is allowed no more; it is taken out of {}:\n{}\n",
+            gone.target(),
+            path.display(),
+            wrap(&gone.to_string(), 2)
+        ))?;
+    }
+    let knows = |status: &Status| !status.allowances.contains(&gone);
+    runtime()?.block_on(reload(&folders.paths()?, knows, arguments.json))
 }
 
 /// Lets a running daemon read the policy again, and sees whether it did.
-async fn reload(paths: &Paths, allowed: &AllowanceStatus, quiet: bool) -> Result<u8, Failure> {
+async fn reload(paths: &Paths, knows: impl Fn(&Status) -> bool, quiet: bool) -> Result<u8, Failure> {
     let say = |text: &str| if quiet { Ok(()) } else { answer(text) };
     let client = match Client::connect(paths).await {
         Ok(client) => client,
@@ -93,13 +141,13 @@ async fn reload(paths: &Paths, allowed: &AllowanceStatus, quiet: bool) -> Result
     done(client.ask(Ask::Reload).await?)?;
     // The loop tells its new status a moment later.
     for _ in 0..20 {
-        if client.status().await?.allowances.contains(allowed) {
+        if knows(&client.status().await?) {
             say("The daemon knows it now.\n")?;
             return Ok(exit::OK);
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    Err(Failure::Failed("it goes by another policy file, and does not know this allowance".to_owned()))
+    Err(Failure::Failed("it goes by another policy file, and does not know of this change".to_owned()))
 }
 
 fn list(named: Option<&Path>, json: bool, now: Timestamp) -> Result<u8, Failure> {

@@ -134,3 +134,72 @@ fn everybody_can_be_allowed_but_not_unnoticed() {
     assert_eq!(code(&output), 0, "{}", told(&output));
     assert!(said(&output).contains("Mind: "), "{}", said(&output));
 }
+
+#[test]
+fn an_allowance_is_taken_away_again_and_everything_else_stays_as_it_was() {
+    let place = Place::new().with_config(&format!("{COMMENTED}\n"));
+    for _ in 0..2 {
+        assert_eq!(code(&place.guardian(&KIOSK)), 0);
+        let output = place.guardian(&["allow", "--remove", "--network", "192.168.1.0/24"]);
+        assert_eq!(code(&output), 0, "{}", told(&output));
+        let page = said(&output);
+        for part in ["192.168.1.0/24 is allowed no more", "kiosk in the hall", "No daemon is running"] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        assert_eq!(fs::read_to_string(place.config()).unwrap(), format!("{COMMENTED}\n"));
+    }
+    assert_eq!(code(&place.guardian(&KIOSK)), 0);
+    let output = place.guardian(&["allow", "--remove", "--network", "192.168.1.0/24", "--json"]);
+    let gone: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(gone["reason"], "kiosk in the hall");
+}
+
+#[test]
+fn what_is_not_allowed_cannot_be_taken_away_and_of_several_none_is_guessed() {
+    let caddy =
+        |until: &str| format!("[[allowance]]\npath = \"caddy\"\nreason = \"wiki\"\nuntil = {until}\n");
+    let text = caddy("2998-01-01T00:00:00Z") + &caddy("2999-01-01T00:00:00Z");
+    let place = Place::new().with_config(&text);
+    for (arguments, part) in [
+        (&["--path", "nginx"][..], "no such allowance of nginx: `guardian allow` lists"),
+        (&["--path", "caddy"], "say which by --reason TEXT or --until TIME"),
+        (&["--path", "caddy", "--reason", "wiki"], "2998-01-01T00:00:00Z"),
+        (&["--path", "caddy", "--reason", "another"], "no such allowance"),
+        (&["--path", "caddy", "--until", "2h"], "as `guardian allow` shows it"),
+        (&["--network", "home"], "home"),
+        (&[], "--path"),
+    ] {
+        let output = place.guardian(&[&["allow", "--remove"], arguments].concat());
+        assert_eq!(code(&output), 64, "{arguments:?} {}", told(&output));
+        assert!(told(&output).contains(part), "{arguments:?} {}", told(&output));
+        assert_eq!(fs::read_to_string(place.config()).unwrap(), text);
+    }
+    let output = place.guardian(&["allow", "--remove", "--path", "caddy", "--until", "2999-01-01T00:00:00Z"]);
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    assert_eq!(fs::read_to_string(place.config()).unwrap(), caddy("2998-01-01T00:00:00Z"));
+    let inline = "allowance = [{ path = \"ngrok\", reason = \"r\", until = 2999-01-01T00:00:00Z }]\n";
+    let place = Place::new().with_config(inline);
+    let output = place.guardian(&["allow", "--remove", "--path", "ngrok"]);
+    assert_eq!((code(&output), told(&output).contains("by hand")), (78, true), "{}", told(&output));
+    assert_eq!(fs::read_to_string(place.config()).unwrap(), inline);
+}
+
+#[test]
+fn a_running_daemon_is_seen_to_know_that_an_allowance_is_gone() {
+    let allowed = json!({ "network": "192.168.1.0/24", "reason": "kiosk in the hall", "until": "2999-12-31T00:00:00Z" });
+    for (knows, expected, part) in [(true, 0, "knows it now"), (false, 70, "another policy file")] {
+        let place = Place::new().with_config("");
+        assert_eq!(code(&place.guardian(&KIOSK)), 0);
+        let allowed = allowed.clone();
+        place.daemon(move |ask| {
+            let mut status = status("closed");
+            if !knows {
+                status["allowances"] = json!([allowed]);
+            }
+            if ask == "reload" { json!("done") } else { status }
+        });
+        let output = place.guardian(&["allow", "--remove", "--network", "192.168.1.0/24"]);
+        assert_eq!(code(&output), expected, "{}", told(&output));
+        assert!((said(&output) + &told(&output)).contains(part), "{part}: {}", told(&output));
+    }
+}

@@ -5,15 +5,24 @@ use std::path::PathBuf;
 use jiff::fmt::friendly::SpanParser;
 use jiff::{SpanRelativeTo, Timestamp};
 
-use crate::config::{Allowance, Config, ConfigError};
+use crate::config::{Allowance, Config, ConfigError, Target};
 use crate::exit;
 
-/// Why an allowance is not written down.
+/// RFC 3339, which the file is written in, has years of four digits.
+const LAST: i64 = 253_402_300_799;
+
+/// Why an allowance is not written down, or not taken away.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AllowError {
+    /// Something is not said.
+    #[error("an allowance takes {0}, too: guardian allow --help")]
+    Missing(&'static str),
     /// Its end cannot be read.
     #[error("{0:?} is no end: write 2026-12-31T00:00:00Z, or a length of time such as 2h or 30d")]
     NoEnd(String),
+    /// The end of one that is written down.
+    #[error("{0:?} is no end that is written down: type it as `guardian allow` shows it")]
+    NoInstant(String),
     /// It has ended.
     #[error("{0} is over already")]
     Over(Timestamp),
@@ -30,6 +39,22 @@ pub(crate) enum AllowError {
     /// The file would say something else than before.
     #[error("an allowance cannot be appended to {} without changing what else it says", .0.display())]
     Odd(PathBuf),
+    /// There is nothing to take away.
+    #[error("there is no such allowance of {0}: `guardian allow` lists those that there are")]
+    NoSuch(String),
+    /// More than one could be meant.
+    #[error("there are several allowances of {target}; say which by --reason TEXT or --until TIME:{listed}")]
+    Several {
+        /// What they allow.
+        target: String,
+        /// A line each.
+        listed: String,
+    },
+    /// The file does not let go of it.
+    #[error(
+        "the allowance cannot be taken out of {} without changing what else it says: take it out by hand", .0.display()
+    )]
+    NotTaken(PathBuf),
     /// The file is full.
     #[error("{} would be too long to be read", .0.display())]
     TooLong(PathBuf),
@@ -51,8 +76,14 @@ impl AllowError {
     /// The exit code that goes with it.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::NoEnd(_) | Self::Over(_) | Self::Invalid(_) => exit::USAGE,
-            Self::NotAppended { .. } | Self::Odd(_) | Self::TooLong(_) => exit::CONFIG,
+            Self::Missing(_)
+            | Self::NoEnd(_)
+            | Self::NoInstant(_)
+            | Self::Over(_)
+            | Self::Invalid(_)
+            | Self::NoSuch(_)
+            | Self::Several { .. } => exit::USAGE,
+            Self::NotAppended { .. } | Self::Odd(_) | Self::NotTaken(_) | Self::TooLong(_) => exit::CONFIG,
             Self::Changed(_) | Self::Unwritten { .. } => exit::FAILURE,
         }
     }
@@ -69,11 +100,16 @@ pub(in crate::cli) fn until(text: &str, now: Timestamp) -> Result<Timestamp, All
         let end = now.checked_add(length).map_err(|_| no_end())?;
         Timestamp::from_second(end.as_second()).map_err(|_| no_end())?
     };
-    // RFC 3339, which the file is written in, has years of four digits.
-    if until.as_second() >= 253_402_300_800 {
+    if until.as_second() > LAST {
         return Err(no_end());
     }
     if until > now { Ok(until) } else { Err(AllowError::Over(until)) }
+}
+
+/// What an allowance of this kind and target allows, as the policy reads it.
+pub(super) fn target((kind, target): (&str, &str)) -> Result<Target, AllowError> {
+    let far = Timestamp::from_second(LAST).unwrap_or(Timestamp::MAX);
+    check((kind, target), "any", far, Timestamp::UNIX_EPOCH).map(|allowance| allowance.target)
 }
 
 /// The allowance by itself: what is wrong with it has nothing to do with the file.
@@ -181,7 +217,7 @@ mod tests {
         fn no_text_gets_out_of_its_quotes(target in any::<String>(), reason in any::<String>()) {
             let end = until("2h", now()).unwrap();
             if let Ok(added) = check(("path", &target), &reason, end, now()) {
-                prop_assert_eq!(added.target, crate::config::Target::Path(target));
+                prop_assert_eq!(added.target, Target::Path(target));
                 prop_assert_eq!(added.reason, reason);
             }
         }
