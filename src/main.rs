@@ -6,6 +6,8 @@ mod breaker;
 mod bulkhead;
 mod cli;
 mod config;
+#[cfg(test)]
+mod contract;
 mod control;
 mod doubt;
 mod drill;

@@ -5,6 +5,7 @@
 mod allow;
 mod circuit;
 mod install;
+mod json;
 mod place;
 mod rescue;
 mod run;
