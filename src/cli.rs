@@ -50,7 +50,7 @@ pub(crate) use failure::chain;
 
 /// Sees whether a Moltbot gateway (Clawdbot, Moltbot, OpenClaw) is exposed.
 #[derive(Debug, Parser)]
-#[command(name = "guardian", version, disable_help_subcommand = true)]
+#[command(name = "guardian", version)]
 #[command(
     after_help = "Exit codes: 0 safe or closed, 1 safe with warnings or half-open, 2 exposed or open,\n\
                         3 not everything could be seen, or no daemon; 64 wrong usage, 70 failure,\n\

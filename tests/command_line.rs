@@ -61,6 +61,19 @@ fn wrong_usage_is_64_and_help_is_0() {
 }
 
 #[test]
+fn help_can_be_asked_for_by_word_as_by_flag() {
+    for (word, flag) in [
+        (&["help"][..], &["--help"][..]),
+        (&["help", "status"], &["status", "--help"]),
+        (&["help", "gate", "setup"], &["gate", "setup", "--help"]),
+    ] {
+        let (by_word, by_flag) = (guardian(word), guardian(flag));
+        assert_eq!((code(&by_word), said(&by_word)), (0, said(&by_flag)), "{word:?} {}", told(&by_word));
+    }
+    assert_eq!(code(&guardian(&["help", "chekc"])), 64);
+}
+
+#[test]
 fn a_wrong_configuration_is_78_and_names_key_line_and_file_before_anything_is_looked_at() {
     let output = guardian_with(Some("mode = \"enforce\"\npateince = \"10s\"\n"), &["check", "--json"]);
     assert_eq!(code(&output), 78);

@@ -22,7 +22,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         None => answer(&String::from_utf8_lossy(&page(&command)?))?,
         Some(folder) => {
             write(folder, &command)?;
-            let commands = command.get_subcommands().filter(|command| !command.is_hide_set());
+            // What `help` shows, the other pages have.
+            let is_shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
+            let commands = command.get_subcommands().filter(is_shown);
             commands.into_iter().try_for_each(|command| write(folder, command))?;
         }
     }

@@ -44,7 +44,9 @@ fn the_manual_has_a_page_for_every_command() {
         let text = fs::read_to_string(folder.join(page)).unwrap();
         assert!(text.contains(".TH ") && text.contains(word), "{page}: {text}");
     }
-    assert!(!folder.join("guardian-witness-child.1").exists());
+    for none in ["guardian-witness-child.1", "guardian-help.1"] {
+        assert!(!folder.join(none).exists(), "{none}");
+    }
     assert!(said(&place.guardian(&["manual"])).contains(".TH guardian 1"));
 }
 
