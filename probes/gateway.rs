@@ -25,6 +25,7 @@ use crate::owner::role::{Shown, is_runtime, may_wrap, product_of_service, script
 use crate::owner::table::{Entry, Table};
 use crate::probe::{Ground, Probe, blocking};
 
+pub mod at_rest;
 pub mod config;
 mod configs;
 pub mod devices;

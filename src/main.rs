@@ -1,6 +1,7 @@
 //! Guardian sees whether a Moltbot gateway (Clawdbot, Moltbot, OpenClaw) is exposed.
 
 mod age;
+mod at_rest;
 mod barrier;
 mod breaker;
 mod bulkhead;

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::report::Report;
 use crate::status::AllowanceStatus;
 use crate::status::absent::Lock;
-use crate::{exit, page};
+use crate::{at_rest, exit, page};
 
 /// The options of `guardian check`.
 #[derive(Debug, Args)]
@@ -26,8 +26,9 @@ pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> 
     let policy = Arc::new(config.policy(now));
     let allowances = AllowanceStatus::in_force(&config.settings.allowance, now);
     let round = look(policy.clone())?;
-    let judgement = judge(&policy, &round.snapshot);
+    let mut judgement = judge(&policy, &round.snapshot);
     let code = exit::of(&judgement);
+    judgement.findings.extend(at_rest::notes(&policy, &round.snapshot));
     if arguments.json {
         answer_json(&Report::new(&judgement, &round.probes, &allowances, code))?;
     } else {

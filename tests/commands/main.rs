@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod allow;
+mod at_rest;
 mod circuit;
 mod install;
 mod json;

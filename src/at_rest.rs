@@ -1,0 +1,137 @@
+//! What gateways that do not run now would expose when they start: notes beside a judgement, which they do not
+//! move, for nothing is exposed.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use guardian_probes::gateway::at_rest::{AtRest, at_rest};
+use guardian_probes::gateway::secrets;
+use guardian_rules::catalog::configuration_at_next_start;
+use guardian_rules::fact::Product;
+use guardian_rules::finding::{Finding, Severity};
+use guardian_rules::policy::Policy;
+use guardian_rules::scene::Scene;
+use guardian_rules::snapshot::Snapshot;
+use nix::unistd::Uid;
+
+/// A home may lie where nobody answers: it is not waited for longer.
+const WAITS: Duration = Duration::from_secs(1);
+
+/// The notes, with what lies in the homes that this user may look into.
+pub(crate) fn notes(policy: &Policy, snapshot: &Snapshot) -> Vec<Finding> {
+    let (tell, told) = mpsc::channel();
+    // It is left behind if it hangs.
+    std::thread::spawn(move || tell.send(at_rest(homes())));
+    let found = told.recv_timeout(WAITS).unwrap_or_default();
+    of(policy, snapshot, &found)
+}
+
+/// This user's home; for root everybody's.
+fn homes() -> BTreeSet<PathBuf> {
+    let own = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let mut homes: BTreeSet<PathBuf> = own.into_iter().collect();
+    if Uid::effective().is_root() {
+        homes.extend(secrets::homes_here());
+    }
+    homes
+}
+
+/// What these configurations would expose, but for those that a gateway runs by: they are judged already.
+fn of(policy: &Policy, snapshot: &Snapshot, found: &[AtRest]) -> Vec<Finding> {
+    let running: BTreeSet<&PathBuf> =
+        snapshot.gateway.known().into_iter().flatten().filter_map(|it| it.config.path.as_ref()).collect();
+    let scene = Scene::new(policy, snapshot);
+    let at_rest = found.iter().filter(|it| !running.contains(&it.path));
+    let findings = at_rest.flat_map(|it| {
+        let name = it.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let product = name.starts_with("clawdbot").then_some(Product::Clawdbot);
+        configuration_at_next_start(&scene, product, &it.state, &it.path.display().to_string())
+    });
+    findings.filter(|finding| finding.severity == Severity::Critical).map(note).collect()
+}
+
+fn note(mut finding: Finding) -> Finding {
+    finding.severity = Severity::Info;
+    finding.evidence.insert(0, "no gateway is seen to run by it: this is so as soon as one does".to_owned());
+    "Mend the setting named here before you start that gateway.".clone_into(&mut finding.remedy);
+    finding
+}
+
+#[cfg(test)]
+mod tests {
+    use guardian_probes::gateway::configuration;
+    use guardian_rules::fact::{ConfigFile, ConfigState, GatewayProcess, InterfaceAddress};
+    use guardian_rules::finding::Answer;
+    use guardian_rules::observation::Observation;
+    use guardian_rules::verdict::{Verdict, judge};
+
+    use super::*;
+
+    fn on_a_lan() -> Snapshot {
+        let card = InterfaceAddress {
+            interface: "eth0".to_owned(),
+            index: None,
+            address: "192.168.1.5".parse().unwrap(),
+            prefix: 24,
+        };
+        Snapshot { interfaces: Observation::Seen(vec![card]), ..Snapshot::default() }
+    }
+
+    fn saying(text: &str) -> AtRest {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("openclaw.json");
+        std::fs::write(&path, text).unwrap();
+        AtRest { state: configuration(&path), path: "/home/ana/.openclaw/openclaw.json".into() }
+    }
+
+    #[test]
+    fn a_gateway_that_is_stopped_and_would_be_exposed_is_noted_and_moves_no_verdict() {
+        let (policy, snapshot) = (Policy::default(), on_a_lan());
+        let found = of(&policy, &snapshot, &[saying("{ gateway: { bind: 'lan' } }")]);
+        let [note] = found.as_slice() else { panic!("{found:#?}") };
+        assert_eq!(
+            (note.rule, note.severity, note.answer),
+            ("config-incomplete", Severity::Info, Answer::Yes)
+        );
+        assert_eq!(note.subject, "/home/ana/.openclaw/openclaw.json");
+        assert!(note.evidence[0].contains("no gateway is seen to run by it"), "{note:#?}");
+        assert!(note.evidence[1].contains("gateway.bind is \"lan\""), "{note:#?}");
+        assert!(note.remedy.contains("before you start"), "{note:#?}");
+        let mut judgement = judge(&policy, &snapshot);
+        let (verdict, warns) = (judgement.verdict, judgement.has_warnings());
+        judgement.findings.extend(found);
+        assert_eq!((judgement.verdict, judgement.has_warnings()), (verdict, warns));
+        assert_ne!(verdict, Verdict::Exposed);
+    }
+
+    #[test]
+    fn a_sound_one_and_one_that_a_gateway_runs_by_are_not_noted() {
+        let policy = Policy::default();
+        let sound = saying("{ gateway: { bind: 'loopback', auth: { mode: 'token', token: 'x' } } }");
+        assert_eq!(of(&policy, &on_a_lan(), &[sound]), []);
+        let lan = saying("{ gateway: { bind: 'lan' } }");
+        let config = ConfigFile { path: Some(lan.path.clone()), state: ConfigState::Absent };
+        let gateway = GatewayProcess {
+            pid: 812,
+            product: None,
+            marks: Vec::new(),
+            service: None,
+            config,
+            private_paths: Vec::new(),
+            state: None,
+            within_reach: Ok(Vec::new()),
+            devices: Ok(Vec::new()),
+        };
+        let running = Snapshot { gateway: Observation::Seen(vec![gateway]), ..on_a_lan() };
+        assert_eq!(of(&policy, &running, &[lan]), []);
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_is_noted_as_unknown() {
+        let found = of(&Policy::default(), &on_a_lan(), &[saying("{ half")]);
+        let [note] = found.as_slice() else { panic!("{found:#?}") };
+        assert_eq!((note.severity, note.answer), (Severity::Info, Answer::Unknown));
+    }
+}
