@@ -153,7 +153,7 @@ async fn describe(
 }
 
 /// A process is connected to a gateway that is not among those described.
-fn has_nameless_peers(known: &Snapshot) -> bool {
+pub(crate) fn has_nameless_peers(known: &Snapshot) -> bool {
     known.peers.seen().into_iter().flatten().any(|peer| is_nameless(known, peer))
 }
 

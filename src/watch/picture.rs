@@ -31,8 +31,7 @@ impl Watcher {
             }
         }
         let changed = self.sight.take(looked);
-        self.schedule.finished(probe, changed);
-        self.schedule.left_open(probe, self.sight.leaves_open(probe));
+        self.sight.settle(&mut self.schedule, probe, changed);
         if changed {
             self.see_target();
         }

@@ -92,6 +92,8 @@ struct Slot {
     finished: bool,
     /// Looks in a row that left something open.
     open: u32,
+    /// It was made to look again for what had gone since.
+    repeated: bool,
 }
 
 /// A look that left something open is made again so soon, and later and later while it does: to be
@@ -130,6 +132,7 @@ impl Schedule {
             basis: Vec::new(),
             finished: false,
             open: 0,
+            repeated: false,
         };
         Self { slots: ProbeId::ALL.into_iter().map(|probe| (probe, slot(probe))).collect() }
     }
@@ -218,6 +221,17 @@ impl Schedule {
             if slot.look == Look::UnderWay {
                 slot.look = Look::Doubted;
             }
+        }
+    }
+
+    /// Whether what a probe has met was gone before anybody could say what it was. Then it looks again before
+    /// there is a picture, once: what comes and goes all the time is told as what it is.
+    pub(crate) fn came_to_nothing(&mut self, probe: ProbeId, gone: bool) {
+        if let Some(slot) = self.slots.get_mut(&probe) {
+            if gone && !slot.repeated {
+                (slot.forced, slot.finished) = (true, false);
+            }
+            slot.repeated = gone;
         }
     }
 

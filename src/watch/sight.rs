@@ -14,6 +14,7 @@ use super::stations::Looked;
 use super::target::target;
 use crate::barrier::Target;
 use crate::breaker::event::Round;
+use crate::round::has_nameless_peers;
 use crate::trip::Evidence;
 
 /// The rule of what was found open, beyond which nothing is left to lose.
@@ -104,6 +105,17 @@ impl Sight {
         self.ahead.listeners = Some(next.listeners).filter(|it| *it != self.known.listeners);
         self.ahead.interfaces = Some(next.interfaces).filter(|it| *it != self.known.interfaces);
         accuse(&self.policy, &alone)
+    }
+
+    /// A probe has finished its look: who looks again for what it brought, and when.
+    pub(crate) fn settle(&self, schedule: &mut Schedule, probe: ProbeId, changed: bool) {
+        schedule.finished(probe, changed);
+        schedule.left_open(probe, self.leaves_open(probe));
+        if probe == ProbeId::Owner {
+            // A client may end with its connection while it is looked at. Who is still there the next time has
+            // no such excuse.
+            schedule.came_to_nothing(ProbeId::Peers, has_nameless_peers(&self.known));
+        }
     }
 
     /// Whether what a probe has seen leaves something open that another look may tell: it saw nothing,
@@ -274,7 +286,7 @@ pub(crate) fn round(judgement: &Judgement) -> Round {
 #[cfg(test)]
 mod tests {
     use guardian_rules::fact::{
-        Attribution, ConfigFile, ConfigState, GatewayProcess, Process, Product, Role,
+        Attribution, ConfigFile, ConfigState, GatewayProcess, Origin, Peer, Process, Product, Role,
     };
 
     use super::*;
@@ -385,6 +397,31 @@ mod tests {
         Arc::make_mut(&mut sight.known).interfaces = Observation::Seen(Vec::new());
         let round = sight.look_ahead(cards(&["10.9.0.2"]), &schedule).unwrap();
         assert!(round.findings.iter().any(|it| it.rule == "bound-beyond-allowed"), "{:?}", round.findings);
+    }
+
+    #[test]
+    fn a_client_that_is_gone_before_it_was_described_makes_no_picture_of_its_own() {
+        let (mut sight, mut schedule) = sight();
+        let connected = Peer {
+            gateway: "127.0.0.1:4711".parse().unwrap(),
+            remote: "127.0.0.1:40000".parse().unwrap(),
+            origin: Origin::Here { owner: Attribution::Named(vec![999]), flows: Vec::new() },
+        };
+        let mut look = |probe, peers: &[Peer]| {
+            Arc::make_mut(&mut sight.known).peers = Observation::Seen(peers.to_vec());
+            schedule.started(probe, Moment::default());
+            sight.settle(&mut schedule, probe, probe == ProbeId::Peers);
+            schedule.is_whole()
+        };
+        let there = std::slice::from_ref(&connected);
+        look(ProbeId::Peers, there);
+        assert!(!look(ProbeId::Owner, there), "nobody can say who 999 is, and it may be gone");
+        look(ProbeId::Peers, &[]);
+        assert!(look(ProbeId::Owner, &[]), "it is");
+        look(ProbeId::Peers, there);
+        look(ProbeId::Owner, there);
+        look(ProbeId::Peers, there);
+        assert!(look(ProbeId::Owner, there), "it is not, and is told");
     }
 
     #[test]

@@ -75,6 +75,32 @@ fn the_first_round_is_whole_when_everybody_has_looked_in_turn() {
 }
 
 #[test]
+fn a_client_that_is_gone_before_it_was_described_is_looked_for_once_more_before_there_is_a_picture() {
+    let mut schedule = settled();
+    let look = |schedule: &mut Schedule, probe, changed| {
+        schedule.started(probe, at(100));
+        schedule.finished(probe, changed);
+    };
+    // A connection is there, and nobody can say whose it is.
+    look(&mut schedule, ProbeId::Peers, true);
+    look(&mut schedule, ProbeId::Owner, false);
+    assert!(schedule.is_whole());
+    schedule.came_to_nothing(ProbeId::Peers, true);
+    assert!(!schedule.is_whole(), "it may be gone by now");
+    assert_eq!(schedule.due(at(101)), [ProbeId::Peers]);
+    look(&mut schedule, ProbeId::Peers, true);
+    look(&mut schedule, ProbeId::Owner, false);
+    schedule.came_to_nothing(ProbeId::Peers, true);
+    assert!(schedule.is_whole(), "another one came and went: that is so, and is told");
+    look(&mut schedule, ProbeId::Peers, true);
+    look(&mut schedule, ProbeId::Owner, false);
+    schedule.came_to_nothing(ProbeId::Peers, false);
+    assert!(schedule.is_whole());
+    schedule.came_to_nothing(ProbeId::Peers, true);
+    assert!(!schedule.is_whole(), "all was described in between");
+}
+
+#[test]
 fn while_nothing_changes_each_looks_at_its_own_cadence() {
     let mut schedule = settled();
     assert_eq!(schedule.due(at(179)), []);
