@@ -32,6 +32,12 @@ pub(crate) fn menu(status: &Status, now: Timestamp) -> String {
     if let Some(since) = status.since {
         let _ = line(&format!("Since {}", ago(since, now)));
     }
+    if let Some(doubt) = status.doubt.as_ref().filter(|_| status.daemon == Daemon::Running) {
+        for finding in doubt.findings.iter().take(FEW) {
+            let _ = line(&format!("It cannot be told: {}: {}", finding.rule, finding.subject));
+        }
+        let _ = line(&doubt.outcome(now));
+    }
     if let Some(trip) = &status.trip {
         for finding in trip.findings.iter().take(FEW) {
             let _ = line(&format!("{}: {}", finding.rule, finding.subject));
@@ -58,6 +64,7 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::Mode;
+    use crate::doubt::Doubt;
 
     fn status(circuit: Circuit) -> Status {
         Status::new(circuit, None, Mode::Enforce, Daemon::Running)
@@ -80,6 +87,18 @@ mod tests {
             assert!(first.ends_with(&format!("| sfimage={symbol}")), "{menu}");
             assert_eq!(menu.lines().nth(1), Some("---"));
         }
+    }
+
+    #[test]
+    fn what_is_doubtful_is_said_with_how_long_there_is_for_it() {
+        let opens = Some(Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(8));
+        let doubt = Doubt { since: Timestamp::UNIX_EPOCH, opens, findings: Vec::new() };
+        let status = Status { doubt: Some(doubt), ..status(Circuit::Closed) };
+        let menu = menu(&status, Timestamp::UNIX_EPOCH);
+        assert!(
+            menu.contains("\nThe circuit opens in about 8 seconds, unless it can be told by then.\n"),
+            "{menu}"
+        );
     }
 
     #[test]

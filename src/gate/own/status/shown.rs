@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use crate::barrier::Held;
 use crate::breaker::state::Circuit;
+use crate::doubt::Doubt;
 use crate::gate::own::sign_in::fields;
 use crate::gate::own::{AskedFor, CLOSE, RECOVER};
 use crate::status::page::{ago, lead, next_steps, now_to_do, second};
@@ -24,6 +25,9 @@ pub(super) fn state(status: &Status, asked: AskedFor, now: Timestamp) -> Markup 
         p { (capital(&sentence)) }
         @if let Some(since) = status.since {
             p class="quiet" { "Since " (second(since)) " (" (ago(since, now)) ")." }
+        }
+        @if let Some(doubt) = status.doubt.as_ref().filter(|_| status.daemon == Daemon::Running) {
+            (in_doubt(doubt, now))
         }
         @if let Some(trip) = &status.trip { (why(trip)) }
         (way_back(status, asked))
@@ -138,6 +142,21 @@ fn looks(status: &Status, now: Timestamp) -> Markup {
 pub(in crate::gate::own) fn capital(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// What cannot be told, what comes of it, and what to do before it does.
+fn in_doubt(doubt: &Doubt, now: Timestamp) -> Markup {
+    html! {
+        section class="card" {
+            h2 { "What cannot be told" }
+            @for finding in &doubt.findings {
+                p { strong { (finding.subject) } " " code { (finding.rule) } }
+                ul { @for line in &finding.evidence { li { (line) } } }
+                @if !finding.remedy.is_empty() { p class="quiet" { "To do: " (finding.remedy) } }
+            }
+            p { (doubt.outcome(now)) }
+        }
+    }
 }
 
 fn why(trip: &TripStatus) -> Markup {
@@ -259,6 +278,32 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part}:\n{page}");
         }
+    }
+
+    #[test]
+    fn what_is_doubtful_is_on_the_page_with_what_to_do_and_how_long_there_is_for_it() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let mut status = Status::new(Circuit::Closed, None, Mode::Enforce, Daemon::Running);
+        status.doubt = Some(Doubt {
+            since: now,
+            opens: Some(now + jiff::SignedDuration::from_secs(8)),
+            findings: vec![Evidence {
+                rule: "panel-republished".to_owned(),
+                severity: Severity::Critical,
+                answer: Answer::Unknown,
+                subject: "<nginx>".to_owned(),
+                evidence: vec!["it answers 502".to_owned()],
+                remedy: "Type this.".to_owned(),
+            }],
+        });
+        let page = |status: &Status| state(status, AskedFor::Passphrase, now).into_string();
+        for part in
+            ["What cannot be told", "&lt;nginx&gt;", "it answers 502", "Type this.", "in about 8 seconds"]
+        {
+            assert!(page(&status).contains(part), "{part}:\n{}", page(&status));
+        }
+        status.daemon = Daemon::Stale;
+        assert!(!page(&status).contains("What cannot be told"), "nobody counts any more");
     }
 
     #[test]
