@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use guardian_probes::gateway::at_rest::{AtRest, at_rest};
 use guardian_probes::gateway::secrets;
@@ -16,15 +16,25 @@ use guardian_rules::scene::Scene;
 use guardian_rules::snapshot::Snapshot;
 use nix::unistd::Uid;
 
-/// A home may lie where nobody answers: it is not waited for longer.
+/// A home may lie where nobody answers: none of them is waited for longer.
 const WAITS: Duration = Duration::from_secs(1);
 
 /// The notes, with what lies in the homes that this user may look into.
 pub(crate) fn notes(policy: &Policy, snapshot: &Snapshot) -> Vec<Finding> {
     let (tell, told) = mpsc::channel();
     // It is left behind if it hangs.
-    std::thread::spawn(move || tell.send(at_rest(homes())));
-    let found = told.recv_timeout(WAITS).unwrap_or_default();
+    std::thread::spawn(move || homes().into_iter().try_for_each(|home| tell.send(at_rest([home]))));
+    let (begun, mut found) = (Instant::now(), Vec::new());
+    loop {
+        match told.recv_timeout(WAITS.saturating_sub(begun.elapsed())) {
+            Ok(home) => found.extend(home),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::warn!("not every home could be looked into for gateways that do not run");
+                break;
+            }
+        }
+    }
     of(policy, snapshot, &found)
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use guardian_rules::verdict::Verdict;
 
-use crate::doubt::Doubt;
+use crate::doubt::{Doubt, FINDINGS};
 use crate::sys::clock::Now;
 use crate::trip::{Cause, Evidence, Trip};
 use effect::{Answer, Effect, Notice, Reach, Refusal};
@@ -28,6 +28,8 @@ const LASTING: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_mins(10);
 /// As many are announced in that time.
 const DOUBTS: usize = 256;
+/// Between two messages to people about doubts: whoever opens one door after another does not fill their screens.
+const TOLD: Duration = Duration::from_mins(1);
 
 /// What the policy says of the breaker, and what this host lets it do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,24 +185,31 @@ fn announce(rules: &Rules, closed: &mut Closed, round: &Round, now: Now) -> Vec<
     }
     closed.doubted.retain(|_, announced| now.moment.since(*announced) < AGAIN);
     let doubted = &mut closed.doubted;
+    let room = FINDINGS.min(DOUBTS.saturating_sub(doubted.len()));
     let news: Vec<&Evidence> = round
         .findings
         .iter()
         .filter(|finding| {
             let (rule, subject) = finding.key();
-            let key = (rule.to_owned(), subject.to_owned());
-            let is_news = !finding.is_proof() && doubted.len() < DOUBTS && !doubted.contains_key(&key);
-            if is_news {
-                doubted.insert(key, now.moment);
-            }
-            is_news
+            !finding.is_proof() && !doubted.contains_key(&(rule.to_owned(), subject.to_owned()))
         })
+        // Those beyond are announced in the next round.
+        .take(room)
         .collect();
     if news.is_empty() {
         return Vec::new();
     }
+    for finding in &news {
+        let (rule, subject) = finding.key();
+        doubted.insert((rule.to_owned(), subject.to_owned()), now.moment);
+    }
     let doubt = rules.doubt(since, news.into_iter());
-    vec![Effect::RecordDoubt(doubt.clone()), Effect::Tell(Notice::Doubt(doubt))]
+    let mut effects = vec![Effect::RecordDoubt(doubt.clone())];
+    if closed.doubt_told.is_none_or(|told| now.moment.since(told) >= TOLD) {
+        closed.doubt_told = Some(now.moment);
+        effects.push(Effect::Tell(Notice::Doubt(doubt)));
+    }
+    effects
 }
 
 /// Opens the circuit, or says that it would have.

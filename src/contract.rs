@@ -214,7 +214,14 @@ fn the_page_on_json_names_every_entry_of_the_journal_and_what_it_shows_is_json()
     ]
     .into_iter()
     .flat_map(|source| {
-        let calls = ["record(\"", "Record(\"", "only(\"", "Change { what: \"", "circuit, \""];
+        let calls = [
+            "record(\"",
+            "record(\n                    \"",
+            "Record(\"",
+            "only(\"",
+            "Change { what: \"",
+            "circuit, \"",
+        ];
         calls
             .into_iter()
             .flat_map(|call| source.split(call).skip(1).filter_map(|rest| rest.split('"').next()))

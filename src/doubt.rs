@@ -10,7 +10,7 @@ use crate::sys::clock::Now;
 use crate::trip::Evidence;
 
 /// As many findings are told of one doubt.
-const FINDINGS: usize = 32;
+pub(crate) const FINDINGS: usize = 32;
 
 /// What cannot be told, and how long it is put up with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,16 @@ impl Doubt {
                 format!("The circuit opens in about {}, unless it can be told by then.", age(left))
             }
             None => "Guardian only observes: nothing is blocked.".to_owned(),
+        }
+    }
+
+    /// All of it in a line: the first of the findings, and how many more there are.
+    pub(crate) fn summary(&self, now: Timestamp) -> String {
+        let Some(first) = self.findings.first() else { return self.outcome(now) };
+        let first = self.line(first, now);
+        match self.findings.len() - 1 {
+            0 => first,
+            more => format!("{first} And {more} more."),
         }
     }
 

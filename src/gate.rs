@@ -29,6 +29,7 @@ pub(crate) mod listen;
 mod own;
 pub(crate) mod page;
 pub(crate) mod passphrase;
+mod policy;
 pub(crate) mod refusal;
 pub(crate) mod relay;
 mod report;
@@ -39,6 +40,7 @@ pub(crate) mod setup;
 mod socket;
 pub(crate) mod source;
 pub(crate) mod spent;
+mod stamp;
 mod standing;
 mod suspicion;
 mod threshold;
@@ -70,6 +72,7 @@ use forward::Forward;
 use host::Names;
 use keeper::Keeper;
 use listen::Listening;
+use policy::PolicyFile;
 use source::Allowlist;
 use suspicion::Suspicions;
 use upstream::Upstream;
@@ -153,13 +156,14 @@ pub(crate) async fn run(
     let gate = Rc::new(Gate::new(config, paths, access_log));
     let following = Rc::clone(&gate);
     spawn_local(async move { following.vouching.follow(&following.paths).await });
-    let (turning, networks) = (Rc::clone(&gate), listening.networks());
+    let (turning, networks, mut policy) = (Rc::clone(&gate), listening.networks(), PolicyFile::of(config));
     spawn_local(async move {
         loop {
             sleep(TURN).await;
             turning.access_log.flush();
             let now = clock::now();
-            if networks.sweep(now) | turning.books.borrow_mut().sweep(now.moment) {
+            let taken = policy.sweep(&networks, now);
+            if taken | networks.sweep(now) | turning.books.borrow_mut().sweep(now.moment) {
                 turning.vouching.end();
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::catalog::Rule;
-use crate::fact::{Access, Process, Product};
+use crate::fact::{Access, Process, Product, Role};
 use crate::finding::{Finding, Severity};
 use crate::rule::audiences;
 use crate::scene::{Beyond, Door, Part, Scene};
@@ -71,19 +71,21 @@ fn as_allowed(scene: &Scene<'_>, door: &Door<'_>, finding: Finding) -> Finding {
     if allowed { finding.allowed() } else { finding }
 }
 
-/// What to do about what may be a door, before the patience ends: with the very allowance to type, where all
-/// processes that hold it are of one program.
+/// What to do about what may be a door, before the patience ends. The very allowance to type is said of a proxy of
+/// root's alone: what the agent, or anybody else of this machine, calls itself is nothing that the owner should allow.
 fn remedy(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> String {
-    let pids = door.listener.owner.pids().iter();
-    let programs: BTreeSet<Option<&str>> =
-        pids.map(|pid| scene.process(*pid).map(Process::program)).collect();
-    // What a program calls itself is typed by nobody unless it is a plain word.
+    let holders: Option<Vec<&Process>> =
+        door.listener.owner.pids().iter().map(|pid| scene.process(*pid)).collect();
+    let holders = holders.unwrap_or_default();
+    let programs: BTreeSet<&str> = holders.iter().map(|it| it.program()).collect();
+    let is_proxy = holders.iter().all(|it| it.role == Role::Proxy);
+    let is_roots = holders.iter().any(|it| it.uid == Some(0));
     let is_plain = |name: &&str| {
         let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+');
         !name.is_empty() && !name.starts_with('-') && name.chars().all(word)
     };
-    let only = programs.first().copied().flatten().filter(|_| programs.len() == 1).filter(is_plain);
-    match only {
+    let only = programs.first().copied().filter(|_| is_proxy && is_roots && programs.len() == 1);
+    match only.filter(is_plain) {
         None => rule.remedy.to_owned(),
         Some(name) => format!(
             "Stop that program, bind it to loopback or the VPN, or allow it for a while: `guardian allow --path {name} \

@@ -362,20 +362,32 @@ fn one_that_is_doubtful_says_unknown_and_never_yes() {
 }
 
 #[test]
-fn what_is_doubtful_says_which_allowance_to_type_unless_its_name_is_none_to_be_typed() {
+fn what_is_doubtful_says_which_allowance_to_type_where_it_is_a_proxy_of_roots() {
     let remedy = |program: Program| {
         let conclusion = laptop().runs(program.on("0.0.0.0:80", failing(502))).judged();
         conclusion.doubts(RULE, "0.0.0.0:80").only(RULE).remedy.clone()
     };
     let typed = "`guardian allow --path nginx --reason TEXT --until 2h`";
-    assert!(remedy(nginx(900)).contains(typed), "{}", remedy(nginx(900)));
-    for unsaid in
-        [nginx(900).unnamed(), program("ng; reboot", 900, Role::Proxy), program("-x", 900, Role::Proxy)]
-    {
-        let remedy = remedy(unsaid);
-        assert!(!remedy.contains("--path"), "{remedy}");
+    let roots = || nginx(900).of_user(0, "root");
+    assert!(remedy(roots()).contains(typed), "{}", remedy(roots()));
+    laptop().allowing_path("nginx").runs(roots().on("0.0.0.0:80", failing(502))).judged().is_safe();
+}
+
+/// An agent that listens, answers nothing and calls itself whatever it likes would have the owner allow it.
+#[test]
+fn what_anybody_else_calls_a_program_is_not_suggested_to_the_owner() {
+    for program in [
+        nginx(900),
+        nginx(900).of_user(0, "root").unnamed(),
+        program("node", 900, Role::OtherService).of_user(0, "root"),
+        program("ng; reboot", 900, Role::Proxy).of_user(0, "root"),
+        program("-x", 900, Role::Proxy).of_user(0, "root"),
+    ] {
+        let conclusion = laptop().runs(program.on("0.0.0.0:80", failing(502))).judged();
+        for finding in conclusion.findings(RULE) {
+            assert!(!finding.remedy.contains("--path"), "{}", finding.remedy);
+        }
     }
-    laptop().allowing_path("nginx").runs(nginx(900).on("0.0.0.0:80", failing(502))).judged().is_safe();
 }
 
 // What asks for a password of its own.

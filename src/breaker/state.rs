@@ -28,6 +28,8 @@ pub(crate) struct Closed {
     pub(crate) blind: Option<Now>,
     /// What was announced as doubtful, and when: it is not announced again all the time.
     pub(crate) doubted: BTreeMap<(String, String), Moment>,
+    /// When people were told of a doubt last.
+    pub(crate) doubt_told: Option<Moment>,
     /// What has been reported in observe mode since the last safe round.
     pub(crate) told: BTreeSet<(String, String)>,
 }
@@ -93,7 +95,7 @@ impl Circuit {
 impl Closed {
     /// Closed since then, and nothing known yet.
     pub(crate) fn since(since: Timestamp) -> Self {
-        Self { since, blind: None, doubted: BTreeMap::new(), told: BTreeSet::new() }
+        Self { since, blind: None, doubted: BTreeMap::new(), doubt_told: None, told: BTreeSet::new() }
     }
 }
 

@@ -112,19 +112,32 @@ fn remove(
         return Err(odd().into());
     }
     file::replace(&path, &before, &text)?;
+    let others: Vec<AllowanceStatus> =
+        removal::overlapping(&new.settings.allowance, &gone, now).map(AllowanceStatus::from).collect();
     let gone = AllowanceStatus::from(&gone);
     if arguments.json {
         answer_json(&gone)?;
     } else {
-        answer(&format!(
-            "{} is allowed no more; it is taken out of {}:\n{}\n",
-            gone.target(),
-            path.display(),
-            wrap(&gone.to_string(), 2)
-        ))?;
+        answer(&removed(&gone, &others, &path))?;
     }
     let knows = |status: &Status| !status.allowances.contains(&gone);
     runtime()?.block_on(reload(&folders.paths()?, knows, arguments.json))
+}
+
+/// What has been done, and what allows the same still, or a part of it.
+fn removed(gone: &AllowanceStatus, others: &[AllowanceStatus], path: &Path) -> String {
+    let (target, path) = (gone.target(), path.display());
+    let what = wrap(&gone.to_string(), 2);
+    if others.is_empty() {
+        return format!("{target} is allowed no more; it is taken out of {path}:\n{what}\n");
+    }
+    let mut text =
+        format!("One allowance of {target} is taken out of {path}:\n{what}\nStill allowed, by another:\n");
+    for other in others {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{}", wrap(&other.to_string(), 2));
+    }
+    text
 }
 
 /// Lets a running daemon read the policy again, and sees whether it did.

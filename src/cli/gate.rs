@@ -90,12 +90,14 @@ fn serve(config: &Config, paths: &Paths) -> Result<u8, Failure> {
     heap::hold();
     let now = clock::now();
     let networks = Rc::new(Leaves::new(config.networks(now.wall), now));
+    // A request is five turns of tasks: sixty-one, as is usual, are an epoll_wait(2) for each dozen of them. A turn
+    // with TLS may be a handshake, which takes a thousand times as long, and the lease waits meanwhile.
+    let turns = if config.settings.gate.tls.is_some() { 61 } else { 512 };
     // What blocks is the check of one passphrase at a time, and little else.
     let runtime = runtime::Builder::new_current_thread()
         .max_blocking_threads(4)
         .thread_stack_size(512 * 1024)
-        // A request is five turns of tasks: sixty-one, as is usual, were an epoll_wait(2) for each dozen of them.
-        .event_interval(256)
+        .event_interval(turns)
         .enable_all()
         .build_local(LocalOptions::default())
         .map_err(Failure::Runtime)?;

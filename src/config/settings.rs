@@ -276,10 +276,15 @@ impl TryFrom<WrittenAllowance> for Allowance {
             return Err("an allowance needs a reason".to_owned());
         }
         let until = Timestamp::from_str(&written.until.to_string())
-            .map_err(|_| "until needs a date, a time and an offset: 2026-12-31T00:00:00Z".to_owned())?;
+            .ok()
+            .filter(|until| WRITTEN.contains(&until.as_second()))
+            .ok_or_else(|| "until needs a date, a time and an offset: 2026-12-31T00:00:00Z".to_owned())?;
         Ok(Self { target, reason: written.reason, until })
     }
 }
+
+/// Instants that RFC 3339 can write, whatever offset they were written with: its years have four digits.
+pub(crate) const WRITTEN: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
 
 impl From<Allowance> for WrittenAllowance {
     fn from(allowance: Allowance) -> Self {
@@ -287,7 +292,10 @@ impl From<Allowance> for WrittenAllowance {
             Target::Network(network) => (Some(network.to_string()), None),
             Target::Path(path) => (None, Some(path)),
         };
-        #[expect(clippy::expect_used, reason = "RFC 3339, which is what TOML has for instants")]
+        #[expect(
+            clippy::expect_used,
+            reason = "it was read as one that RFC 3339 can write, which is what TOML has for instants"
+        )]
         let until = allowance.until.to_string().parse().expect("a timestamp prints as RFC 3339");
         Self { network, path, reason: allowance.reason, until }
     }

@@ -17,8 +17,10 @@ use serde::Serialize;
 
 /// Requests that are handed over at once; fewer are handed over by [`AccessLog::flush`].
 const BLOCK: usize = 256;
+/// The same of their text, in bytes.
+const TEXT: usize = 16 * 1024;
 /// Blocks that may wait.
-const ROOM: usize = 16;
+const ROOM: usize = 64;
 /// The longest path that is written down, in bytes.
 const LONGEST_PATH: usize = 512;
 
@@ -133,7 +135,7 @@ impl AccessLog {
         gathered.notes.push(note);
         gathered.text.push_str(entry.method);
         gathered.text.push_str(path);
-        let full = gathered.notes.len() >= BLOCK;
+        let full = gathered.notes.len() >= BLOCK || gathered.text.len() >= TEXT;
         drop(gathered);
         if full {
             self.flush();

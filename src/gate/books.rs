@@ -11,6 +11,7 @@ use super::own::AskedFor;
 use super::refusal::Refusal;
 use super::secret::NoRandomness;
 use super::session::{self, Sessions};
+use super::stamp::FileStamp;
 use super::throttle::{Kind, Rate, Throttle};
 use super::token::{Token, Tokens};
 use crate::cli::chain;
@@ -46,26 +47,6 @@ pub(crate) struct Basis {
 impl Basis {
     fn of(paths: &Paths) -> Self {
         Self { passphrase: FileStamp::of(&paths.gate_passphrase()), totp: FileStamp::of(&paths.gate_totp()) }
-    }
-}
-
-/// Tells a file from what was there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileStamp {
-    inode: u64,
-    length: u64,
-    changed: (i64, i64),
-}
-
-impl FileStamp {
-    fn of(path: &std::path::Path) -> Option<Self> {
-        use std::os::unix::fs::MetadataExt as _;
-        let metadata = std::fs::symlink_metadata(path).ok()?;
-        Some(Self {
-            inode: metadata.ino(),
-            length: metadata.len(),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
     }
 }
 
@@ -304,6 +285,28 @@ mod tests {
         }
         assert!(matches!(books.credential(HERE, Shown::Token("gdn_x"), at(1)), Err(Refusal::Locked(_))));
         assert!(books.credential(HERE, Shown::Token(&secret), at(1)).is_ok());
+    }
+
+    #[test]
+    fn a_thousand_sources_that_guess_have_five_tries_each_and_the_owner_is_let_in_beside_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut books = books(&folder);
+        let mut tokens = Tokens::default();
+        let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
+        tokens.write(&folder.path().join("gate/tokens.json")).unwrap();
+        for number in 0..1000_u32 {
+            let source = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+            let mut tries = |guess: u32| {
+                let token = format!("gdn_{number:060}{guess:04}");
+                books.credential(source, Shown::Token(&token), at(1)).map(|caller| caller.name)
+            };
+            assert!((0..5).all(|guess| tries(guess) == Err(Refusal::Wrong)));
+            assert!(matches!(tries(5), Err(Refusal::Locked(_))), "from {source}");
+            assert!(
+                books.credential(source, Shown::Token(&secret), at(1)).is_ok(),
+                "the owner, from {source}"
+            );
+        }
     }
 
     #[test]

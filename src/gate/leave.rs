@@ -38,6 +38,19 @@ impl Leaves {
         self.0.iter().any(|leave| !leave.ended.get() && leave.network.contains(&address))
     }
 
+    /// Ends those that are not among these any more; whether there were any.
+    pub(crate) fn keep(&self, still: &[(IpNet, Timestamp)]) -> bool {
+        let mut ended = false;
+        for leave in self.0.iter().filter(|leave| !leave.ended.get()) {
+            if !still.contains(&(leave.network, leave.until)) {
+                tracing::warn!("{} is not allowed any more: its allowance was taken away", leave.network);
+                leave.ended.set(true);
+                ended = true;
+            }
+        }
+        ended
+    }
+
     /// Ends those whose time has come, by whichever clock comes to it first; whether there were any.
     pub(crate) fn sweep(&self, now: Now) -> bool {
         let mut ended = false;

@@ -47,11 +47,12 @@ pub(crate) fn urgency(notice: &Notice) -> Urgency {
     }
 }
 
-/// The key of a notice: the trip's id. A recovery and its end have their own, by their time.
+/// The key of a notice: the trip's id. A recovery and its end have their own, by their time, and so has a time in
+/// which something is doubtful.
 pub(crate) fn key(stamped: &Stamped) -> String {
     match &stamped.notice {
         Notice::Tripped(trip) | Notice::News(trip) | Notice::WouldTrip(trip) => words::clean(&trip.id, 64),
-        Notice::Doubt(_) => format!("in doubt {}", stamped.at),
+        Notice::Doubt(doubt) => format!("in doubt {}", doubt.since),
         Notice::Recovering(_) => format!("recovering {}", stamped.at),
         Notice::Closed(_) => format!("closed {}", stamped.at),
     }
@@ -63,7 +64,8 @@ pub(crate) fn weight(notice: &Notice) -> usize {
         Notice::Tripped(trip) | Notice::News(trip) | Notice::WouldTrip(trip) => {
             trip.findings.len().saturating_add(1)
         }
-        Notice::Doubt(_) | Notice::Recovering(_) | Notice::Closed(_) => 1,
+        Notice::Doubt(doubt) => doubt.findings.len().saturating_add(1),
+        Notice::Recovering(_) | Notice::Closed(_) => 1,
     }
 }
 

@@ -9,9 +9,11 @@ use crate::breaker::event::Event;
 use crate::breaker::state::State;
 use crate::breaker::{self};
 use crate::control::protocol::Reply;
+use crate::doubt::Doubt;
 use crate::lease::Lease;
 use crate::lock;
 use crate::memory::{self, Memory};
+use crate::page;
 use crate::sys::clock::{self, Now};
 use crate::sys::crash;
 use crate::trip::{Cause, Trip};
@@ -74,20 +76,17 @@ impl Watcher {
                 self.record(what, about);
             }
             Effect::RecordDoubt(doubt) => {
-                for finding in &doubt.findings {
-                    let why = doubt.line(finding, now.wall);
-                    let about = json!({
-                        "why": why, "since": doubt.since, "opens": doubt.opens, "findings": [finding],
-                    });
-                    tracing::warn!("in doubt: {why}");
-                    self.record("in doubt", about);
-                }
+                let why = doubt.summary(now.wall);
+                tracing::warn!("in doubt: {}", page::printable(&why));
+                let Doubt { since, opens, findings } = doubt;
+                let about = json!({ "why": why, "since": since, "opens": opens, "findings": findings });
+                self.record("in doubt", about);
             }
             Effect::Tell(notice) => {
                 crash::point("tell-before");
                 self.notice(&notice, now);
                 if let Notice::Tripped(trip) = &notice {
-                    tracing::warn!(id = %trip.id, why = %trip.why, "tripped");
+                    tracing::warn!(id = %trip.id, why = %page::printable(&trip.why), "tripped");
                 }
             }
             Effect::Answer(_) => {}

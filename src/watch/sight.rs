@@ -113,8 +113,9 @@ impl Sight {
         schedule.left_open(probe, self.leaves_open(probe));
         if probe == ProbeId::Owner {
             // A client may end with its connection while it is looked at. Who is still there the next time has
-            // no such excuse.
-            schedule.came_to_nothing(ProbeId::Peers, has_nameless_peers(&self.known));
+            // no such excuse, and what proves something already is not looked at anew.
+            let gone = has_nameless_peers(&self.known) && accuse(&self.policy, &self.known).is_none();
+            schedule.came_to_nothing(ProbeId::Peers, gone);
         }
     }
 

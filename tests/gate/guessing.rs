@@ -1,6 +1,8 @@
 //! Whoever guesses.
 
 use crate::house::House;
+#[cfg(target_os = "linux")]
+use crate::house::statuses;
 
 #[test]
 fn wrong_tokens_are_slowed_down_and_the_right_one_is_not() {
@@ -61,4 +63,45 @@ fn a_refusal_tells_an_outsider_nothing() {
     {
         assert!(lower.contains(kept), "{kept}: {said}");
     }
+}
+
+/// Every address of 127.0.0.0/8 is this host's on Linux, and whoever is on it may take any of them.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_thousand_addresses_of_this_host_that_guess_are_one_source_and_take_nothing_from_the_owner() {
+    use std::io::{Read as _, Write as _};
+    use std::net::Ipv4Addr;
+
+    let house = House::new();
+    let before = house.memory();
+    let (mut wrong, mut locked) = (0, 0);
+    for number in 0..1000_u16 {
+        let [high, low] = number.to_be_bytes();
+        let mut stream = house.connect_from(Ipv4Addr::new(127, 9, high, low));
+        for guess in 0..6 {
+            let closes = if guess == 5 { "Connection: close\r\n" } else { "" };
+            let token = format!("gdn_{number:060}{guess:04}");
+            write!(
+                stream,
+                "GET / HTTP/1.1\r\nHost: {}\r\nGuardian-Token: {token}\r\n{closes}\r\n",
+                house.door
+            )
+            .unwrap();
+        }
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        let said = statuses(&said);
+        wrong += said.iter().filter(|status| **status == 401).count();
+        locked += said.iter().filter(|status| **status == 429).count();
+        if number % 100 == 0 {
+            assert_eq!(house.status(), 200, "the owner is served beside {number} of them");
+        }
+    }
+    // Whoever takes long gets another try when the wait is over.
+    assert_eq!(wrong + locked, 6000);
+    assert!((5..20).contains(&wrong), "{wrong} were looked at");
+    assert_eq!(house.status(), 200);
+    assert!(!house.gateway.heard().contains("gdn_"), "no guess reaches the gateway");
+    let more = house.memory().saturating_sub(before);
+    assert!(more < 4 * 1024 * 1024, "{more} bytes for a thousand addresses");
 }

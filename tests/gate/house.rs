@@ -104,6 +104,17 @@ impl House {
         stream
     }
 
+    /// A connection from another address of this host's.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn connect_from(&self, address: std::net::Ipv4Addr) -> TcpStream {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
+        socket.connect(&self.door.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
     /// Sends bytes on a connection of their own; everything that comes back until the gate hangs up,
     /// or says nothing for a while.
     pub(crate) fn say(&self, bytes: &[u8]) -> String {

@@ -46,6 +46,18 @@ pub(super) fn meant(
     }
 }
 
+/// Those in force that allow the same, or a part of it, or more.
+pub(super) fn overlapping<'a>(
+    left: &'a [Allowance],
+    gone: &'a Allowance,
+    now: Timestamp,
+) -> impl Iterator<Item = &'a Allowance> {
+    left.iter().filter(move |it| it.until > now).filter(|it| match (&it.target, &gone.target) {
+        (Target::Network(one), Target::Network(other)) => one.contains(other) || other.contains(one),
+        (one, other) => one == other,
+    })
+}
+
 fn named(target: &Target) -> String {
     match target {
         Target::Network(network) => network.to_string(),
@@ -151,6 +163,28 @@ mod tests {
         let until = Some("2999-06-01T00:00:00.7Z".parse().unwrap());
         let text = taken(POLICY, Wanted { target: &caddy, reason: None, until }).unwrap();
         assert!(text.ends_with("ports = [18789]\n\n# The end"), "{text}");
+    }
+
+    #[test]
+    fn what_still_allows_the_same_or_a_part_of_it_is_known() {
+        let network = |text: &str, until: &str| Allowance {
+            target: Target::Network(text.parse().unwrap()),
+            reason: text.to_owned(),
+            until: until.parse().unwrap(),
+        };
+        let lasting = "2999-12-31T00:00:00Z";
+        let left = [
+            network("0.0.0.0/0", lasting),
+            network("10.1.0.0/16", lasting),
+            network("10.2.0.0/16", "2026-01-01T00:00:00Z"),
+            network("192.168.1.0/24", lasting),
+            Allowance { target: path("caddy"), ..network("10.0.0.0/8", lasting) },
+        ];
+        let gone = network("10.0.0.0/8", lasting);
+        let still: Vec<&str> = overlapping(&left, &gone, now()).map(|it| it.reason.as_str()).collect();
+        assert_eq!(still, ["0.0.0.0/0", "10.1.0.0/16"]);
+        let gone = Allowance { target: path("caddy"), ..gone };
+        assert_eq!(overlapping(&left, &gone, now()).count(), 1);
     }
 
     #[test]
