@@ -72,6 +72,37 @@ fn an_allowance_that_ends_while_the_gate_runs_takes_along_what_it_has_let_in() {
     assert_eq!(told("allowance added"), ["a demo"]);
 }
 
+#[test]
+fn an_allowance_that_is_taken_away_ends_at_the_gate_at_once() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let _gateway = Setup::behind_a_gate(Version::V2026_9_6).start(&place.host);
+    let policy = format!(
+        "patience = \"30s\"\n{POLICY}[gate]\nlisten = [\"127.0.0.1:18700\", \"{LAN}:18700\"]\n\
+         [[allowance]]\nnetwork = \"192.168.77.0/24\"\nreason = \"a visit\"\nuntil = 2099-01-01T00:00:00Z\n"
+    );
+    let daemon = Daemon::start(&place.host, User::Root, &policy);
+    let gate = Gate::start(&place.host, User::Root);
+    gate.until(200);
+    let lan = at(LAN, 18700);
+    let ours = format!("Guardian-Token: {}", gate.token);
+    let visit = || http::ask(&place.outside, lan, "GET /", &[&ours]);
+    assert_eq!(Gate::vouched(|| visit().unwrap()).status, 200);
+    let socket = gate.socket(&place.outside, lan).unwrap();
+
+    let remove = ["allow", "--remove", "--network", "192.168.77.0/24"];
+    let (code, said) = daemon.guardian(User::Root, &remove);
+    assert!(code == 0 && said.contains("192.168.77.0/24 is allowed no more"), "{said}");
+    let (said, late) = socket.ends(Duration::from_secs(10)).expect("what it let in ends with it");
+    println!("measured: from the command's end to the cut socket {late:?}");
+    assert!(said.ends_with(b"\x88\x09\x03\xf5blocked"), "it is told so");
+    let begun = Instant::now();
+    while place.outside.reaches(lan) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the door that was there by it alone is open");
+    }
+    assert_eq!(Gate::vouched(|| gate.ask("GET /")).status, 200, "nobody else is concerned");
+}
+
 /// Connections that a source may have.
 const PLACES: usize = 256;
 
