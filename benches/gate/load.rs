@@ -22,7 +22,7 @@ struct Load {
 fn load(at: SocketAddr, proxy: &Process, path: &str, fields: &[String], refused: bool) -> Load {
     let before = proxy.micros();
     let mut command = Command::new("taskset");
-    command.args(["-c", "1", "wrk", "-t1", "-c64", "-d3s", "--latency"]);
+    command.args(["-c", "1", "wrk", "-t1", "-c64", "-d2s", "--latency"]);
     for field in fields {
         command.args(["-H", field]);
     }
@@ -82,9 +82,10 @@ pub(crate) fn under_load(scene: &Scene, table: &mut Table) {
             theirs.push(load(front, &peer, file, fields, refused));
             ours.push(load(door, &gate, file, fields, refused));
         }
-        let of = |loads: &[Load], what: fn(&Load) -> f64| median(loads.iter().map(what).collect());
+        let each = |loads: &[Load], what: fn(&Load) -> f64| loads.iter().map(what).collect::<Vec<f64>>();
+        let of = |loads: &[Load], what: fn(&Load) -> f64| median(each(loads, what));
         let mut row = |unit: &str, number: fn(&Load) -> f64, bar: Bar| {
-            table.ratio(&format!("{what}: {unit}"), of(&theirs, number), of(&ours, number), bar);
+            table.ratio(&format!("{what}: {unit}"), &each(&theirs, number), &each(&ours, number), bar);
         };
         row("requests a second", |it| it.per_second, Bar::AtLeast(bar));
         row("µs of the proxy's core a request", |it| it.cost, cost_bar);

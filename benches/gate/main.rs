@@ -35,7 +35,7 @@ use std::process::{Command, Stdio};
 use scene::Scene;
 use table::Table;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 const HOST: &str = "gate.test";
 
 type Measure = fn(&Scene, &mut Table);

@@ -1,5 +1,7 @@
 //! What was measured, as a table in Markdown, and which bars were missed.
 
+use crate::process::median;
+
 /// What a number has to be.
 #[derive(Clone, Copy)]
 pub(crate) enum Bar {
@@ -40,9 +42,11 @@ impl Table {
         Self { beside: Vec::new(), missed: Vec::new() }
     }
 
-    /// Both, and a bar on their ratio.
-    pub(crate) fn ratio(&mut self, what: &str, peer: f64, gate: f64, bar: Bar) {
-        let ratio = gate / peer;
+    /// Both as medians, and a bar on their ratio: the median of what it is round by round, for the machine drifts from
+    /// one to the next.
+    pub(crate) fn ratio(&mut self, what: &str, peer: &[f64], gate: &[f64], bar: Bar) {
+        let ratio = median(gate.iter().zip(peer).map(|(gate, peer)| gate / peer).collect());
+        let (peer, gate) = (median(peer.to_vec()), median(gate.to_vec()));
         println!("| {what} | {peer:.1} | {gate:.1} | {ratio:.2} | {bar} |");
         self.judge(what, bar.misses(ratio));
     }
