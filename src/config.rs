@@ -48,6 +48,15 @@ pub(crate) enum ConfigError {
     Unprintable(#[from] toml::ser::Error),
 }
 
+impl ConfigError {
+    /// The same in one line, without the parser's sketch of the place.
+    pub(crate) fn brief(&self) -> String {
+        let told = crate::cli::chain(self);
+        let lines: Vec<&str> = told.lines().map(str::trim).filter(|line| !line.contains('|')).collect();
+        format!("{}; see `guardian config check`", lines.join(": "))
+    }
+}
+
 impl Config {
     /// Reads the configuration: of `named`, else of `$GUARDIAN_CONFIG`, else of this user or
     /// machine. A file that was named must exist; without one the defaults are used.
@@ -217,6 +226,18 @@ mod tests {
         assert!(!config(KIOSK).policy(after).names("192.168.1.7".parse().unwrap()));
         assert!(config(KIOSK).cautions(before).is_empty());
         assert_eq!(config(KIOSK).cautions(after).len(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_can_be_said_in_one_line_without_the_sketch_of_the_place() {
+        let failed =
+            Config::of_text("guardian.toml".as_ref(), "mode = \"enforce\"\nseal = fasle\n").unwrap_err();
+        let brief = failed.brief();
+        assert!(
+            brief.starts_with("guardian.toml is not a valid configuration: TOML parse error at line 2"),
+            "{brief}"
+        );
+        assert!(brief.contains("guardian config check") && !brief.contains(['\n', '|']), "{brief}");
     }
 
     #[test]

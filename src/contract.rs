@@ -131,7 +131,12 @@ fn status() -> Value {
             opens: Some(at("2026-11-23T08:00:10Z")),
             findings: evidence(),
         }),
-        half_open: Some(Recovery { safe: 3, wanted: 10, until: at("2026-11-23T08:15:00Z") }),
+        half_open: Some(Recovery {
+            safe: 3,
+            wanted: 10,
+            until: at("2026-11-23T08:15:00Z"),
+            in_the_way: evidence(),
+        }),
         gateways: vec![serde_json::to_value(gateway()).unwrap()],
         warnings: evidence(),
         found: vec![found],

@@ -203,6 +203,9 @@ pub(crate) struct Recovery {
     pub(crate) wanted: u16,
     /// When the circuit opens again if it is not closed before.
     pub(crate) until: Timestamp,
+    /// What cannot be told, so that no round is safe.
+    #[serde(default)]
+    pub(crate) in_the_way: Vec<Evidence>,
 }
 
 impl Status {

@@ -54,7 +54,13 @@ fn of_door(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> Option<Finding> {
         Some(Access::Open | Access::Unknown(_)) | None => "nobody asked it".to_owned(),
     };
     evidence.push(format!("whether it asks for credentials could not be told: {why}"));
-    let remedy = "Look again once it runs and answers. While Guardian blocks it, nobody is to ask it; it is asked in the recovery.";
+    let remedy = if carries {
+        "Guardian's own filter keeps whoever is not the gateway's user from it, a proxy too: while the circuit is not closed, \
+         and as long as there is a seal (`seal = false` takes it away). Stop that proxy until the circuit is closed; if that is \
+         not why, look again once it answers."
+    } else {
+        "Look again once it runs and answers. While Guardian blocks it, nobody is to ask it; it is asked in the recovery."
+    };
     Some(Finding { remedy: remedy.to_owned(), ..rule.unknown(&bound, evidence) })
 }
 

@@ -75,7 +75,9 @@ pub(crate) enum Answer {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Refusal {
     /// Opening is anybody's; recovering and closing are the owner's.
-    #[error("only the owner can do that: root, the owner of guardian's state folder, or a user in `owners`")]
+    #[error(
+        "only the owner can do that: root, the owner of guardian's state folder, or a user in `owners`; type it with sudo"
+    )]
     NotOwner,
     /// Nothing to recover from.
     #[error("the circuit is closed: there is nothing to recover from")]
@@ -92,7 +94,7 @@ pub(crate) enum Refusal {
     )]
     Expired,
     /// Too few safe rounds.
-    #[error("too early: {safe} of {wanted} safe rounds in a row")]
+    #[error("too early: {safe} of {wanted} safe rounds in a row; `guardian status` says what is in the way")]
     TooEarly {
         /// Safe rounds so far.
         safe: u16,

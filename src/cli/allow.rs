@@ -65,6 +65,9 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
     // What is wrong already is said first, and not blamed on what is added.
     let old = Config::of_text(&path, &before)?;
     let added = block::check(target, reason, until, now)?;
+    if old.settings.allowance.contains(&added) {
+        return Err(AllowError::Already(AllowanceStatus::from(&added).to_string()).into());
+    }
     let text = block::append(&before, target, reason, until);
     if text.len() as u64 > config::LIMIT {
         return Err(AllowError::TooLong(path).into());

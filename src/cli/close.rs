@@ -68,7 +68,12 @@ mod tests {
     fn nobody_is_asked_whether_to_do_what_would_be_refused() {
         let status = |breaker, safe: Option<u16>| {
             let mut status = Status::new(breaker, None, Mode::Enforce, Daemon::Running);
-            status.half_open = safe.map(|safe| Recovery { safe, wanted: 10, until: Timestamp::UNIX_EPOCH });
+            status.half_open = safe.map(|safe| Recovery {
+                safe,
+                wanted: 10,
+                until: Timestamp::UNIX_EPOCH,
+                in_the_way: Vec::new(),
+            });
             refused(&status)
         };
         assert_eq!(status(Circuit::Open, None), Some(Refusal::RecoverFirst));

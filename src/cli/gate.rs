@@ -168,7 +168,9 @@ fn ask_twice() -> Result<String, Failure> {
         writeln!(told)?;
         Ok(line)
     };
-    let (first, second) = (ask("Passphrase")?, ask("Once more")?);
+    let first = ask(&format!("Passphrase ({} characters or more)", passphrase::SHORTEST))?;
+    passphrase::check(&first).map_err(Failure::Passphrase)?;
+    let second = ask("Once more")?;
     if first == second { Ok(first) } else { Err(Failure::Refused("the two are not the same".to_owned())) }
 }
 

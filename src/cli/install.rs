@@ -63,6 +63,10 @@ pub(super) fn site(user: bool, named: Option<&Path>, folders: &Folders) -> Resul
 }
 
 async fn install(site: &Site, dry_run: bool) -> Result<u8, Failure> {
+    if site.policy.exists() {
+        // Services that start again by one that they cannot read would not watch at all.
+        Config::load(Some(&site.policy))?;
+    }
     let found = gateways(&site.policy).await;
     let mut installer = Installer::new(site);
     let mut steps = plan::install(site, account(site).await?, policy::text(&found));

@@ -98,11 +98,18 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
     let left = if arguments.purge {
         "Nothing of Guardian is left.".to_owned()
     } else {
-        format!(
-            "Guardian is gone. Its policy ({}) and its state ({}) are left for another time; with --purge they go too.",
-            site.policy.display(),
-            site.paths.state.display()
-        )
+        let kept = [("policy", &site.policy), ("state", &site.paths.state)]
+            .into_iter()
+            .filter(|(_, at)| at.exists());
+        let kept: Vec<String> = kept.map(|(what, at)| format!("its {what} ({})", at.display())).collect();
+        if kept.is_empty() {
+            "There is nothing of Guardian here.".to_owned()
+        } else {
+            format!(
+                "Guardian is gone. What is left for another time, and goes with --purge: {}.",
+                kept.join(" and ")
+            )
+        }
     };
     let unwatched =
         "Nobody watches the gateway any more: what exposes it from now on is neither seen nor blocked.";

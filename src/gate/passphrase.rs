@@ -30,14 +30,20 @@ pub(crate) enum PassphraseError {
     Garbled(String),
 }
 
-/// The hash of a passphrase, in the PHC format.
-pub(crate) fn hash(passphrase: &str) -> Result<String, PassphraseError> {
+/// Whether somebody may take this one.
+pub(crate) fn check(passphrase: &str) -> Result<(), PassphraseError> {
     if passphrase.chars().count() < SHORTEST {
         return Err(PassphraseError::Short);
     }
     if passphrase.len() > LONGEST {
         return Err(PassphraseError::Long);
     }
+    Ok(())
+}
+
+/// The hash of a passphrase, in the PHC format.
+pub(crate) fn hash(passphrase: &str) -> Result<String, PassphraseError> {
+    check(passphrase)?;
     let unhashed = |error: &dyn std::fmt::Display| PassphraseError::Unhashed(error.to_string());
     let params = Params::new(MEMORY, PASSES, 1, None).map_err(|error| unhashed(&error))?;
     let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

@@ -152,16 +152,21 @@ fn why(page: &mut String, trip: &TripStatus, style: Style) {
 fn doubt(page: &mut String, status: &Status, now: Timestamp, style: Style) {
     let Some(doubt) = status.doubt.as_ref().filter(|_| status.daemon == Daemon::Running) else { return };
     let _ = writeln!(page, "\n{}", bold("What cannot be told", style));
-    for finding in doubt.findings.iter().take(FEW) {
+    doubted(page, &doubt.findings);
+    let _ = writeln!(page, "{}", wrap(&doubt.outcome(now), 2));
+}
+
+/// Findings that cannot be told, and what to do about each.
+fn doubted(page: &mut String, findings: &[Evidence]) {
+    for finding in findings.iter().take(FEW) {
         found(page, finding, 2);
         if !finding.remedy.is_empty() {
             let _ = writeln!(page, "{}", hang("To do: ", &finding.remedy, 4));
         }
     }
-    if doubt.findings.len() > FEW {
-        let _ = writeln!(page, "  and {} more", doubt.findings.len() - FEW);
+    if findings.len() > FEW {
+        let _ = writeln!(page, "  and {} more", findings.len() - FEW);
     }
-    let _ = writeln!(page, "{}", wrap(&doubt.outcome(now), 2));
 }
 
 /// A finding: what it is about, and what was seen.
@@ -213,6 +218,11 @@ fn recovery(page: &mut String, status: &Status, now: Timestamp, style: Style) {
         lines.push("No gateway runs now, so that nothing was tried. Start it first.".to_owned());
     }
     list(page, "Recovery", lines.into_iter(), style);
+    if recovery.in_the_way.is_empty() {
+        return;
+    }
+    let _ = writeln!(page, "\n{}", bold("What is in the way", style));
+    doubted(page, &recovery.in_the_way);
 }
 
 /// What to type next, a command each.

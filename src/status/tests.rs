@@ -171,10 +171,35 @@ fn an_open_circuit_says_what_is_wrong_since_when_what_holds_and_what_to_type() {
 #[test]
 fn a_recovery_says_how_far_it_is_and_when_it_ends() {
     let mut status = running(Circuit::HalfOpen);
-    status.half_open = Some(Recovery { safe: 3, wanted: 10, until: at("2026-11-23T08:15:00Z") });
+    status.half_open =
+        Some(Recovery { safe: 3, wanted: 10, until: at("2026-11-23T08:15:00Z"), in_the_way: Vec::new() });
     let told = plain(&status);
     assert!(told.starts_with("HALF-OPEN  "), "{told}");
     assert!(told.contains("3 of 10 safe rounds") && told.contains("(10 minutes left)"), "{told}");
+}
+
+#[test]
+fn a_recovery_that_does_not_get_on_says_what_is_in_the_way() {
+    let mut status = running(Circuit::HalfOpen);
+    let doubt = Evidence {
+        rule: "open-without-credentials".to_owned(),
+        severity: Severity::Critical,
+        answer: Answer::Unknown,
+        subject: "0.0.0.0:8088".to_owned(),
+        evidence: vec!["it answers 502".to_owned()],
+        remedy: "Stop that proxy.".to_owned(),
+    };
+    status.half_open =
+        Some(Recovery { safe: 0, wanted: 10, until: at("2026-11-23T08:15:00Z"), in_the_way: vec![doubt] });
+    let told = plain(&status);
+    for part in [
+        "What is in the way",
+        "0.0.0.0:8088 [open-without-credentials]",
+        "- it answers 502",
+        "To do: Stop that proxy.",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
 }
 
 #[test]
@@ -246,7 +271,8 @@ fn a_closed_circuit_names_the_gateways_that_run_or_says_that_none_does() {
 #[test]
 fn a_recovery_in_which_no_gateway_runs_proves_nothing_and_says_so() {
     let mut status = running(Circuit::HalfOpen);
-    status.half_open = Some(Recovery { safe: 10, wanted: 10, until: at("2026-11-23T08:15:00Z") });
+    status.half_open =
+        Some(Recovery { safe: 10, wanted: 10, until: at("2026-11-23T08:15:00Z"), in_the_way: Vec::new() });
     assert!(plain(&status).contains("No gateway runs now"), "{}", plain(&status));
     status.gateways = vec![json!({ "product": "openclaw", "listeners": [] })];
     assert!(!plain(&status).contains("No gateway runs now"), "{}", plain(&status));

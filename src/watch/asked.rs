@@ -94,7 +94,7 @@ impl Watcher {
 
     /// Reads the policy again. One that cannot be used is refused, and the old one stays.
     pub(super) fn reload(&mut self) -> Result<(), String> {
-        let loaded = Config::load(self.config_path.as_deref()).map_err(|failed| crate::cli::chain(&failed));
+        let loaded = Config::load(self.config_path.as_deref()).map_err(|failed| failed.brief());
         match loaded {
             Ok(config) => {
                 let before = std::mem::replace(&mut self.config, config).settings;

@@ -1,5 +1,6 @@
 //! What is seen now, and what follows from it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use guardian_rules::blindness::Blindness;
@@ -117,6 +118,32 @@ impl Sight {
             let gone = has_nameless_peers(&self.known) && accuse(&self.policy, &self.known).is_none();
             schedule.came_to_nothing(ProbeId::Peers, gone);
         }
+        if self.awaits_addresses(schedule) {
+            schedule.hurry(ProbeId::Interfaces);
+        }
+    }
+
+    /// Connections end at an address that this host did not have when it was asked for its addresses last, and others
+    /// have looked since. A VPN that comes up is met by its members at once: what they are connected to may be an
+    /// address of the VPN's, or of the network's. Once the addresses are newer than all that was seen there, it is told.
+    fn awaits_addresses(&self, schedule: &Schedule) -> bool {
+        let asked = schedule.looked(ProbeId::Interfaces);
+        let later = [ProbeId::Peers, ProbeId::Reach].into_iter().any(|probe| schedule.looked(probe) >= asked);
+        let known = self.known.interfaces.seen().map(Vec::as_slice);
+        known.is_some_and(|known| later && self.missing(known).next().is_some())
+    }
+
+    /// Whether addresses that were kept for the next picture are those that this one lacks.
+    pub(crate) fn brings_an_address(&self) -> bool {
+        let next = self.ahead.interfaces.as_ref().and_then(Observation::seen);
+        let (Some(next), Some(known)) = (next, self.known.interfaces.seen()) else { return false };
+        self.missing(known).any(|missing| next.iter().any(|it| it.address == missing))
+    }
+
+    /// Addresses at which somebody is connected to a gateway, and which are not among these.
+    fn missing(&self, addresses: &[InterfaceAddress]) -> impl Iterator<Item = IpAddr> {
+        let ends = self.known.peers.seen().into_iter().flatten().map(|peer| peer.gateway.ip().to_canonical());
+        ends.filter(|end| !end.is_loopback() && !addresses.iter().any(|it| it.address == *end))
     }
 
     /// Whether what a probe has seen leaves something open that another look may tell: it saw nothing,
@@ -206,7 +233,7 @@ impl Sight {
 
     /// The judgement of the whole picture, if it is whole.
     pub(crate) fn whole(&mut self, schedule: &Schedule) -> Option<&Judgement> {
-        if !schedule.is_whole() {
+        if !schedule.is_whole() || self.awaits_addresses(schedule) {
             return None;
         }
         if self.judged.is_none() {
@@ -218,11 +245,16 @@ impl Sight {
     /// What the settled part of the picture proves already; nothing if it was asked before and
     /// nothing has changed.
     pub(crate) fn accusation(&mut self, schedule: &Schedule) -> Option<Round> {
-        if self.accused || schedule.is_whole() {
+        let awaits = self.awaits_addresses(schedule);
+        if self.accused || (schedule.is_whole() && !awaits) {
             return None;
         }
         self.accused = true;
-        accuse(&self.policy, &settled(&self.known, schedule))
+        let mut part = settled(&self.known, schedule);
+        if awaits {
+            part.peers = Observation::never_ran();
+        }
+        accuse(&self.policy, &part)
     }
 }
 
@@ -423,6 +455,49 @@ mod tests {
         look(ProbeId::Owner, there);
         look(ProbeId::Peers, there);
         assert!(look(ProbeId::Owner, there), "it is not, and is told");
+    }
+
+    #[test]
+    fn a_member_of_a_vpn_that_just_came_up_is_judged_by_addresses_newer_than_its_connection() {
+        let vpn = |known: &mut Snapshot| {
+            let Observation::Seen(addresses) = &mut known.interfaces else { panic!("they are seen") };
+            let address = "100.100.1.2".parse().unwrap();
+            addresses.push(InterfaceAddress {
+                interface: "tailscale0".to_owned(),
+                index: None,
+                address,
+                prefix: 24,
+            });
+        };
+        for comes_up in [true, false] {
+            let (mut sight, mut schedule) = sight();
+            let known = Arc::make_mut(&mut sight.known);
+            known.listeners = Observation::Seen(vec![listener("100.100.1.2:4711", 812)]);
+            known.reach = Observation::Seen(Vec::new());
+            let (gateway, remote) =
+                ("100.100.1.2:4711".parse().unwrap(), "100.100.1.1:40000".parse().unwrap());
+            known.peers = Observation::Seen(vec![Peer { gateway, remote, origin: Origin::Elsewhere }]);
+            sight.doubt();
+            let look = |sight: &Sight, schedule: &mut Schedule, probe, second| {
+                schedule.started(probe, Moment::default() + std::time::Duration::from_secs(second));
+                sight.settle(schedule, probe, false);
+            };
+            look(&sight, &mut schedule, ProbeId::Interfaces, 1);
+            look(&sight, &mut schedule, ProbeId::Peers, 2);
+            assert!(sight.whole(&schedule).is_none(), "it is not one picture");
+            let accused = sight.accusation(&schedule).map(|round| round.findings).unwrap_or_default();
+            assert!(accused.iter().all(|it| it.rule != "foreign-peer"), "{accused:#?}");
+            let at = Moment::default() + std::time::Duration::from_secs(2);
+            assert!(schedule.due(at).contains(&ProbeId::Interfaces), "they are asked for at once");
+            if comes_up {
+                vpn(Arc::make_mut(&mut sight.known));
+            }
+            look(&sight, &mut schedule, ProbeId::Interfaces, 3);
+            sight.doubt();
+            let findings = &sight.whole(&schedule).unwrap().findings;
+            let is_foreign = findings.iter().any(|it| it.rule == "foreign-peer");
+            assert_eq!(is_foreign, !comes_up, "{findings:#?}");
+        }
     }
 
     #[test]

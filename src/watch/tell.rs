@@ -72,6 +72,7 @@ impl Watcher {
                 safe: half.safe.min(self.rules.rounds),
                 wanted: self.rules.rounds,
                 until: later(self.latest, left),
+                in_the_way: self.in_the_way(),
             });
         }
         if let State::Closed(closed) = &self.state {
@@ -92,6 +93,11 @@ impl Watcher {
             told
         });
         status
+    }
+
+    /// What keeps a round from being safe; what is exposed opens the circuit again.
+    fn in_the_way(&self) -> Vec<Evidence> {
+        if self.verdict == Some(Verdict::Blind) { self.doubtful.clone() } else { Vec::new() }
     }
 
     /// The rules of a trip that are still so, or may be; none if nobody has looked since.

@@ -76,6 +76,17 @@ fn what_cannot_be_allowed_is_refused_and_the_file_stays() {
 }
 
 #[test]
+fn what_is_allowed_already_is_not_written_down_again() {
+    let place = Place::new().with_config(COMMENTED);
+    assert_eq!(code(&place.guardian(&KIOSK)), 0);
+    let text = fs::read_to_string(place.config()).unwrap();
+    let output = place.guardian(&KIOSK);
+    assert_eq!(code(&output), 64, "{}", told(&output));
+    assert!(told(&output).contains("written down already: 192.168.1.0/24"), "{}", told(&output));
+    assert_eq!(fs::read_to_string(place.config()).unwrap(), text);
+}
+
+#[test]
 fn a_file_that_a_reload_would_refuse_is_not_written() {
     for (text, part) in [
         ("mode = \"enforce\"\npateince = \"10s\"\n", "pateince"),

@@ -36,6 +36,9 @@ pub(crate) enum AllowError {
         #[source]
         cause: ConfigError,
     },
+    /// It is written down already.
+    #[error("that is written down already: {0}")]
+    Already(String),
     /// The file would say something else than before.
     #[error("an allowance cannot be appended to {} without changing what else it says", .0.display())]
     Odd(PathBuf),
@@ -81,6 +84,7 @@ impl AllowError {
             | Self::NoInstant(_)
             | Self::Over(_)
             | Self::Invalid(_)
+            | Self::Already(_)
             | Self::NoSuch(_)
             | Self::Several { .. } => exit::USAGE,
             Self::NotAppended { .. } | Self::Odd(_) | Self::NotTaken(_) | Self::TooLong(_) => exit::CONFIG,

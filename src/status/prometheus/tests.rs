@@ -155,7 +155,8 @@ fn a_lease_lasts_as_long_as_it_lasts_and_a_recovery_has_an_end() {
     says(&live, &["guardian_lease_live 1", "guardian_lease_remaining_seconds 0.6"]);
     let ended = Status { lease: lease(Duration::from_secs(100)), ..running(Circuit::Closed) };
     says(&ended, &["guardian_lease_live 0", "guardian_lease_remaining_seconds 0"]);
-    let recovery = Recovery { safe: 3, wanted: 10, until: at("2026-11-23T08:15:00Z") };
+    let recovery =
+        Recovery { safe: 3, wanted: 10, until: at("2026-11-23T08:15:00Z"), in_the_way: Vec::new() };
     let half = Status { half_open: Some(recovery), ..running(Circuit::HalfOpen) };
     says(
         &half,
