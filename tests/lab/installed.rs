@@ -196,6 +196,22 @@ fn a_neighbour_is_sent_to_root(host: &Host, guardian: &str) {
     assert!(code == 3 && said.contains("refuses whoever asks from here"), "{code}: {said}");
 }
 
+/// What its services could not read is refused before anything is touched: the watcher goes on.
+fn an_unreadable_policy_is_refused(host: &Host, root: &Person<'_>) {
+    let policy = "/etc/guardian/guardian.toml";
+    let watcher =
+        || Manager::System.ask(host, &["show", "--property", "MainPID", "--value", "guardian.service"]);
+    let before = watcher();
+    host.run(
+        User::Root,
+        &["sh", "-c", &format!("cp -p {policy} /tmp/policy && echo 'moed = 1' >> {policy}")],
+    );
+    let (code, said) = root.types("/tmp/newer", &["install"]);
+    assert!(code == 78 && said.contains("moed"), "{code}: {said}");
+    assert_eq!(watcher(), before);
+    host.run(User::Root, &["mv", "/tmp/policy", policy]);
+}
+
 /// The manager runs, and a sound gateway does.
 fn serves(manager: Manager, host: &Host) {
     manager.starts(host);
@@ -307,6 +323,8 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
     until("the gate again", || {
         http::ask(host, at(LOOPBACK, DOOR), "GET /", &[&field]).is_ok_and(|it| it.status == 200)
     });
+
+    an_unreadable_policy_is_refused(host, &root.person);
 
     // Taken off while it blocks, it gives everything back.
     root.types(&["trip", "to be taken off"], 2, &["OPEN"]);
