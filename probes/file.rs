@@ -31,6 +31,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// Of what is at a path now, a link itself included; none where there is nothing.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        path.symlink_metadata().ok().as_ref().map(Self::of)
+    }
+
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),

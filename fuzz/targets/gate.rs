@@ -11,6 +11,7 @@ mod gate {
     pub(crate) mod frames;
     pub(crate) mod head;
     pub(crate) mod identity;
+    pub(crate) mod octet;
 }
 
 use gate::chunk::Chunks;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use guardian_probes::file::Stamp;
 use jiff::Timestamp;
 
 use super::admit::{Books, Caller, Shown};
@@ -11,7 +12,6 @@ use super::own::AskedFor;
 use super::refusal::Refusal;
 use super::secret::NoRandomness;
 use super::session::{self, Sessions};
-use super::stamp::FileStamp;
 use super::throttle::{Kind, Rate, Throttle};
 use super::token::{Token, Tokens};
 use crate::cli::chain;
@@ -29,7 +29,7 @@ pub(crate) struct GateBooks {
     paths: Paths,
     looked: Option<Moment>,
     /// What was read last: a file, or none; nothing was read before `looked`.
-    tokens_read: Option<FileStamp>,
+    tokens_read: Option<Stamp>,
     /// What the sessions began with.
     basis: Basis,
     sessions: Sessions,
@@ -40,13 +40,13 @@ pub(crate) struct GateBooks {
 /// What people sign in with, by the files that hold it: whether it is the same as before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Basis {
-    passphrase: Option<FileStamp>,
-    totp: Option<FileStamp>,
+    passphrase: Option<Stamp>,
+    totp: Option<Stamp>,
 }
 
 impl Basis {
     fn of(paths: &Paths) -> Self {
-        Self { passphrase: FileStamp::of(&paths.gate_passphrase()), totp: FileStamp::of(&paths.gate_totp()) }
+        Self { passphrase: Stamp::at(&paths.gate_passphrase()), totp: Stamp::at(&paths.gate_totp()) }
     }
 }
 
@@ -73,7 +73,7 @@ impl GateBooks {
         let first = self.looked.replace(now).is_none();
         self.basis();
         let tokens = self.paths.gate_tokens();
-        let stamp = FileStamp::of(&tokens);
+        let stamp = Stamp::at(&tokens);
         if !first && self.tokens_read == stamp {
             return;
         }

@@ -4,7 +4,7 @@
 //! than the one found here.
 
 use super::fault::Fault;
-use super::head::{is_text, is_token};
+use super::octet::{is_text, is_token};
 
 /// Digits of a chunk's size: as many as fit into 60 bits.
 const DIGITS: u8 = 15;

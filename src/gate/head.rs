@@ -6,6 +6,7 @@
 
 use super::fault::Fault;
 use super::identity::is_identity;
+use super::octet::{all, is_target, is_text, is_token};
 
 /// The longest head, in bytes.
 pub(crate) const LONGEST: usize = 32 * 1024;
@@ -364,56 +365,6 @@ fn length(value: &[u8]) -> Result<u64, Fault> {
         return Err(ODD);
     }
     std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).ok_or(ODD)
-}
-
-/// Whether all bytes are such: every one is looked at, which is faster than to stop at the first that is not.
-fn all(bytes: &[u8], is_such: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().fold(true, |all, byte| all & is_such(*byte))
-}
-
-/// RFC 9110, 5.6.2.
-pub(super) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii() && (TOKENS >> byte) & 1 == 1
-}
-
-/// A bit for each byte that a token may hold.
-const TOKENS: u128 = {
-    let mut tokens = 0;
-    let mut byte = 0_u8;
-    while byte.is_ascii() {
-        let is_mark = matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        );
-        if is_mark || byte.is_ascii_alphanumeric() {
-            tokens |= 1 << byte;
-        }
-        byte += 1;
-    }
-    tokens
-};
-
-/// RFC 9110, 5.5: what a field's value may hold.
-pub(super) const fn is_text(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
-}
-
-/// What a target may hold (RFC 3986), and `{`, `}`, `|`, `^` and a grave accent, which browsers send.
-const fn is_target(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\' | b'<' | b'>' | b'"')
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
+use guardian_probes::file::Stamp;
+
 use super::leave::Leaves;
-use super::stamp::FileStamp;
 use crate::cli::chain;
 use crate::config::Config;
 use crate::sys::clock::Now;
@@ -13,7 +14,7 @@ use crate::sys::clock::Now;
 #[derive(Debug)]
 pub(super) struct PolicyFile {
     path: Option<PathBuf>,
-    read: Option<FileStamp>,
+    read: Option<Stamp>,
 }
 
 impl PolicyFile {
@@ -27,7 +28,7 @@ impl PolicyFile {
     /// it said last holds, as it does for the watcher.
     pub(super) fn sweep(&mut self, leaves: &Leaves, now: Now) -> bool {
         let Some(path) = &self.path else { return false };
-        let stamp = FileStamp::of(path);
+        let stamp = Stamp::at(path);
         if stamp.is_none() || self.read == stamp {
             return false;
         }

@@ -53,12 +53,11 @@ impl Watcher {
         let probe = looked.probe;
         let accused = self.sight.look_ahead(looked, &self.schedule);
         self.schedule.finished(probe, false);
-        if accused.is_none() && self.sight.brings_an_address() {
-            // What this picture lacks is not kept from it.
+        // What the picture under way lacks is not kept from it.
+        if accused.is_some() || self.sight.brings_an_address() {
             self.catch_up();
         }
         if let Some(round) = accused {
-            self.catch_up();
             self.verdict = Some(round.verdict);
             self.step(Event::Round(round), now);
         }

@@ -1,0 +1,206 @@
+//! What makes a picture, and what accuses before there is one.
+
+use guardian_rules::fact::{
+    Attribution, ConfigFile, ConfigState, GatewayProcess, Origin, Peer, Process, Product, Role,
+};
+
+use super::*;
+use crate::sys::clock::Moment;
+
+fn listener(bound: &str, pid: u32) -> Listener {
+    Listener {
+        bound: bound.parse().unwrap(),
+        dual_stack: false,
+        device: None,
+        uid: Some(1000),
+        socket: 1,
+        owner: Attribution::Named(vec![pid]),
+    }
+}
+
+/// A gateway on loopback, seen by everybody once.
+fn sight() -> (Sight, Schedule) {
+    let mut sight = Sight::new(Policy::default());
+    let known = Arc::make_mut(&mut sight.known);
+    known.listeners = Observation::Seen(vec![listener("127.0.0.1:4711", 812)]);
+    known.interfaces = Observation::Seen(vec![InterfaceAddress {
+        interface: "eth0".to_owned(),
+        index: None,
+        address: "192.168.1.5".parse().unwrap(),
+        prefix: 24,
+    }]);
+    known.gateway = Observation::Seen(vec![GatewayProcess {
+        pid: 812,
+        product: Some(Product::Openclaw),
+        marks: Vec::new(),
+        service: None,
+        config: ConfigFile { path: None, state: ConfigState::Absent },
+        private_paths: Vec::new(),
+        state: None,
+        within_reach: Ok(Vec::new()),
+        devices: Ok(Vec::new()),
+    }]);
+    known.owner = Observation::Seen(vec![Process {
+        pid: 812,
+        parent: Some(1),
+        started: 1_780_000_000,
+        uid: Some(1000),
+        user: Some("ana".to_owned()),
+        name: "node".to_owned(),
+        exe: None,
+        argv: Vec::new(),
+        role: Role::Gateway,
+    }]);
+    let mut schedule = Schedule::new(|_| std::time::Duration::from_secs(1));
+    for probe in ProbeId::ALL {
+        schedule.started(probe, Moment::default());
+        schedule.finished(probe, false);
+    }
+    (sight, schedule)
+}
+
+fn looked(listeners: Vec<Listener>) -> Looked {
+    let keep = Box::new(move |known: &mut Snapshot| {
+        known.listeners = Observation::Seen(listeners);
+        true
+    });
+    Looked { probe: ProbeId::Listeners, took: std::time::Duration::ZERO, keep }
+}
+
+#[test]
+fn listeners_that_come_and_go_wait_for_the_next_picture() {
+    let (mut sight, schedule) = sight();
+    let before = sight.known.listeners.clone();
+    for port in 40_000..40_003 {
+        let churn = vec![listener("127.0.0.1:4711", 812), listener(&format!("127.0.0.1:{port}"), 900)];
+        assert_eq!(sight.look_ahead(looked(churn), &schedule), None);
+        assert!(sight.looks_ahead() && sight.known.listeners == before);
+    }
+    assert_eq!(sight.catch_up(), [ProbeId::Listeners], "the newest");
+    let newest = sight.known.listeners.seen().unwrap();
+    assert!(newest.iter().any(|it| it.bound.port() == 40_002) && newest.len() == 2);
+    assert!(!sight.looks_ahead() && sight.catch_up().is_empty());
+}
+
+#[test]
+fn what_is_as_before_when_its_turn_comes_is_no_news() {
+    let (mut sight, schedule) = sight();
+    sight.look_ahead(looked(vec![listener("127.0.0.1:9", 900)]), &schedule);
+    sight.look_ahead(looked(vec![listener("127.0.0.1:4711", 812)]), &schedule);
+    assert!(sight.catch_up().is_empty());
+}
+
+#[test]
+fn a_card_that_comes_and_goes_waits_too_unless_a_gateway_is_open_on_it() {
+    let (mut sight, schedule) = sight();
+    let cards = |addresses: &'static [&'static str]| {
+        let own = |address: &&str| InterfaceAddress {
+            interface: "eth1".to_owned(),
+            index: None,
+            address: address.parse().unwrap(),
+            prefix: 24,
+        };
+        let keep = Box::new(move |known: &mut Snapshot| {
+            known.interfaces = Observation::Seen(addresses.iter().map(own).collect());
+            true
+        });
+        Looked { probe: ProbeId::Interfaces, took: std::time::Duration::ZERO, keep }
+    };
+    assert_eq!(sight.look_ahead(cards(&["10.9.0.1"]), &schedule), None);
+    assert_eq!(sight.catch_up(), [ProbeId::Interfaces]);
+    Arc::make_mut(&mut sight.known).listeners = Observation::Seen(vec![listener("0.0.0.0:4711", 812)]);
+    Arc::make_mut(&mut sight.known).interfaces = Observation::Seen(Vec::new());
+    let round = sight.look_ahead(cards(&["10.9.0.2"]), &schedule).unwrap();
+    assert!(round.findings.iter().any(|it| it.rule == "bound-beyond-allowed"), "{:?}", round.findings);
+}
+
+#[test]
+fn a_client_that_is_gone_before_it_was_described_makes_no_picture_of_its_own() {
+    let (mut sight, mut schedule) = sight();
+    let connected = Peer {
+        gateway: "127.0.0.1:4711".parse().unwrap(),
+        remote: "127.0.0.1:40000".parse().unwrap(),
+        origin: Origin::Here { owner: Attribution::Named(vec![999]), flows: Vec::new() },
+    };
+    let mut look = |probe, peers: &[Peer]| {
+        Arc::make_mut(&mut sight.known).peers = Observation::Seen(peers.to_vec());
+        schedule.started(probe, Moment::default());
+        sight.settle(&mut schedule, probe, probe == ProbeId::Peers);
+        schedule.is_whole()
+    };
+    let there = std::slice::from_ref(&connected);
+    look(ProbeId::Peers, there);
+    assert!(!look(ProbeId::Owner, there), "nobody can say who 999 is, and it may be gone");
+    look(ProbeId::Peers, &[]);
+    assert!(look(ProbeId::Owner, &[]), "it is");
+    look(ProbeId::Peers, there);
+    look(ProbeId::Owner, there);
+    look(ProbeId::Peers, there);
+    assert!(look(ProbeId::Owner, there), "it is not, and is told");
+}
+
+#[test]
+fn a_member_of_a_vpn_that_just_came_up_is_judged_by_addresses_newer_than_its_connection() {
+    let vpn = |known: &mut Snapshot| {
+        let Observation::Seen(addresses) = &mut known.interfaces else { panic!("they are seen") };
+        let address = "100.100.1.2".parse().unwrap();
+        addresses.push(InterfaceAddress {
+            interface: "tailscale0".to_owned(),
+            index: None,
+            address,
+            prefix: 24,
+        });
+    };
+    for comes_up in [true, false] {
+        let (mut sight, mut schedule) = sight();
+        let known = Arc::make_mut(&mut sight.known);
+        known.listeners = Observation::Seen(vec![listener("100.100.1.2:4711", 812)]);
+        known.reach = Observation::Seen(Vec::new());
+        let (gateway, remote) = ("100.100.1.2:4711".parse().unwrap(), "100.100.1.1:40000".parse().unwrap());
+        known.peers = Observation::Seen(vec![Peer { gateway, remote, origin: Origin::Elsewhere }]);
+        sight.doubt();
+        let look = |sight: &Sight, schedule: &mut Schedule, probe, second| {
+            schedule.started(probe, Moment::default() + std::time::Duration::from_secs(second));
+            sight.settle(schedule, probe, false);
+        };
+        look(&sight, &mut schedule, ProbeId::Interfaces, 1);
+        look(&sight, &mut schedule, ProbeId::Peers, 2);
+        assert!(sight.whole(&schedule).is_none(), "it is not one picture");
+        let accused = sight.accusation(&schedule).map(|round| round.findings).unwrap_or_default();
+        assert!(accused.iter().all(|it| it.rule != "foreign-peer"), "{accused:#?}");
+        let at = Moment::default() + std::time::Duration::from_secs(2);
+        assert!(schedule.due(at).contains(&ProbeId::Interfaces), "they are asked for at once");
+        if comes_up {
+            vpn(Arc::make_mut(&mut sight.known));
+        }
+        look(&sight, &mut schedule, ProbeId::Interfaces, 3);
+        sight.doubt();
+        let findings = &sight.whole(&schedule).unwrap().findings;
+        let is_foreign = findings.iter().any(|it| it.rule == "foreign-peer");
+        assert_eq!(is_foreign, !comes_up, "{findings:#?}");
+    }
+}
+
+#[test]
+fn a_gateway_that_binds_beyond_what_is_allowed_accuses_without_waiting() {
+    let (mut sight, schedule) = sight();
+    let wide = vec![listener("0.0.0.0:4711", 812)];
+    let round = sight.look_ahead(looked(wide), &schedule).unwrap();
+    assert_eq!(round.verdict, Verdict::Exposed);
+    assert!(round.findings.iter().any(|it| it.rule == "bound-beyond-allowed"), "{:?}", round.findings);
+}
+
+/// A wall that was there before it knew this host's own addresses refuses the first question: to wait for
+/// the next one until its usual time would be as long as the patience.
+#[test]
+fn whoever_refuses_a_page_is_asked_again_soon_and_whoever_gives_one_is_not() {
+    let (mut sight, _) = sight();
+    let mut answers = |reply| {
+        let at = "100.100.1.2:4711".parse().unwrap();
+        let heard = guardian_rules::fact::PanelAnswer { at, bound: at, reply };
+        Arc::make_mut(&mut sight.known).panel = Observation::Seen(vec![heard]);
+        sight.leaves_open(ProbeId::Panel)
+    };
+    assert!(answers(Reply::Refused) && answers(Reply::Silent));
+    assert!(!answers(Reply::OtherProtocol) && !answers(Reply::Closed));
+}
