@@ -228,6 +228,13 @@ mod tests {
         assert_eq!(config(KIOSK).cautions(after).len(), 1);
     }
 
+    /// In UTC it is of the year -1, which RFC 3339 cannot write: the watcher writes its policy down.
+    #[test]
+    fn an_end_that_cannot_be_written_again_is_none() {
+        let told = parse(&KIOSK.replace("2026-12-31T00:00:00Z", "0000-01-01T00:00:00+01:00")).unwrap_err();
+        assert!(told.contains("until needs a date"), "{told}");
+    }
+
     #[test]
     fn what_is_wrong_can_be_said_in_one_line_without_the_sketch_of_the_place() {
         let failed =

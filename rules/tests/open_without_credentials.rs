@@ -175,6 +175,15 @@ fn a_silent_program_at_a_gateways_port_may_be_a_gateway() {
     }
 }
 
+/// Guardian's own filter keeps a proxy's user from the gateway: "look again once it runs" would be no help.
+#[test]
+fn a_proxy_that_cannot_reach_the_gateway_is_to_be_stopped_until_the_circuit_is_closed() {
+    let proxy = program("nginx", 900, Role::Proxy).on("0.0.0.0:8088", failing(502));
+    let conclusion = host().runs(proxy.told_to_carry(&["0.0.0.0:8088"], 18789)).judged();
+    let remedy = &conclusion.doubts(RULE, "0.0.0.0:8088").only(RULE).remedy;
+    assert!(remedy.contains("Stop that proxy until the circuit is closed"), "{remedy}");
+}
+
 #[test]
 fn a_program_at_a_gateways_port_that_answers_otherwise_is_none() {
     for other in [another_site(), another_protocol(), hanging_up()] {

@@ -152,6 +152,34 @@ fn a_doubt_that_comes_and_goes_is_not_announced_all_the_time() {
 }
 
 #[test]
+fn people_are_told_of_doubts_once_a_minute_however_many_there_are_and_the_journal_of_each() {
+    let rules = Rules { patience: Duration::from_secs(1000), ..rules() };
+    let (mut state, _) = step(&rules, closed(), doubtful("0"), at(1));
+    let (mut recorded, mut told) = (0, 0);
+    for second in 3..=122 {
+        let (next, effects) = step(&rules, state, doubtful(&second.to_string()), at(second));
+        state = next;
+        recorded += announced(&effects).len();
+        told += effects.iter().filter(|it| matches!(it, Effect::Tell(Notice::Doubt(_)))).count();
+    }
+    assert_eq!((recorded, told), (120, 2));
+}
+
+#[test]
+fn what_does_not_fit_in_one_announcement_is_in_the_next() {
+    let (one, other) = (doubtful("first"), doubtful("last"));
+    let (Event::Round(mut round), Event::Round(last)) = (one, other) else { panic!("they are rounds") };
+    let first = round.findings[0].clone();
+    round.findings = (0..FINDINGS).map(|n| Evidence { subject: n.to_string(), ..first.clone() }).collect();
+    round.findings.extend(last.findings);
+    let (state, _) = step(&rules(), closed(), Event::Round(round.clone()), at(1));
+    let (state, effects) = step(&rules(), state, Event::Round(round.clone()), at(3));
+    assert_eq!(announced(&effects).len(), FINDINGS);
+    let (_, effects) = step(&rules(), state, Event::Round(round), at(4));
+    assert_eq!(announced(&effects), ["last"]);
+}
+
+#[test]
 fn a_doubt_where_guardian_only_observes_names_no_end() {
     let rules = Rules { observes: true, ..rules() };
     let (state, _) = step(&rules, closed(), doubtful("x"), at(1));

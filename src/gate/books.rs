@@ -220,6 +220,14 @@ mod tests {
         GateBooks::new(RATE, RATE, &Paths { state, runtime }, at(0))
     }
 
+    /// Writes down a token, the only one; its secret.
+    fn backups(folder: &tempfile::TempDir) -> String {
+        let mut tokens = Tokens::default();
+        let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
+        tokens.write(&folder.path().join("gate/tokens.json")).unwrap();
+        secret
+    }
+
     #[test]
     fn a_token_that_is_made_or_revoked_while_the_gate_runs_counts_within_a_second() {
         let folder = tempfile::tempdir().unwrap();
@@ -265,9 +273,7 @@ mod tests {
     fn a_file_of_tokens_that_cannot_be_read_lets_nobody_in() {
         let folder = tempfile::tempdir().unwrap();
         let mut books = books(&folder);
-        let mut tokens = Tokens::default();
-        let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
-        tokens.write(&folder.path().join("gate/tokens.json")).unwrap();
+        let secret = backups(&folder);
         assert!(books.credential(HERE, Shown::Token(&secret), at(1)).is_ok());
         std::fs::write(folder.path().join("gate/tokens.json"), "garbage").unwrap();
         assert!(books.credential(HERE, Shown::Token(&secret), at(2)).is_err());
@@ -277,9 +283,7 @@ mod tests {
     fn wrong_tokens_lock_out_the_wrong_ones_and_not_the_right_one() {
         let folder = tempfile::tempdir().unwrap();
         let mut books = books(&folder);
-        let mut tokens = Tokens::default();
-        let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
-        tokens.write(&folder.path().join("gate/tokens.json")).unwrap();
+        let secret = backups(&folder);
         for _ in 0..5 {
             assert_eq!(who(&mut books, Shown::Token("gdn_x"), at(1)), Err(Refusal::Wrong));
         }
@@ -291,9 +295,7 @@ mod tests {
     fn a_thousand_sources_that_guess_have_five_tries_each_and_the_owner_is_let_in_beside_them() {
         let folder = tempfile::tempdir().unwrap();
         let mut books = books(&folder);
-        let mut tokens = Tokens::default();
-        let secret = tokens.add("backup", Timestamp::now(), None).unwrap();
-        tokens.write(&folder.path().join("gate/tokens.json")).unwrap();
+        let secret = backups(&folder);
         for number in 0..1000_u32 {
             let source = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
             let mut tries = |guess: u32| {

@@ -36,6 +36,18 @@ fn tripped() -> Status {
     Status { trip: Some(trip), armed: true, ..running(Circuit::Open) }
 }
 
+/// A proxy of which nobody can tell what is behind it.
+fn doubtful() -> Evidence {
+    Evidence {
+        rule: "panel-republished".to_owned(),
+        severity: Severity::Critical,
+        answer: Answer::Unknown,
+        subject: "0.0.0.0:8088".to_owned(),
+        evidence: vec!["nginx answers with the error 502".to_owned()],
+        remedy: "Type `guardian allow --path nginx`.".to_owned(),
+    }
+}
+
 fn plain(status: &Status) -> String {
     page(status, at("2026-11-23T08:05:00Z"), Style::Plain)
 }
@@ -181,25 +193,15 @@ fn a_recovery_says_how_far_it_is_and_when_it_ends() {
 #[test]
 fn a_recovery_that_does_not_get_on_says_what_is_in_the_way() {
     let mut status = running(Circuit::HalfOpen);
-    let doubt = Evidence {
-        rule: "open-without-credentials".to_owned(),
-        severity: Severity::Critical,
-        answer: Answer::Unknown,
-        subject: "0.0.0.0:8088".to_owned(),
-        evidence: vec!["it answers 502".to_owned()],
-        remedy: "Stop that proxy.".to_owned(),
-    };
-    status.half_open =
-        Some(Recovery { safe: 0, wanted: 10, until: at("2026-11-23T08:15:00Z"), in_the_way: vec![doubt] });
+    status.half_open = Some(Recovery {
+        safe: 0,
+        wanted: 10,
+        until: at("2026-11-23T08:15:00Z"),
+        in_the_way: vec![doubtful()],
+    });
     let told = plain(&status);
-    for part in [
-        "What is in the way",
-        "0.0.0.0:8088 [open-without-credentials]",
-        "- it answers 502",
-        "To do: Stop that proxy.",
-    ] {
-        assert!(told.contains(part), "{part}\n{told}");
-    }
+    let way = "\nWhat is in the way\n  0.0.0.0:8088 [panel-republished]\n    - nginx answers with the error 502\n    To do: Type `guardian";
+    assert!(told.contains(way), "{told}");
 }
 
 #[test]
@@ -223,16 +225,8 @@ fn only_a_safe_watched_and_armed_host_is_told_to_be_so() {
 #[test]
 fn what_cannot_be_told_is_said_while_there_is_time_and_with_what_to_type() {
     let mut status = Status { verdict: Some(Verdict::Blind), armed: true, ..running(Circuit::Closed) };
-    let finding = Evidence {
-        rule: "panel-republished".to_owned(),
-        severity: Severity::Critical,
-        answer: Answer::Unknown,
-        subject: "0.0.0.0:8088".to_owned(),
-        evidence: vec!["nginx answers with the error 502".to_owned()],
-        remedy: "Type `guardian allow --path nginx`.".to_owned(),
-    };
     let (since, opens) = (at("2026-11-23T08:04:57Z"), Some(at("2026-11-23T08:05:07Z")));
-    status.doubt = Some(Doubt { since, opens, findings: vec![finding] });
+    status.doubt = Some(Doubt { since, opens, findings: vec![doubtful()] });
     let page = plain(&status);
     assert!(
         page.contains(

@@ -188,6 +188,9 @@ fn what_is_not_allowed_cannot_be_taken_away_and_of_several_none_is_guessed() {
     let output = place.guardian(&["allow", "--remove", "--path", "caddy", "--until", "2999-01-01T00:00:00Z"]);
     assert_eq!(code(&output), 0, "{}", told(&output));
     assert_eq!(fs::read_to_string(place.config()).unwrap(), caddy("2998-01-01T00:00:00Z"));
+    let page = said(&output);
+    assert!(page.contains("Still allowed, by another:\n  caddy until 2998-01-01"), "{page}");
+    assert!(!page.contains("allowed no more"), "{page}");
     let inline = "allowance = [{ path = \"ngrok\", reason = \"r\", until = 2999-01-01T00:00:00Z }]\n";
     let place = Place::new().with_config(inline);
     let output = place.guardian(&["allow", "--remove", "--path", "ngrok"]);

@@ -19,12 +19,8 @@ use crate::trips::POLICY;
 /// Long enough for everything to be up before its end.
 const LASTS: SignedDuration = SignedDuration::from_secs(75);
 
-#[test]
-fn an_allowance_that_ends_while_the_gate_runs_takes_along_what_it_has_let_in() {
-    let Some(_lab) = Lab::open() else { return };
-    let place = Place::new();
-    let _gateway = Setup::behind_a_gate(Version::V2026_9_6).start(&place.host);
-    let until = Timestamp::now() + LASTS;
+/// A gate that listens on the network by an allowance that ends then, and its watcher.
+fn visited(place: &Place, until: Timestamp) -> (Daemon<'_>, Gate<'_>) {
     let policy = format!(
         "patience = \"30s\"\n{POLICY}[gate]\nlisten = [\"127.0.0.1:18700\", \"{LAN}:18700\"]\n\
          [[allowance]]\nnetwork = \"192.168.77.0/24\"\nreason = \"a visit\"\nuntil = {until}\n"
@@ -32,6 +28,16 @@ fn an_allowance_that_ends_while_the_gate_runs_takes_along_what_it_has_let_in() {
     let daemon = Daemon::start(&place.host, User::Root, &policy);
     let gate = Gate::start(&place.host, User::Root);
     gate.until(200);
+    (daemon, gate)
+}
+
+#[test]
+fn an_allowance_that_ends_while_the_gate_runs_takes_along_what_it_has_let_in() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let _gateway = Setup::behind_a_gate(Version::V2026_9_6).start(&place.host);
+    let until = Timestamp::now() + LASTS;
+    let (daemon, gate) = visited(&place, until);
     let lan = at(LAN, 18700);
     let ours = format!("Guardian-Token: {}", gate.token);
     let visit = || http::ask(&place.outside, lan, "GET /", &[&ours]);
@@ -77,13 +83,7 @@ fn an_allowance_that_is_taken_away_ends_at_the_gate_at_once() {
     let Some(_lab) = Lab::open() else { return };
     let place = Place::new();
     let _gateway = Setup::behind_a_gate(Version::V2026_9_6).start(&place.host);
-    let policy = format!(
-        "patience = \"30s\"\n{POLICY}[gate]\nlisten = [\"127.0.0.1:18700\", \"{LAN}:18700\"]\n\
-         [[allowance]]\nnetwork = \"192.168.77.0/24\"\nreason = \"a visit\"\nuntil = 2099-01-01T00:00:00Z\n"
-    );
-    let daemon = Daemon::start(&place.host, User::Root, &policy);
-    let gate = Gate::start(&place.host, User::Root);
-    gate.until(200);
+    let (daemon, gate) = visited(&place, "2099-01-01T00:00:00Z".parse().unwrap());
     let lan = at(LAN, 18700);
     let ours = format!("Guardian-Token: {}", gate.token);
     let visit = || http::ask(&place.outside, lan, "GET /", &[&ours]);

@@ -405,5 +405,7 @@ fn what_an_installation_did_before_the_disk_refused_can_be_taken_away() {
     let (code, said) = root.types("/mnt/bin/guardian", &["uninstall", "--purge"]);
     assert!(code == 0 && said.contains("Nothing of Guardian is left."), "{code}: {said}");
     host.run(User::Root, &["mount", "-o", "remount,rw", "/usr/local"]);
+    let (code, said) = root.types("/mnt/bin/guardian", &["uninstall"]);
+    assert!(code == 0 && said.contains("There is nothing of Guardian here."), "{code}: {said}");
     same(&everything(host), &before);
 }

@@ -139,18 +139,14 @@ fn a_client_that_is_gone_before_it_was_described_makes_no_picture_of_its_own() {
     assert!(look(ProbeId::Owner, there), "it is not, and is told");
 }
 
+fn vpn_comes_up(known: &mut Snapshot) {
+    let Observation::Seen(addresses) = &mut known.interfaces else { panic!("they are seen") };
+    let (interface, address) = ("tailscale0".to_owned(), "100.100.1.2".parse().unwrap());
+    addresses.push(InterfaceAddress { interface, index: None, address, prefix: 24 });
+}
+
 #[test]
 fn a_member_of_a_vpn_that_just_came_up_is_judged_by_addresses_newer_than_its_connection() {
-    let vpn = |known: &mut Snapshot| {
-        let Observation::Seen(addresses) = &mut known.interfaces else { panic!("they are seen") };
-        let address = "100.100.1.2".parse().unwrap();
-        addresses.push(InterfaceAddress {
-            interface: "tailscale0".to_owned(),
-            index: None,
-            address,
-            prefix: 24,
-        });
-    };
     for comes_up in [true, false] {
         let (mut sight, mut schedule) = sight();
         let known = Arc::make_mut(&mut sight.known);
@@ -171,7 +167,7 @@ fn a_member_of_a_vpn_that_just_came_up_is_judged_by_addresses_newer_than_its_con
         let at = Moment::default() + std::time::Duration::from_secs(2);
         assert!(schedule.due(at).contains(&ProbeId::Interfaces), "they are asked for at once");
         if comes_up {
-            vpn(Arc::make_mut(&mut sight.known));
+            vpn_comes_up(Arc::make_mut(&mut sight.known));
         }
         look(&sight, &mut schedule, ProbeId::Interfaces, 3);
         sight.doubt();
@@ -179,6 +175,51 @@ fn a_member_of_a_vpn_that_just_came_up_is_judged_by_addresses_newer_than_its_con
         let is_foreign = findings.iter().any(|it| it.rule == "foreign-peer");
         assert_eq!(is_foreign, !comes_up, "{findings:#?}");
     }
+}
+
+#[test]
+fn what_proves_something_is_not_put_off_for_a_client_that_nobody_can_name() {
+    let (mut sight, mut schedule) = sight();
+    let peer = |gateway: &str, remote: &str, origin| Peer {
+        gateway: gateway.parse().unwrap(),
+        remote: remote.parse().unwrap(),
+        origin,
+    };
+    let nameless = Origin::Here { owner: Attribution::Named(vec![999]), flows: Vec::new() };
+    Arc::make_mut(&mut sight.known).peers = Observation::Seen(vec![
+        peer("127.0.0.1:4711", "127.0.0.1:40000", nameless),
+        peer("192.168.1.5:4711", "192.168.1.9:40000", Origin::Elsewhere),
+    ]);
+    Arc::make_mut(&mut sight.known).reach = Observation::Seen(Vec::new());
+    sight.doubt();
+    let later = Moment::default() + std::time::Duration::from_secs(1);
+    schedule.started(ProbeId::Owner, later);
+    sight.settle(&mut schedule, ProbeId::Owner, false);
+    let findings = &sight.whole(&schedule).expect("nobody looks again before it is told").findings;
+    assert!(findings.iter().any(|it| it.rule == "foreign-peer"), "{findings:#?}");
+}
+
+#[test]
+fn an_address_that_the_picture_lacks_is_not_kept_for_the_next_one() {
+    let brings = |gateway: &str| {
+        let (mut sight, schedule) = sight();
+        let peer = Peer {
+            gateway: gateway.parse().unwrap(),
+            remote: "100.100.1.1:40000".parse().unwrap(),
+            origin: Origin::Elsewhere,
+        };
+        Arc::make_mut(&mut sight.known).peers = Observation::Seen(vec![peer]);
+        let keep = Box::new(|known: &mut Snapshot| {
+            vpn_comes_up(known);
+            true
+        });
+        let took = std::time::Duration::ZERO;
+        sight.look_ahead(Looked { probe: ProbeId::Interfaces, took, keep }, &schedule);
+        sight.brings_an_address()
+    };
+    assert!(brings("100.100.1.2:4711"));
+    assert!(!brings("100.100.1.3:4711"), "it is another that is lacking");
+    assert!(!brings("127.0.0.1:4711"), "none is");
 }
 
 #[test]
