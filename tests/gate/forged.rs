@@ -74,6 +74,25 @@ fn what_a_client_says_of_itself_does_not_reach_the_gateway() {
 }
 
 #[test]
+fn the_gates_own_credential_goes_no_further_and_the_gateways_does() {
+    let house = House::new();
+    let ask = |fields: String| {
+        let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n{fields}Connection: close\r\n\r\n", house.door);
+        assert_eq!(house.statuses(request.as_bytes()), [200]);
+        let heard = house.gateway.heard();
+        house.gateway.forget();
+        heard
+    };
+    let heard = ask(format!("Authorization: Bearer {}\r\n", house.token));
+    assert!(
+        !heard.contains(&house.token) && !heard.to_ascii_lowercase().contains("authorization"),
+        "{heard}"
+    );
+    let heard = ask(format!("Guardian-Token: {}\r\nAuthorization: Bearer the-gateways-own\r\n", house.token));
+    assert!(!heard.contains(&house.token) && heard.contains("Bearer the-gateways-own"), "{heard}");
+}
+
+#[test]
 fn paths_go_on_as_they_came_and_no_trick_reaches_the_gates_own_pages() {
     let house = House::new();
     for path in [

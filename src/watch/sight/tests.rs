@@ -162,6 +162,9 @@ fn a_member_of_a_vpn_that_just_came_up_is_judged_by_addresses_newer_than_its_con
         look(&sight, &mut schedule, ProbeId::Interfaces, 1);
         look(&sight, &mut schedule, ProbeId::Peers, 2);
         assert!(sight.whole(&schedule).is_none(), "it is not one picture");
+        // Something else is unsettled, too, as it is most of the time: what is settled may accuse.
+        schedule.changed(ProbeId::Tunnels);
+        assert!(schedule.is_settled(ProbeId::Peers) && !schedule.is_whole());
         let accused = sight.accusation(&schedule).map(|round| round.findings).unwrap_or_default();
         assert!(accused.iter().all(|it| it.rule != "foreign-peer"), "{accused:#?}");
         let at = Moment::default() + std::time::Duration::from_secs(2);
@@ -170,6 +173,7 @@ fn a_member_of_a_vpn_that_just_came_up_is_judged_by_addresses_newer_than_its_con
             vpn_comes_up(Arc::make_mut(&mut sight.known));
         }
         look(&sight, &mut schedule, ProbeId::Interfaces, 3);
+        look(&sight, &mut schedule, ProbeId::Owner, 3);
         sight.doubt();
         let findings = &sight.whole(&schedule).unwrap().findings;
         let is_foreign = findings.iter().any(|it| it.rule == "foreign-peer");
