@@ -1,5 +1,6 @@
 //! What the page of the state shows of it: why, what to do next, the last days, how each probe fares.
 
+use guardian_rules::verdict::Verdict;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -11,13 +12,14 @@ use crate::gate::own::{AskedFor, CLOSE, RECOVER};
 use crate::status::page::{ago, lead, next_steps, now_to_do, second};
 use crate::status::timeline::{self, Was};
 use crate::status::{Daemon, Status, TripStatus};
+use crate::trip::Evidence;
 
 /// All of it, at an instant.
 pub(super) fn state(status: &Status, asked: AskedFor, now: Timestamp) -> Markup {
     let (word, sentence) = lead(status);
     let colour = match (status.daemon, status.breaker) {
-        (Daemon::Running, Circuit::Closed) => "go",
-        (Daemon::Running, Circuit::HalfOpen) => "wait",
+        (Daemon::Running, Circuit::Closed) if status.verdict == Some(Verdict::Safe) => "go",
+        (Daemon::Running, Circuit::Closed | Circuit::HalfOpen) => "wait",
         _ => "stop",
     };
     html! {
@@ -33,11 +35,7 @@ pub(super) fn state(status: &Status, asked: AskedFor, now: Timestamp) -> Markup 
         (way_back(status, asked))
         @if !status.warnings.is_empty() {
             h2 { "Worth knowing" }
-            @for warning in &status.warnings {
-                p { strong { (warning.subject) } " " code { (warning.rule) } }
-                ul { @for line in &warning.evidence { li { (line) } } }
-                p class="quiet" { "To do: " (warning.remedy) }
-            }
+            (listed(&status.warnings))
         }
         (days(status, now))
         @if !status.degraded.is_empty() {
@@ -50,7 +48,7 @@ pub(super) fn state(status: &Status, asked: AskedFor, now: Timestamp) -> Markup 
         } @else {
             ul {
                 @for allowed in &status.allowances {
-                    li { code { (allowed.target()) } " until " (second(allowed.until)) ": " (allowed.reason) }
+                    li { (allowed) }
                 }
             }
         }
@@ -149,12 +147,19 @@ fn in_doubt(doubt: &Doubt, now: Timestamp) -> Markup {
     html! {
         section class="card" {
             h2 { "What cannot be told" }
-            @for finding in &doubt.findings {
-                p { strong { (finding.subject) } " " code { (finding.rule) } }
-                ul { @for line in &finding.evidence { li { (line) } } }
-                @if !finding.remedy.is_empty() { p class="quiet" { "To do: " (finding.remedy) } }
-            }
+            (listed(&doubt.findings))
             p { (doubt.outcome(now)) }
+        }
+    }
+}
+
+/// Findings, with what to do about each.
+fn listed(findings: &[Evidence]) -> Markup {
+    html! {
+        @for finding in findings {
+            p { strong { (finding.subject) } " " code { (finding.rule) } }
+            ul { @for line in &finding.evidence { li { (line) } } }
+            @if !finding.remedy.is_empty() { p class="quiet" { "To do: " (finding.remedy) } }
         }
     }
 }
@@ -217,6 +222,10 @@ fn way_back(status: &Status, asked: AskedFor) -> Markup {
                     @if let Some(recovery) = &status.half_open {
                         p { "Safe rounds in a row: " strong { (recovery.safe) " of " (recovery.wanted) } ". "
                             "Without a decision the circuit opens again at " (second(recovery.until)) "." }
+                        @if !recovery.in_the_way.is_empty() {
+                            h2 { "What is in the way" }
+                            (listed(&recovery.in_the_way))
+                        }
                     }
                     (form(CLOSE, "Close the circuit", "Test the panel on this machine. Then whoever is allowed gets in again."))
                 }
@@ -238,9 +247,8 @@ mod tests {
     use super::*;
     use crate::config::Mode;
     use crate::round::Outcome;
-    use crate::status::ProbeStatus;
     use crate::status::timeline::Turn;
-    use crate::trip::Evidence;
+    use crate::status::{ProbeStatus, Recovery};
 
     #[test]
     fn the_last_days_the_warnings_and_the_age_of_every_look_are_on_the_page() {
@@ -284,18 +292,16 @@ mod tests {
     fn what_is_doubtful_is_on_the_page_with_what_to_do_and_how_long_there_is_for_it() {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let mut status = Status::new(Circuit::Closed, None, Mode::Enforce, Daemon::Running);
-        status.doubt = Some(Doubt {
-            since: now,
-            opens: Some(now + jiff::SignedDuration::from_secs(8)),
-            findings: vec![Evidence {
-                rule: "panel-republished".to_owned(),
-                severity: Severity::Critical,
-                answer: Answer::Unknown,
-                subject: "<nginx>".to_owned(),
-                evidence: vec!["it answers 502".to_owned()],
-                remedy: "Type this.".to_owned(),
-            }],
-        });
+        let findings = vec![Evidence {
+            rule: "panel-republished".to_owned(),
+            severity: Severity::Critical,
+            answer: Answer::Unknown,
+            subject: "<nginx>".to_owned(),
+            evidence: vec!["it answers 502".to_owned()],
+            remedy: "Type this.".to_owned(),
+        }];
+        let opens = Some(now + jiff::SignedDuration::from_secs(8));
+        status.doubt = Some(Doubt { since: now, opens, findings: findings.clone() });
         let page = |status: &Status| state(status, AskedFor::Passphrase, now).into_string();
         for part in
             ["What cannot be told", "&lt;nginx&gt;", "it answers 502", "Type this.", "in about 8 seconds"]
@@ -304,6 +310,22 @@ mod tests {
         }
         status.daemon = Daemon::Stale;
         assert!(!page(&status).contains("What cannot be told"), "nobody counts any more");
+        let mut status = Status::new(Circuit::HalfOpen, None, Mode::Enforce, Daemon::Running);
+        status.half_open = Some(Recovery { safe: 0, wanted: 10, until: now, in_the_way: findings });
+        for part in ["0 of 10", "What is in the way", "&lt;nginx&gt;", "Type this."] {
+            assert!(page(&status).contains(part), "{part}:\n{}", page(&status));
+        }
+    }
+
+    #[test]
+    fn it_is_green_only_while_it_is_safe() {
+        for (verdict, colour) in [(None, "wait"), (Some(Verdict::Blind), "wait"), (Some(Verdict::Safe), "go")]
+        {
+            let status =
+                Status { verdict, ..Status::new(Circuit::Closed, None, Mode::Enforce, Daemon::Running) };
+            let page = state(&status, AskedFor::Passphrase, Timestamp::UNIX_EPOCH).into_string();
+            assert!(page.contains(&format!(r#"<span class="state {colour}">CLOSED"#)), "{page}");
+        }
     }
 
     #[test]
