@@ -19,6 +19,7 @@ pub(crate) mod crowd;
 pub(crate) mod fault;
 pub(crate) mod forward;
 pub(crate) mod frames;
+mod gather;
 pub(crate) mod head;
 pub(crate) mod header;
 pub(crate) mod host;

@@ -60,18 +60,21 @@ impl<'a> Shown<'a> {
         if let Some(token) = token {
             return Self::Token(token);
         }
-        let bearer = authorization.and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            (scheme.eq_ignore_ascii_case("bearer") && token.starts_with(PREFIX)).then_some(token)
-        });
-        if let Some(token) = bearer {
-            return Self::Token(token);
+        match authorization.and_then(own_token) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => return Self::Token(token),
+            _ => {}
         }
         match cookie {
             Some(cookies) if session::in_cookies(cookies).next().is_some() => Self::Session(cookies),
             _ => Self::Nothing,
         }
     }
+}
+
+/// The scheme and the token in a value of `Authorization` that is the gate's own credential, and not for the gateway.
+pub(super) fn own_token(value: &str) -> Option<(&str, &str)> {
+    let (scheme, token) = value.split_at_checked(memchr::memchr(b' ', value.as_bytes())?)?;
+    token.get(1..).filter(|token| token.starts_with(PREFIX)).map(|token| (scheme, token))
 }
 
 /// Somebody whom a credential names. While one is held, what it was admitted for is under way.

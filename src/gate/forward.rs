@@ -19,6 +19,7 @@ use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
 use super::body::{Download, Upload};
 use super::fault::Fault;
+use super::gather::Gathering;
 use super::header::{self, Reached};
 use super::page::Wants;
 use super::standing::Standing;
@@ -199,6 +200,6 @@ fn prepare<B>(request: &mut Request<B>, reached: Reached, socket: bool, keep_aut
 
 /// The socket of an upgraded connection to the gateway, and what it sent ahead.
 pub(crate) async fn gateway_socket(upgrade: OnUpgrade) -> Option<(TcpStream, BytesMut)> {
-    let parts = upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io.into_inner(), BytesMut::from(&parts.read_buf[..])))
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<Gathering>>().ok()?;
+    Some((parts.io.into_inner().0, BytesMut::from(&parts.read_buf[..])))
 }

@@ -101,21 +101,31 @@ const TARGET_TOO_LONG: Fault = Fault::new(414, "the target is too long");
 
 /// Reads a complete head, its closing empty line included.
 pub(crate) fn read(head: &[u8]) -> Result<Head<'_>, Fault> {
-    let lines = head.strip_suffix(b"\r\n").ok_or(Fault::malformed("the head does not end"))?;
-    let mut lines = lines.split_inclusive(|byte| *byte == b'\n').map(|line| {
-        line.strip_suffix(b"\r\n").ok_or(Fault::malformed("a line ends without a carriage return"))
-    });
-    let line = Line::read(lines.next().ok_or(Fault::malformed("there is no request line"))??)?;
-    let mut fields = Fields::default();
-    for (count, field) in lines.enumerate() {
+    let mut lines = head.strip_suffix(b"\r\n").ok_or(Fault::malformed("the head does not end"))?;
+    let line = Line::read(next(&mut lines)?.ok_or(Fault::malformed("there is no request line"))?)?;
+    let (mut fields, mut count) = (Fields::default(), 0);
+    while let Some(field) = next(&mut lines)? {
         if count == MOST_FIELDS {
             return Err(Fault::new(431, "too many fields"));
         }
-        fields.take(field?)?;
+        fields.take(field)?;
+        count += 1;
     }
     let framing = fields.framing(line)?;
     let stays = line.new && !fields.connection.close;
     Ok(Head { method: line.method, path: line.path, framing, stays, said: fields.said })
+}
+
+/// Takes the first of some lines out of them, without its end; none if none is left.
+fn next<'a>(lines: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Fault> {
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let end = memchr::memchr(b'\n', lines).and_then(|end| lines.split_at_checked(end + 1));
+    let split = end.and_then(|(line, rest)| Some((line.strip_suffix(b"\r\n")?, rest)));
+    let (line, rest) = split.ok_or(Fault::malformed("a line ends without a carriage return"))?;
+    *lines = rest;
+    Ok(Some(line))
 }
 
 /// The request line.
@@ -148,11 +158,17 @@ impl<'a> Line<'a> {
             }
             _ => return Err(SHAPE),
         };
-        match method {
-            b"GET" | b"HEAD" | b"POST" | b"PUT" | b"PATCH" | b"DELETE" | b"OPTIONS" => {}
+        let method = match method {
+            b"GET" => "GET",
+            b"HEAD" => "HEAD",
+            b"POST" => "POST",
+            b"PUT" => "PUT",
+            b"PATCH" => "PATCH",
+            b"DELETE" => "DELETE",
+            b"OPTIONS" => "OPTIONS",
             b"TRACE" | b"CONNECT" => return Err(Fault::new(405, "the method is never allowed")),
             _ => return Err(Fault::new(501, "the method is not known")),
-        }
+        };
         if target.len() > LONGEST_TARGET {
             return Err(TARGET_TOO_LONG);
         }
@@ -169,7 +185,7 @@ impl<'a> Line<'a> {
         if !is_encoded(path) {
             return Err(Fault::malformed("the path holds a percent sign that encodes nothing"));
         }
-        Ok(Self { method: text(method).unwrap_or_default(), path, new, authority })
+        Ok(Self { method, path, new, authority })
     }
 }
 

@@ -28,7 +28,10 @@ impl Names {
     /// gateway might take for a client of this machine.
     pub(crate) fn host(&self, host: &str, local: IpAddr, remote: IpAddr) -> bool {
         let Some((name, _)) = split(host) else { return false };
-        let address = name.parse().ok().map(|address: IpAddr| address.to_canonical());
+        // Most hosts are names, and none of those that begins with a letter is an address.
+        let may_be_address = host.starts_with(|first: char| first == '[' || first.is_ascii_digit());
+        let address: Option<IpAddr> = may_be_address.then(|| name.parse().ok()).flatten();
+        let address = address.map(|address| address.to_canonical());
         let loopback = name.eq_ignore_ascii_case("localhost")
             || ends_with_ignore_ascii_case(name, ".localhost")
             || address.is_some_and(|address| address.is_loopback() || address.is_unspecified());

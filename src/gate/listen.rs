@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::activation;
 use super::connection;
+use super::gather::Gathering;
 use super::leave::Leaves;
 use super::socket::Socket;
 use super::source::Allowlist;
@@ -231,7 +232,7 @@ async fn secured(stream: TcpStream, tls: Option<Tls>) -> Option<Socket> {
     // On Linux it has what the listening socket has (tcp(7), socket(7)): three calls less for each.
     #[cfg(not(target_os = "linux"))]
     tune(&SockRef::from(&stream)).ok()?;
-    let Some(Tls(acceptor)) = tls else { return Some(Socket::Plain(stream)) };
+    let Some(Tls(acceptor)) = tls else { return Some(Socket::Plain(Gathering(stream))) };
     let stream = timeout(HANDSHAKE, acceptor.accept(stream)).await.ok()?.ok()?;
     Some(Socket::Tls(Box::new(stream)))
 }
@@ -338,7 +339,9 @@ mod tests {
         let door = door(listener, &Place::Loopback, &Rc::new(allowed(&[]))).unwrap();
         let _client = TcpStream::connect(door.at).await.unwrap();
         let (stream, _) = door.listener.accept().await.unwrap();
-        let Some(Socket::Plain(stream)) = secured(stream, None).await else { panic!("no handshake") };
+        let Some(Socket::Plain(Gathering(stream))) = secured(stream, None).await else {
+            panic!("no handshake")
+        };
         let socket = SockRef::from(&stream);
         assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
         #[cfg(target_os = "linux")]

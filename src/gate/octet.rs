@@ -6,13 +6,14 @@ pub(super) fn all(bytes: &[u8], is_such: impl Fn(u8) -> bool) -> bool {
 }
 
 /// RFC 9110, 5.6.2.
-pub(super) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii() && (TOKENS >> byte) & 1 == 1
+pub(super) fn is_token(byte: u8) -> bool {
+    TOKENS.get(usize::from(byte)).is_some_and(|is| *is)
 }
 
-/// A bit for each byte that a token may hold.
-const TOKENS: u128 = {
-    let mut tokens = 0;
+/// For each byte whether a token may hold it.
+#[expect(clippy::indexing_slicing, reason = "before the program is there")]
+static TOKENS: [bool; 256] = {
+    let mut tokens = [false; 256];
     let mut byte = 0_u8;
     while byte.is_ascii() {
         let is_mark = matches!(
@@ -33,7 +34,7 @@ const TOKENS: u128 = {
                 | b'~'
         );
         if is_mark || byte.is_ascii_alphanumeric() {
-            tokens |= 1 << byte;
+            tokens[byte as usize] = true;
         }
         byte += 1;
     }

@@ -34,13 +34,8 @@ pub(crate) enum Wants {
 impl Wants {
     /// Who names `text/html` is a browser; everybody else is a program.
     pub(crate) fn of(accept: Option<&str>) -> Self {
-        let accept = accept.unwrap_or_default();
-        if accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
-        {
-            Self::Html
-        } else {
-            Self::Json
-        }
+        let is_html = |kind: &str| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html");
+        if accept.is_some_and(|accept| accept.split(',').any(is_html)) { Self::Html } else { Self::Json }
     }
 }
 

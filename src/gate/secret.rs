@@ -5,7 +5,7 @@ use std::fmt;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 
 /// Bytes of a secret: as many as a fingerprint has.
 const BYTES: usize = 32;
@@ -35,7 +35,11 @@ impl Fingerprint {
 
     /// Whether both are the same, in a time that does not tell where they differ.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        // In words, which costs an eighth of what bytes do.
+        let (ours, theirs) = (self.0.as_chunks().0, other.0.as_chunks().0);
+        let same =
+            |(one, other): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*one).ct_eq(&u64::from_ne_bytes(*other));
+        ours.iter().zip(theirs).map(same).fold(Choice::from(1), |all, same| all & same).into()
     }
 }
 

@@ -8,7 +8,7 @@ use guardian_rules::fact::Intent;
 use tokio::time::Instant;
 
 use super::access_log::Entry;
-use super::admit::{Ask, Permit, Shown, admit, greet};
+use super::admit::{Ask, Permit, Shown, admit, greet, own_token};
 use super::fault::Fault;
 use super::forward::Admitted;
 use super::head::Head;
@@ -18,7 +18,6 @@ use super::refusal::Refusal;
 use super::service::Service;
 use super::source::is_loopback;
 use super::standing::Standing;
-use super::token::PREFIX;
 use crate::sys::clock;
 
 /// Who decides. `closes` is whether the connection ends with an answer; the answer is appended to `out`.
@@ -106,7 +105,7 @@ impl Service {
             begun,
             wants: Wants::of(head.said.accept),
             socket: head.framing.upgrade,
-            keep_authorization: !head.said.authorization.is_some_and(authorization_is_ours),
+            keep_authorization: head.said.authorization.and_then(own_token).is_none(),
         }))
     }
 
@@ -132,9 +131,4 @@ impl Service {
             took: begun.elapsed(),
         });
     }
-}
-
-/// Whether `Authorization` is the gate's own credential, and not for the gateway.
-fn authorization_is_ours(value: &str) -> bool {
-    value.split_once(' ').is_some_and(|(_, token)| token.starts_with(PREFIX))
 }

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::body::Upload;
+use super::gather::Gathering;
 
 /// The gateway takes a connection within this time.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -86,8 +87,10 @@ impl Upstream {
             .map_err(|_| UpstreamError::Late)?
             .map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
-        let (sender, connection) =
-            http1::Builder::new().max_buf_size(LONGEST_HEAD).handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(LONGEST_HEAD)
+            .handshake(TokioIo::new(Gathering(stream)))
+            .await?;
         // Ends with the connection; what it fails of, the request that is on it says.
         tokio::task::spawn_local(async move {
             let _ = connection.with_upgrades().await;
