@@ -145,7 +145,7 @@ enum Command {
     Rules(rules::Arguments),
     /// Explain a rule
     Explain(explain::Arguments),
-    /// Check or show the policy
+    /// Check or show the policy, or have the watcher read it again
     Config(config::Arguments),
     /// Print what a shell needs to complete a command line
     Completions(completions::Arguments),
@@ -199,7 +199,7 @@ pub(crate) fn run() -> u8 {
         Command::Bulkhead(bulkhead) => bulkhead::run(&bulkhead, named, folders),
         Command::Rules(rules) => rules::run(&rules),
         Command::Explain(explain) => explain::run(&explain),
-        Command::Config(config) => config::run(&config, named),
+        Command::Config(config) => config::run(&config, named, folders),
         Command::Completions(completions) => completions::run(&completions),
         Command::Manual(manual) => manual::run(&manual),
         Command::Notifier(notifier) => notifier::run(&notifier, folders),

@@ -1,11 +1,13 @@
-//! `guardian config check|show`.
+//! `guardian config check|show|reload`.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, answer, answer_json};
+use super::{Failure, Folders, answer, answer_json, done, runtime};
 use crate::config::Config;
+use crate::control::client::Client;
+use crate::control::protocol::{Ask, Reply};
 use crate::exit;
 use crate::notify::Ways;
 
@@ -23,6 +25,8 @@ enum Action {
         /// The file (default: the one that would be used)
         file: Option<PathBuf>,
     },
+    /// Have the running watcher read its policy again, and say whether it goes by it now
+    Reload,
     /// Show the policy in force, defaults included
     Show {
         /// Answer with JSON
@@ -31,7 +35,7 @@ enum Action {
     },
 }
 
-pub(super) fn run(arguments: &Arguments, named: Option<&Path>) -> Result<u8, Failure> {
+pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {
     match &arguments.action {
         Action::Check { file } => {
             let config = Config::load(file.as_deref().or(named))?;
@@ -43,6 +47,19 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>) -> Result<u8, Fai
             for caution in config.cautions(jiff::Timestamp::now()) {
                 answer(&format!("Mind: {caution}\n"))?;
             }
+        }
+        Action::Reload => {
+            let paths = folders.paths()?;
+            let reply =
+                runtime()?.block_on(async { Client::connect(&paths).await?.ask(Ask::Reload).await })?;
+            // Nothing but a policy that it cannot use keeps a watcher from it.
+            if let Reply::Failed(why) = reply {
+                return Err(Failure::PolicyRefused(why));
+            }
+            done(reply)?;
+            answer(
+                "The watcher goes by the policy as it is written now. For `gate.*` restart the gate, too.\n",
+            )?;
         }
         Action::Show { json } => {
             let config = Config::load(named)?;

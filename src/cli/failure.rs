@@ -41,6 +41,8 @@ pub(super) enum Failure {
     Refused(String),
     #[error("the daemon could not do it: {0}")]
     Failed(String),
+    #[error("the policy as it is written now is refused, and the watcher goes on by the one before: {0}")]
+    PolicyRefused(String),
     #[error("nobody can be asked: there is no terminal; type it with {0}")]
     NobodyToAsk(&'static str),
     #[error(transparent)]
@@ -94,7 +96,7 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Paths(_) | Self::Notify(_) => exit::CONFIG,
+            Self::Config(_) | Self::Paths(_) | Self::Notify(_) | Self::PolicyRefused(_) => exit::CONFIG,
             Self::Control(error) => error.code(),
             Self::Refused(_) => exit::EXPOSED,
             Self::NoSuchRule(_) | Self::NobodyToAsk(_) => exit::USAGE,
@@ -128,6 +130,7 @@ impl Failure {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoSuchRule(_) => Some("guardian rules"),
+            Self::PolicyRefused(_) => Some("mend it, then: guardian config reload"),
             Self::Control(ControlError::NoDaemon(_)) => {
                 Some("systemctl start guardian, if it is installed, or: sudo guardian install")
             }

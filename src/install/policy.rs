@@ -8,7 +8,7 @@ pub(crate) fn text(gateways: &[(String, u16)]) -> String {
     let mut text = String::from(
         "# Guardian's policy, written by `guardian install`. An upgrade does not touch it.\n\
          # All settings: `guardian config show`; what they mean: docs/operations.md. After a change:\n\
-         # `guardian config check`, then `systemctl reload guardian`, and for [gate] restart the gate.\n\n\
+         # `guardian config reload`, and for [gate] restart the gate.\n\n\
          mode = \"enforce\"        # \"observe\" judges and tells, and changes nothing\n\
          enforce = \"isolate\"     # cut the gateway off; \"stop\" stops it\n\n\
          # Users who may recover and close, besides root, and whom the packet filter lets through to the\n\

@@ -8,8 +8,10 @@ use super::{Watcher, rules};
 use crate::breaker::effect::Refusal;
 use crate::breaker::event::{Event, Review};
 use crate::breaker::state::State;
+use crate::cli::chain;
 use crate::config::Config;
 use crate::control::protocol::{Ask, Reply, Request};
+use crate::notify::Ways;
 use crate::sys::clock::{self, Moment, Now};
 
 /// A look that is made for a review may take this long; then it fails.
@@ -95,6 +97,11 @@ impl Watcher {
     /// Reads the policy again. One that cannot be used is refused, and the old one stays.
     pub(super) fn reload(&mut self) -> Result<(), String> {
         let loaded = Config::load(self.config_path.as_deref()).map_err(|failed| failed.brief());
+        // What the next start would refuse is refused now, while somebody is there to read it.
+        let loaded = loaded.and_then(|config| match Ways::of(&config.settings.notify) {
+            Ok(_) => Ok(config),
+            Err(failed) => Err(chain(&failed)),
+        });
         match loaded {
             Ok(config) => {
                 let before = std::mem::replace(&mut self.config, config).settings;

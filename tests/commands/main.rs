@@ -5,6 +5,7 @@
 mod allow;
 mod at_rest;
 mod circuit;
+mod config;
 mod install;
 mod json;
 mod place;

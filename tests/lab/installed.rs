@@ -208,8 +208,19 @@ fn an_unreadable_policy_is_refused(host: &Host, root: &Person<'_>) {
     );
     let (code, said) = root.types("/tmp/newer", &["install"]);
     assert!(code == 78 && said.contains("moed"), "{code}: {said}");
+    // So is a reload, which whoever typed it is told by systemd and by the history.
+    let reload = ["reload", "guardian.service"];
+    let (code, said) = root.types("systemctl", &reload);
+    assert!(code != 0, "{code}: {said}");
     assert_eq!(watcher(), before);
+    let missing = root.status("/tmp/newer")["degraded"].to_string();
+    assert!(missing.contains("the new policy is refused") && missing.contains("moed"), "{missing}");
+    let (_, history) = root.types("/tmp/newer", &["history"]);
+    assert!(history.contains("policy refused"), "{history}");
     host.run(User::Root, &["mv", "/tmp/policy", policy]);
+    let (code, said) = root.types("systemctl", &reload);
+    assert_eq!((code, watcher()), (0, before), "{said}");
+    assert_eq!(root.status("/tmp/newer")["degraded"], serde_json::json!([]));
 }
 
 /// The manager runs, and a sound gateway does.

@@ -117,6 +117,9 @@ fn every_unit_starts_the_program_wherever_it_is() {
             );
             assert!(!text.contains("@PROGRAM@") && !text.contains("@LOGS@"));
         }
+        // A signal has no answer: whoever reloads is to hear that the policy is refused.
+        let reload = r#"ExecReload="/opt/100%% \"$$mine\\/guardian" config reload"#;
+        assert!(Unit::Watcher.text(&site).lines().any(|it| it == reload), "{reload}");
     }
 }
 
