@@ -23,7 +23,7 @@ use crate::report::Report;
 use crate::round::{Outcome, ProbeReport};
 use crate::status::timeline::{Turn, Was};
 use crate::status::{
-    AllowanceStatus, BarrierStatus, Daemon, Found, ProbeStatus, Recovery, Status, TripStatus,
+    AllowanceStatus, BarrierStatus, Daemon, Found, GateStatus, ProbeStatus, Recovery, Status, TripStatus,
 };
 use crate::trip::{Cause, Evidence};
 
@@ -121,6 +121,7 @@ fn status() -> Value {
         round_age_ms: Some(120),
         locked: true,
         lease: Some(Lease { reach: Reach::Allowed, serial: 1, expires: 600 }),
+        gate: Some(GateStatus::Running),
         trip: Some(trip),
         allowances: allowances(),
         verdict: Some(Verdict::Exposed),

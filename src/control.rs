@@ -6,6 +6,7 @@
 
 pub(crate) mod alone;
 pub(crate) mod client;
+pub(crate) mod gates;
 mod line;
 mod peer;
 pub(crate) mod protocol;

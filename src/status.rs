@@ -57,6 +57,9 @@ pub(crate) struct Status {
     pub(crate) locked: bool,
     /// The lease that the gate holds, while it is live.
     pub(crate) lease: Option<Lease>,
+    /// Whether the gate takes leases; none where there is to be no gate, or it is starting.
+    #[serde(default)]
+    pub(crate) gate: Option<GateStatus>,
     /// What opened the circuit, until it is closed again.
     pub(crate) trip: Option<TripStatus>,
     /// What is allowed beside loopback and VPN, and has not ended.
@@ -107,6 +110,16 @@ pub(crate) enum Daemon {
     Absent,
     /// Somebody answers, but does not look any more.
     Stale,
+}
+
+/// Whether the gate runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum GateStatus {
+    /// It takes this watcher's leases.
+    Running,
+    /// It has not for a while.
+    Absent,
 }
 
 /// A trip and what came of it.
@@ -222,6 +235,7 @@ impl Status {
             round_age_ms: None,
             locked: false,
             lease: None,
+            gate: None,
             trip: None,
             allowances: Vec::new(),
             verdict: None,

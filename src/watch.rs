@@ -8,6 +8,7 @@ mod asked;
 mod carry_out;
 mod configurations;
 mod exposures;
+mod gatekeeper;
 mod holding;
 mod isolation;
 mod picture;
@@ -36,6 +37,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::asked::Waiting;
 use self::configurations::Reader;
+use self::gatekeeper::Gatekeeper;
 use self::isolation::Isolation;
 use self::pins::Pins;
 use self::schedule::{Looks, Schedule};
@@ -48,6 +50,7 @@ use crate::breaker::effect::Notice;
 use crate::breaker::event::{Event, Round};
 use crate::breaker::state::State;
 use crate::config::Config;
+use crate::control::gates::Gates;
 use crate::control::protocol::{NoticeLine, Request};
 use crate::enforce::{Enforcer, Others};
 use crate::journal::Journal;
@@ -100,6 +103,8 @@ pub(crate) struct Lines {
     pub(crate) messages: mpsc::Sender<Stamped>,
     /// Who may recover and close, beside root.
     pub(crate) owners: watch::Sender<BTreeSet<u32>>,
+    /// The gates that take leases.
+    pub(crate) gates: Gates,
     /// The policy is to be read again.
     pub(crate) reload: mpsc::Receiver<()>,
     /// The watcher is to end.
@@ -188,6 +193,8 @@ pub(crate) struct Watcher {
     found: Vec<Found>,
     /// When that was.
     found_at: Option<Moment>,
+    /// Whether the gate runs.
+    gatekeeper: Gatekeeper,
     /// Who asks for numbers is answered by it.
     metrics: Metrics,
     told: Moment,
@@ -239,6 +246,7 @@ impl Watcher {
         let first = standing_orders::of(&config, &powers, &users, &sight, &state, &target, Others::Stay);
         let enforcer = Enforcer::start(undo, paths.endings(), first)?;
         let metrics = Metrics::of(lines.status.subscribe());
+        let gatekeeper = Gatekeeper::new(lines.gates.clone(), now.moment);
         let mut watcher = Self {
             config,
             config_path,
@@ -278,6 +286,7 @@ impl Watcher {
             doubtful: Vec::new(),
             found: Vec::new(),
             found_at: None,
+            gatekeeper,
             metrics,
             told: now.moment,
             turned: now.moment,

@@ -11,6 +11,7 @@ use super::{Failure, Folders, chain};
 use crate::barrier::process;
 use crate::breaker::state::Circuit;
 use crate::config::Config;
+use crate::control::gates::Gates;
 use crate::control::server;
 use crate::exit;
 use crate::gate::keeper::Keeper;
@@ -70,6 +71,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
     let (status, statuses) = watch::channel(starting);
     let (reload, to_reload) = mpsc::channel(1);
     let (stop, to_stop) = oneshot::channel();
+    let gates = Gates::default();
 
     // Whoever cannot have the socket is the second daemon on these folders, and touches nothing.
     let ways = Ways::of(&config.settings.notify)?;
@@ -98,6 +100,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
         notices: notices.clone(),
         messages,
         owners,
+        gates: gates.clone(),
         reload: to_reload,
         stop: to_stop,
     };
@@ -122,6 +125,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
         notices,
         owners: owned_by,
         passphrase,
+        gates,
     }));
     tokio::spawn(signals(reload, stop));
     let ended = watcher.run().await;

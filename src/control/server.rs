@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::alone::{Alone, Who};
+use super::gates::Gates;
 use super::protocol::{Failure, Kind, NoticeLine, Request};
 use super::seats::Seats;
 use super::{ControlError, peer};
@@ -47,6 +48,8 @@ pub(crate) struct Desk {
     pub(crate) owners: watch::Receiver<BTreeSet<u32>>,
     /// The owner's passphrase, for whoever asks in the owner's name.
     pub(crate) passphrase: Arc<Keeper>,
+    /// The gates that take leases.
+    pub(crate) gates: Gates,
 }
 
 /// The socket, bound, and the right to be the only daemon of these folders.

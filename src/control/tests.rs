@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::client::Client;
+use super::gates::Gates;
 use super::protocol::{Ask, NoticeLine, Reply, Request};
 use super::server::{self as serving, Desk};
 use super::*;
@@ -31,6 +32,7 @@ struct Fake {
     lease: watch::Sender<Option<Lease>>,
     notices: broadcast::Sender<NoticeLine>,
     owners: watch::Sender<BTreeSet<u32>>,
+    gates: Gates,
     serving: JoinHandle<()>,
     _folder: tempfile::TempDir,
 }
@@ -60,6 +62,7 @@ impl Fake {
         let (lease, leases) = watch::channel(None);
         let (notices, _) = broadcast::channel(16);
         let (owners, owned_by) = watch::channel(BTreeSet::new());
+        let gates = Gates::default();
         let desk = Desk {
             requests: to_loop,
             status: statuses,
@@ -67,9 +70,10 @@ impl Fake {
             notices: notices.clone(),
             owners: owned_by,
             passphrase: Arc::new(Keeper::new(&paths)),
+            gates: gates.clone(),
         };
         let serving = tokio::spawn(server.serve(desk));
-        Self { paths, requests, status, lease, notices, owners, serving, _folder: folder }
+        Self { paths, requests, status, lease, notices, owners, gates, serving, _folder: folder }
     }
 
     async fn client(&self) -> Client {

@@ -8,7 +8,7 @@ use guardian_rules::verdict::Verdict;
 use jiff::{SignedDuration, Timestamp};
 
 use super::remains::Present;
-use super::{Watcher, supervisor};
+use super::{Watcher, gatekeeper, supervisor};
 use crate::barrier::{Barrier, Held};
 use crate::breaker::state::{Level, State};
 use crate::lock;
@@ -44,6 +44,8 @@ impl Watcher {
         status.degraded.extend(report.trouble().map(str::to_owned));
         // Nothing that is blocked depends on it.
         status.degraded.extend(self.metrics.trouble().map(str::to_owned));
+        status.gate = self.gatekeeper.look(clock::moment());
+        status.degraded.extend(gatekeeper::amiss(status.gate));
         status.armed = self.powers.armed() && self.trouble.is_empty();
         status.round = self.round;
         status.locked = lock::is_locked(&self.paths);

@@ -223,6 +223,21 @@ fn an_unreadable_policy_is_refused(host: &Host, root: &Person<'_>) {
     assert_eq!(root.status("/tmp/newer")["degraded"], serde_json::json!([]));
 }
 
+/// A gate that does not run is told, with what starts it, and is told no more once it does.
+fn a_gate_that_ended_is_missed(host: &Host, root: &Person<'_>, guardian: &str) {
+    until("a gate", || root.status(guardian)["gate"] == "running");
+    Manager::System.ask(host, &["stop", "guardian-gate.service"]);
+    until("no gate", || root.status(guardian)["gate"] == "absent");
+    let (code, said) = root.types(guardian, &["status"]);
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(code == 0 && words.contains("type: sudo systemctl start guardian-gate"), "{code}: {said}");
+    assert_eq!(root.status(guardian)["armed"], true, "what is blocked does not depend on it");
+    Manager::System.ask(host, &["start", "guardian-gate.service"]);
+    until("a gate again", || root.status(guardian)["gate"] == "running");
+    let (_, said) = root.types(guardian, &["status"]);
+    assert!(!said.contains("guardian-gate"), "{said}");
+}
+
 /// The manager runs, and a sound gateway does.
 fn serves(manager: Manager, host: &Host) {
     manager.starts(host);
@@ -335,6 +350,7 @@ fn root_installs_is_protected_upgrades_and_leaves_nothing() {
         http::ask(host, at(LOOPBACK, DOOR), "GET /", &[&field]).is_ok_and(|it| it.status == 200)
     });
 
+    a_gate_that_ended_is_missed(host, &root.person, guardian);
     an_unreadable_policy_is_refused(host, &root.person);
 
     // Taken off while it blocks, it gives everything back.

@@ -176,6 +176,7 @@ impl Connection {
     }
 
     async fn leases(&mut self) -> Over {
+        let _following = self.is_ours().then(|| self.desk.gates.follow());
         loop {
             let lease = *self.desk.lease.borrow_and_update();
             if self.send(&answer_line(&lease)).await.is_err() {
@@ -196,10 +197,15 @@ impl Connection {
         }
     }
 
+    /// The gate's own user, or somebody who could be it.
+    fn is_ours(&self) -> bool {
+        let owner = peer::is_owner(self.uid, self.state_owner, &self.desk.owners.borrow());
+        owner || Config::gate_user() == Some(self.uid)
+    }
+
     /// What a gate reports counts if it is ours: anybody may open the circuit, but not in its name.
     async fn report(mut self, suspicions: Vec<Suspicion>) {
-        let owner = peer::is_owner(self.uid, self.state_owner, &self.desk.owners.borrow());
-        if owner || Config::gate_user() == Some(self.uid) {
+        if self.is_ours() {
             return self.request(Ask::Report { suspicions }, None).await;
         }
         // The connection ends either way.

@@ -98,6 +98,26 @@ async fn a_watcher_sees_the_status_at_once_and_every_change_but_no_renewal() {
 }
 
 #[tokio::test]
+async fn a_gate_is_known_for_as_long_as_it_takes_leases() {
+    let fake = Fake::start();
+    let mut other = fake.client().await.watch().await.unwrap();
+    soon(other.next()).await.unwrap();
+    assert!(!fake.gates.any(), "who follows the status is no gate");
+    for _ in 0..2 {
+        let mut leases = fake.client().await.leases().await.unwrap();
+        soon(leases.next()).await.unwrap();
+        assert!(fake.gates.any());
+        drop(leases);
+        soon(async {
+            while fake.gates.any() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_lease_and_its_end_come_at_once() {
     let fake = Fake::start();
     let mut stream = fake.client().await.leases().await.unwrap();
