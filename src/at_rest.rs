@@ -3,27 +3,27 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use guardian_probes::gateway::at_rest::{AtRest, at_rest};
 use guardian_probes::gateway::secrets;
 use guardian_rules::catalog::configuration_at_next_start;
 use guardian_rules::fact::Product;
-use guardian_rules::finding::{Finding, Severity};
+use guardian_rules::finding::{Answer, Finding, Severity};
 use guardian_rules::policy::Policy;
 use guardian_rules::scene::Scene;
 use guardian_rules::snapshot::Snapshot;
 use nix::unistd::Uid;
+
+const SEEN_BY_NOBODY: &str = "no gateway is seen to run by it: this is so as soon as one does";
 
 /// A home may lie where nobody answers: none of them is waited for longer.
 const WAITS: Duration = Duration::from_secs(1);
 
 /// The notes, with what lies in the homes that this user may look into.
 pub(crate) fn notes(policy: &Policy, snapshot: &Snapshot) -> Vec<Finding> {
-    let (tell, told) = mpsc::channel();
-    // It is left behind if it hangs.
-    std::thread::spawn(move || homes().into_iter().try_for_each(|home| tell.send(at_rest([home]))));
+    let told = look();
     let (begun, mut found) = (Instant::now(), Vec::new());
     loop {
         match told.recv_timeout(WAITS.saturating_sub(begun.elapsed())) {
@@ -38,6 +38,14 @@ pub(crate) fn notes(policy: &Policy, snapshot: &Snapshot) -> Vec<Finding> {
     of(policy, snapshot, &found)
 }
 
+/// Looks into the homes, one after the other, in a thread that is left behind if it hangs: what comes is of a home
+/// each, and after the last one the channel ends.
+pub(crate) fn look() -> Receiver<Vec<AtRest>> {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || homes().into_iter().try_for_each(|home| tell.send(at_rest([home]))));
+    told
+}
+
 /// This user's home; for root everybody's.
 fn homes() -> BTreeSet<PathBuf> {
     let own = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
@@ -49,12 +57,17 @@ fn homes() -> BTreeSet<PathBuf> {
 }
 
 /// What these configurations would expose, but for those that a gateway runs by: they are judged already.
-fn of(policy: &Policy, snapshot: &Snapshot, found: &[AtRest]) -> Vec<Finding> {
+pub(crate) fn of(policy: &Policy, snapshot: &Snapshot, found: &[AtRest]) -> Vec<Finding> {
     let running: BTreeSet<&PathBuf> =
         snapshot.gateway.known().into_iter().flatten().filter_map(|it| it.config.path.as_ref()).collect();
-    let scene = Scene::new(policy, snapshot);
-    let at_rest = found.iter().filter(|it| !running.contains(&it.path));
-    let findings = at_rest.flat_map(|it| {
+    let at_rest: Vec<&AtRest> = found.iter().filter(|it| !running.contains(&it.path)).collect();
+    if at_rest.is_empty() {
+        return Vec::new();
+    }
+    // What listens has nothing to do with it, and may be much.
+    let addresses = Snapshot { interfaces: snapshot.interfaces.clone(), ..Snapshot::default() };
+    let scene = Scene::new(policy, &addresses);
+    let findings = at_rest.into_iter().flat_map(|it| {
         let name = it.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let product = name.starts_with("clawdbot").then_some(Product::Clawdbot);
         configuration_at_next_start(&scene, product, &it.state, &it.path.display().to_string())
@@ -62,9 +75,21 @@ fn of(policy: &Policy, snapshot: &Snapshot, found: &[AtRest]) -> Vec<Finding> {
     findings.filter(|finding| finding.severity == Severity::Critical).map(note).collect()
 }
 
+/// The same for everybody of this machine. Whoever has a home chooses what a watcher of root's reads there, by a link or
+/// an include, and is not to be told by it what that says.
+pub(crate) fn for_everybody(mut note: Finding) -> Finding {
+    if note.answer == Answer::Unknown {
+        note.evidence = vec![
+            SEEN_BY_NOBODY.to_owned(),
+            "what it says cannot be told, or is known of no version: `guardian check` of its owner's says more".to_owned(),
+        ];
+    }
+    note
+}
+
 fn note(mut finding: Finding) -> Finding {
     finding.severity = Severity::Info;
-    finding.evidence.insert(0, "no gateway is seen to run by it: this is so as soon as one does".to_owned());
+    finding.evidence.insert(0, SEEN_BY_NOBODY.to_owned());
     "Mend the setting named here before you start that gateway.".clone_into(&mut finding.remedy);
     finding
 }
@@ -73,7 +98,6 @@ fn note(mut finding: Finding) -> Finding {
 mod tests {
     use guardian_probes::gateway::configuration;
     use guardian_rules::fact::{ConfigFile, ConfigState, GatewayProcess, InterfaceAddress};
-    use guardian_rules::finding::Answer;
     use guardian_rules::observation::Observation;
     use guardian_rules::verdict::{Verdict, judge};
 
@@ -143,5 +167,18 @@ mod tests {
         let found = of(&Policy::default(), &on_a_lan(), &[saying("{ half")]);
         let [note] = found.as_slice() else { panic!("{found:#?}") };
         assert_eq!((note.severity, note.answer), (Severity::Info, Answer::Unknown));
+    }
+
+    /// `gateway.bind` of whatever file a link leads to.
+    #[test]
+    fn everybody_is_told_what_would_be_exposed_and_no_word_of_a_file_that_is_not_understood() {
+        let told = |text: &str| {
+            let found = of(&Policy::default(), &on_a_lan(), &[saying(text)]);
+            let told: Vec<Finding> = found.into_iter().map(for_everybody).collect();
+            format!("{told:?}")
+        };
+        let strange = told("{ gateway: { bind: 'a-secret' } }");
+        assert!(!strange.contains("a-secret") && strange.contains("cannot be told"), "{strange}");
+        assert!(told("{ gateway: { bind: 'lan' } }").contains("gateway.bind is"));
     }
 }

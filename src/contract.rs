@@ -140,6 +140,7 @@ fn status() -> Value {
         }),
         gateways: vec![serde_json::to_value(gateway()).unwrap()],
         warnings: evidence(),
+        at_rest: evidence(),
         found: vec![found],
         probes: vec![probe],
         timeline: vec![Turn { at: at("2026-11-23T08:00:00Z"), was: Was::Closed }],

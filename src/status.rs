@@ -85,6 +85,9 @@ pub(crate) struct Status {
     /// What the last whole round found worth knowing, that does not move the verdict.
     #[serde(default)]
     pub(crate) warnings: Vec<Evidence>,
+    /// What gateways that do not run would expose as soon as they start.
+    #[serde(default)]
+    pub(crate) at_rest: Vec<Evidence>,
     /// How much each rule found in the last whole round.
     #[serde(default)]
     pub(crate) found: Vec<Found>,
@@ -245,6 +248,7 @@ impl Status {
             half_open: None,
             gateways: Vec::new(),
             warnings: Vec::new(),
+            at_rest: Vec::new(),
             found: Vec::new(),
             probes: Vec::new(),
             timeline: Vec::new(),

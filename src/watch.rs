@@ -14,6 +14,7 @@ mod isolation;
 mod picture;
 mod pins;
 mod remains;
+mod resting;
 pub(crate) mod review;
 pub(crate) mod schedule;
 pub(crate) mod sight;
@@ -40,6 +41,7 @@ use self::configurations::Reader;
 use self::gatekeeper::Gatekeeper;
 use self::isolation::Isolation;
 use self::pins::Pins;
+use self::resting::Resting;
 use self::schedule::{Looks, Schedule};
 use self::sight::Sight;
 use self::standing_orders::Users;
@@ -183,6 +185,8 @@ pub(crate) struct Watcher {
     waiting: Vec<Waiting>,
     /// Reads the configurations for it.
     reader: Reader,
+    /// What gateways that do not run would start with.
+    resting: Resting,
     /// The gateways of the last whole picture.
     gateways: Vec<serde_json::Value>,
     /// What it warned of.
@@ -281,6 +285,7 @@ impl Watcher {
             put_down: None,
             waiting: Vec::new(),
             reader: Reader::new(),
+            resting: Resting::default(),
             gateways: Vec::new(),
             warnings: Vec::new(),
             doubtful: Vec::new(),
@@ -382,6 +387,7 @@ impl Watcher {
         if (news && unsaved >= SAVES) || unsaved >= LIVES {
             self.save();
         }
+        self.resting.turn(now.moment);
         if now.moment.since(self.told) >= STATUS {
             self.tell_status();
         }

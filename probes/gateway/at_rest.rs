@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use guardian_rules::blindness::Blindness;
 use guardian_rules::fact::ConfigState;
 
 use super::configuration;
@@ -23,7 +24,13 @@ pub fn at_rest(homes: impl IntoIterator<Item = PathBuf>) -> Vec<AtRest> {
     let exists = |path: &Path| path.symlink_metadata().is_ok();
     let of = |home: PathBuf| {
         let path = Known { home: Some(&home), ..Known::default() }.places(&exists).config?;
-        let state = configuration(&path);
+        let state = match configuration(&path) {
+            // Whether there is what a link leads to may be nobody's business.
+            ConfigState::Absent if exists(&path) => {
+                ConfigState::Unreadable(Blindness::malformed("it is a link that leads to no file"))
+            }
+            state => state,
+        };
         (state != ConfigState::Absent).then_some(AtRest { path, state })
     };
     homes.into_iter().filter_map(of).collect()
@@ -32,6 +39,7 @@ pub fn at_rest(homes: impl IntoIterator<Item = PathBuf>) -> Vec<AtRest> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -48,10 +56,13 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         fs::create_dir(home("cleo")).unwrap();
-        let found = at_rest(["ana", "ben", "cleo", "nobody"].map(home));
-        let [ana, ben] = found.as_slice() else { panic!("{found:?}") };
+        fs::create_dir_all(home("dora").join(".openclaw")).unwrap();
+        symlink("/nowhere/openclaw.json", home("dora").join(".openclaw/openclaw.json")).unwrap();
+        let found = at_rest(["ana", "ben", "cleo", "dora", "nobody"].map(home));
+        let [ana, ben, dora] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!(ana.path, home("ana/.clawdbot/clawdbot.json"));
         assert!(matches!(&ana.state, ConfigState::Read(config) if config.bind.as_deref() == Some("lan")));
         assert!(matches!(ben.state, ConfigState::Unreadable(_)), "{:?}", ben.state);
+        assert!(matches!(dora.state, ConfigState::Unreadable(_)), "{:?}", dora.state);
     }
 }

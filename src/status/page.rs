@@ -49,6 +49,7 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
         format!("{} [{}]{evidence}. {}", it.subject, it.rule, it.remedy)
     });
     list(&mut page, "Worth knowing", warnings, style);
+    at_rest(&mut page, status, style);
     list(&mut page, "What is missing", status.degraded.iter().cloned(), style);
     let allowed = status.allowances.iter().map(ToString::to_string);
     list(&mut page, ALLOWED, allowed, style);
@@ -185,6 +186,15 @@ pub(crate) fn now_to_do<'a>(trip: &TripStatus, finding: &'a Evidence) -> Option<
         Some(true) | None if finding.remedy.is_empty() => None,
         Some(true) | None => Some(("To do: ", &finding.remedy)),
     }
+}
+
+/// What a gateway that does not run would expose when it starts: nothing is exposed now.
+fn at_rest(page: &mut String, status: &Status, style: Style) {
+    if status.at_rest.is_empty() {
+        return;
+    }
+    let _ = writeln!(page, "\n{}", bold("Before you start a gateway", style));
+    doubted(page, &status.at_rest);
 }
 
 fn barriers(trip: &TripStatus, now: Timestamp) -> impl Iterator<Item = String> {

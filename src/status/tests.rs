@@ -274,6 +274,22 @@ fn a_recovery_in_which_no_gateway_runs_proves_nothing_and_says_so() {
 }
 
 #[test]
+fn what_a_gateway_that_does_not_run_would_expose_is_said_and_is_no_exposure() {
+    let mut status = Status { verdict: Some(Verdict::Safe), armed: true, ..running(Circuit::Closed) };
+    let before = (plain(&status).lines().next().map(str::to_owned), status.exit());
+    status.at_rest = vec![Evidence {
+        severity: Severity::Info,
+        subject: "/home/ana/.openclaw/openclaw.json".to_owned(),
+        evidence: vec!["gateway.bind is \"lan\"".to_owned()],
+        ..doubtful()
+    }];
+    let page = plain(&status);
+    let note = "\nBefore you start a gateway\n  /home/ana/.openclaw/openclaw.json [panel-republished]\n    - gateway.bind is";
+    assert!(page.contains(note), "{page}");
+    assert_eq!((page.lines().next().map(str::to_owned), status.exit()), before);
+}
+
+#[test]
 fn an_open_circuit_whose_lock_was_taken_back_is_not_said_to_hold() {
     let absent = |locked| Status { daemon: Daemon::Absent, locked, ..running(Circuit::Open) };
     assert!(line(&absent(true)).contains("the lock is there"));

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::remains::Present;
 use super::{Watcher, gatekeeper, supervisor};
+use crate::at_rest;
 use crate::barrier::{Barrier, Held};
 use crate::breaker::state::{Level, State};
 use crate::lock;
@@ -65,6 +66,12 @@ impl Watcher {
         status.gateways.clone_from(&self.gateways);
         status.warnings.clone_from(&self.warnings);
         status.found.clone_from(&self.found);
+        // Before the gateways are known all of them would be taken for gateways that do not run.
+        if self.sight.known.gateway.known().is_some() && self.found_at.is_some() {
+            let notes = at_rest::of(&self.sight.policy, &self.sight.known, &self.resting.found);
+            let notes = notes.into_iter().take(WARNINGS).map(at_rest::for_everybody);
+            status.at_rest = notes.map(|note| Evidence::from(&note)).collect();
+        }
         status.probes = self.probes();
         status.timeline.clone_from(&self.past.timeline);
         status.allowances = AllowanceStatus::in_force(&self.config.settings.allowance, self.latest);

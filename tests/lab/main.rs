@@ -61,6 +61,7 @@ mod paired;
 mod precise;
 mod redirected;
 mod republished;
+mod resting;
 mod revived;
 mod router;
 mod safe;
