@@ -98,6 +98,7 @@ fn status() -> Value {
         why: some("because"),
         findings: evidence(),
         still_found: Some(vec![some("bound-beyond-allowed")]),
+        gone: vec![some("0.0.0.0:8088")],
         barriers: vec![BarrierStatus { barrier: Barrier::Firewall, held: Held::Yes }],
         detect_ms: Some(81),
         block_ms: Some(140),

@@ -142,6 +142,9 @@ pub(crate) struct TripStatus {
     /// none. What the barriers themselves may hide counts as still so.
     #[serde(default)]
     pub(crate) still_found: Option<Vec<String>>,
+    /// What findings are about, where that very socket or process is there no more; no look has confirmed it yet.
+    #[serde(default)]
+    pub(crate) gone: Vec<String>,
     /// What stands between the gateway and the world.
     pub(crate) barriers: Vec<BarrierStatus>,
     /// From the last round without an exposure to the lock on the disk, in milliseconds.
@@ -352,6 +355,7 @@ impl From<&Trip> for TripStatus {
             why: trip.why.clone(),
             findings: trip.findings.clone(),
             still_found: None,
+            gone: Vec::new(),
             barriers: Vec::new(),
             detect_ms: None,
             block_ms: None,

@@ -21,7 +21,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use nix::unistd::Uid;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::{Pid, Uid};
 
 use self::table::{Entry, Table};
 use super::{Held, Identity};
@@ -75,6 +77,13 @@ enum Look {
 struct Marked {
     identity: Identity,
     birth: u64,
+}
+
+/// Whether no process has this number any more: kill(2) with no signal. One that cannot be asked is there.
+pub(crate) fn has_ended(pid: u32) -> bool {
+    // 0 and less are groups.
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0);
+    pid.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH))
 }
 
 /// Notes when the system booted. Start times are reckoned from that, and it moves when the clock is

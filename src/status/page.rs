@@ -24,6 +24,8 @@ const START: &str = if cfg!(target_os = "macos") {
 } else {
     "sudo systemctl start guardian (if it is installed)"
 };
+/// Of a socket that is closed, or a process that has ended: a program may come back.
+const GONE: &str = "It is gone; that is yet to be confirmed.";
 /// A barrier that nobody has looked at so soon after the trip is on its way.
 const LOOKED_AT: Duration = Duration::from_secs(5);
 
@@ -181,7 +183,9 @@ fn found(page: &mut String, finding: &Evidence, indent: usize) {
 
 /// What is to be done about a finding of a trip, as things are by now: a mark, and what follows it.
 pub(crate) fn now_to_do<'a>(trip: &TripStatus, finding: &'a Evidence) -> Option<(&'static str, &'a str)> {
+    let is_gone = trip.gone.contains(&finding.subject);
     match trip.still_finds(finding) {
+        Some(true) | None if is_gone => Some(("", GONE)),
         Some(false) => Some(("", "Not seen now.")),
         Some(true) | None if finding.remedy.is_empty() => None,
         Some(true) | None => Some(("To do: ", &finding.remedy)),

@@ -127,6 +127,13 @@ fn what_tripped_it_and_is_gone_is_not_to_be_done_any_more() {
         let page = shown(there);
         assert!(page.contains("To do: set gateway.bind") && !page.contains("Not seen"), "{page}");
     }
+    let mut ended = tripped();
+    ended.trip.as_mut().unwrap().gone = vec!["0.0.0.0:18789".to_owned()];
+    let said = plain(&ended);
+    assert!(
+        said.contains("\n      It is gone; that is yet to be confirmed.") && !said.contains("To do:"),
+        "{said}"
+    );
     let gone = shown(Some(&["nat-published"]));
     assert!(gone.contains("\n      Not seen now.\n") && !gone.contains("set gateway.bind"), "{gone}");
 }

@@ -19,6 +19,12 @@ pub(super) struct Present<'a> {
     pub(super) gateways: &'a [GatewayProcess],
     /// Gateways are kept from running.
     pub(super) stopped: bool,
+    /// This machine could reach the gateway while the last whole picture was made.
+    pub(super) lets_in: bool,
+    /// The sockets as they were seen last, however new that is; none if they were not.
+    pub(super) newest: Option<&'a [Listener]>,
+    /// Whether there is no such process.
+    pub(super) has_ended: fn(u32) -> bool,
 }
 
 impl Present<'_> {
@@ -26,6 +32,32 @@ impl Present<'_> {
     pub(super) fn rules_of(&self, findings: &[Evidence]) -> Vec<String> {
         let still = findings.iter().filter(|it| self.has(it)).map(|it| it.rule.as_str());
         still.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
+    }
+
+    /// What these findings are about, where that very thing is there no more. It proves nothing: a program may come
+    /// back, and what it did shows only once it could do it. So it clears nothing, and is told beside what is to be done.
+    pub(super) fn gone_of(&self, findings: &[Evidence]) -> Vec<String> {
+        let published: BTreeSet<&str> = findings
+            .iter()
+            .filter(|it| it.rule == "panel-republished")
+            .map(|it| it.subject.as_str())
+            .collect();
+        let is_gone = |it: &&Evidence| match it.rule.as_str() {
+            "panel-republished" => self.is_closed(&it.subject),
+            // A gateway's own socket is gone whenever it is stopped.
+            "open-without-credentials" => {
+                published.contains(it.subject.as_str()) && self.is_closed(&it.subject)
+            }
+            "forwarder-attached" => process_of(&it.subject).is_some_and(self.has_ended),
+            _ => false,
+        };
+        let gone: BTreeSet<&str> = findings.iter().filter(is_gone).map(|it| it.subject.as_str()).collect();
+        gone.into_iter().map(str::to_owned).collect()
+    }
+
+    fn is_closed(&self, at: &str) -> bool {
+        let Ok(at) = at.parse::<SocketAddr>() else { return false };
+        self.newest.is_some_and(|newest| newest.iter().all(|it| it.bound != at))
     }
 
     /// Whether a finding is still so, or may be. What is not named here the barriers themselves may hide.
@@ -44,6 +76,11 @@ impl Present<'_> {
             "panel-republished" => {
                 is_found() || self.listeners.iter().any(|it| it.bound.to_string() == *subject)
             }
+            // What the wall keeps away is not seen to be attached. In a recovery it would be.
+            "forwarder-attached" => {
+                let ended = process_of(subject).is_some_and(self.has_ended);
+                is_found() || !(self.lets_in && ended)
+            }
             // No connection is taken that the wall refuses; none is there to be taken where nobody listens.
             "reachable-beyond-allowed" => match subject.parse::<SocketAddr>() {
                 Ok(at) => is_found() || self.listeners.iter().any(|it| it.bound.port() == at.port()),
@@ -56,6 +93,14 @@ impl Present<'_> {
     fn reads(&self, file: &Path) -> bool {
         self.gateways.iter().any(|gateway| gateway.config.path.as_deref() == Some(file))
     }
+}
+
+/// The process that a finding is about, by what names it: `socat (pid 950, user bob)`, or `pid 950`. What a program calls
+/// itself stands before that.
+fn process_of(subject: &str) -> Option<u32> {
+    let (_, rest) = subject.rsplit_once("pid ")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
 }
 
 #[cfg(test)]
@@ -122,7 +167,16 @@ mod tests {
     fn present(
         (found, listeners, gateways): &(Vec<Found>, Vec<Listener>, Vec<GatewayProcess>),
     ) -> Present<'_> {
-        Present { found, listeners, gateways, stopped: false }
+        let newest = Some(listeners.as_slice());
+        Present {
+            found,
+            listeners,
+            gateways,
+            stopped: false,
+            lets_in: false,
+            newest,
+            has_ended: |pid| pid == 950,
+        }
     }
 
     #[test]
@@ -170,6 +224,40 @@ mod tests {
         ] {
             assert!(present(&now).has(&finding(rule, subject)), "{rule}");
         }
+    }
+
+    #[test]
+    fn what_it_was_about_is_gone_and_clears_nothing() {
+        let now = mended();
+        let present = present(&now);
+        let findings = [
+            finding("panel-republished", "0.0.0.0:8088"),
+            finding("open-without-credentials", "0.0.0.0:8088"),
+            finding("forwarder-attached", "socat (pid 951) (pid 950, user bob)"),
+            finding("forwarder-attached", "ssh (pid 951, user bob)"),
+            finding("forwarder-attached", "connection to 127.0.0.1:18789"),
+            // The gateway's own, of a gateway that is stopped.
+            finding("open-without-credentials", "0.0.0.0:18789"),
+            finding("bound-beyond-allowed", "0.0.0.0:18789"),
+        ];
+        assert_eq!(present.gone_of(&findings), ["0.0.0.0:8088", "socat (pid 951) (pid 950, user bob)"]);
+        assert!(present.has(&findings[1]) && present.has(&findings[2]), "until it is proven");
+        let there = [listener("0.0.0.0:8088")];
+        let back = Present { newest: Some(&there), has_ended: |_| false, ..present };
+        assert_eq!(back.gone_of(&findings), [""; 0]);
+        let unseen = Present { newest: None, has_ended: |_| false, ..present };
+        assert_eq!(unseen.gone_of(&findings), [""; 0], "who cannot look does not say that it is gone");
+    }
+
+    #[test]
+    fn a_forwarder_that_has_ended_is_not_seen_any_more_once_it_could_be() {
+        let mut now = mended();
+        let forwarder = finding("forwarder-attached", "socat (pid 950, user bob)");
+        assert!(present(&now).has(&forwarder));
+        assert!(!Present { lets_in: true, ..present(&now) }.has(&forwarder));
+        assert!(Present { lets_in: true, has_ended: |_| false, ..present(&now) }.has(&forwarder));
+        now.0 = vec![Found { rule: "forwarder-attached".to_owned(), severity: Severity::Critical, count: 1 }];
+        assert!(Present { lets_in: true, ..present(&now) }.has(&forwarder), "another one is");
     }
 
     #[test]

@@ -171,6 +171,11 @@ impl Sight {
         self.ahead.listeners.is_some() || self.ahead.interfaces.is_some()
     }
 
+    /// The listening sockets as they were seen last, be it for the next picture; none if that look was blind.
+    pub(crate) fn newest_listeners(&self) -> Option<&[Listener]> {
+        self.ahead.listeners.as_ref().unwrap_or(&self.known.listeners).seen().map(Vec::as_slice)
+    }
+
     /// Goes on to what is newest; answers whose facts are others now.
     pub(crate) fn catch_up(&mut self) -> Vec<ProbeId> {
         let Ahead { listeners, interfaces } = std::mem::take(&mut self.ahead);

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::remains::Present;
 use super::{Watcher, gatekeeper, supervisor};
 use crate::at_rest;
-use crate::barrier::{Barrier, Held};
+use crate::barrier::{Barrier, Held, process};
 use crate::breaker::state::{Level, State};
 use crate::lock;
 use crate::round::Outcome;
@@ -95,7 +95,7 @@ impl Watcher {
         }
         status.trip = self.state.trip().map(|trip| {
             let mut told = TripStatus::from(trip);
-            told.still_found = self.still_found(trip);
+            (told.still_found, told.gone) = self.remains(trip);
             told.barriers = self.barriers(&report);
             told.detect_ms = self.times.detect.map(milliseconds);
             told.block_ms = self.times.block.map(milliseconds);
@@ -109,8 +109,9 @@ impl Watcher {
         if self.verdict == Some(Verdict::Blind) { self.doubtful.clone() } else { Vec::new() }
     }
 
-    /// The rules of a trip that are still so, or may be; none if nobody has looked since.
-    fn still_found(&self, trip: &Trip) -> Option<Vec<String>> {
+    /// The rules of a trip that are still so, or may be; none if nobody has looked since. And what of it is there no
+    /// more, whether or not anybody has.
+    fn remains(&self, trip: &Trip) -> (Option<Vec<String>>, Vec<String>) {
         // What tripped it is in the picture in which it tripped.
         let looked = self.found_at.is_some_and(|at| self.times.began.is_none_or(|began| at > began));
         let known = &self.sight.known;
@@ -119,8 +120,11 @@ impl Watcher {
             listeners: known.listeners.known().map(Vec::as_slice).unwrap_or_default(),
             gateways: known.gateway.known().map(Vec::as_slice).unwrap_or_default(),
             stopped: matches!(&self.state, State::Open(open) if open.level == Level::Stopped),
+            lets_in: matches!(&self.state, State::HalfOpen(half) if self.found_at.is_some_and(|at| at > half.began)),
+            newest: self.sight.newest_listeners(),
+            has_ended: process::has_ended,
         };
-        looked.then(|| present.rules_of(&trip.findings))
+        (looked.then(|| present.rules_of(&trip.findings)), present.gone_of(&trip.findings))
     }
 
     fn probes(&self) -> Vec<ProbeStatus> {

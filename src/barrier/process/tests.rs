@@ -181,3 +181,13 @@ fn another_users_process_is_left_and_it_is_said_why() {
     assert!(ending.left[0].1.contains("another user"), "{ending:?}");
     assert!(child.0.try_wait().unwrap().is_none(), "it lives");
 }
+
+#[test]
+fn a_number_that_nobody_has_is_of_a_process_that_has_ended() {
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    let pid = child.id();
+    child.wait().unwrap();
+    assert!(has_ended(pid));
+    assert!(!has_ended(std::process::id()) && !has_ended(1), "init may not be signalled, and is there");
+    assert!(!has_ended(0) && !has_ended(u32::MAX), "no numbers of processes");
+}
