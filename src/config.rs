@@ -74,6 +74,16 @@ impl Config {
         Ok(Self { source: Some(path.to_owned()), settings })
     }
 
+    /// The one allowance that a text is; a sentence says what is wrong with it. Of a text that nobody has written there
+    /// is no place to be shown.
+    pub(crate) fn one_allowance(text: &str) -> Result<Allowance, String> {
+        let settings: Settings = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        match settings.allowance.as_slice() {
+            [allowance] => Ok(allowance.clone()),
+            _ => Err("it is not one allowance".to_owned()),
+        }
+    }
+
     /// The path and text of the file that [`Config::load`] would read; where there is none, the
     /// place where it is looked for first, and no text.
     pub(crate) fn text(named: Option<&Path>) -> Result<(PathBuf, String), ConfigError> {
@@ -161,6 +171,11 @@ impl Config {
             Target::Network(network) if network.prefix_len() == 0 => {
                 Some(format!("the allowance {:?} allows everybody ({network}).", allowance.reason))
             }
+            Target::Network(network) if *network != network.trunc() => Some(format!(
+                "the allowance {:?} names {network}, which is taken for {}.",
+                allowance.reason,
+                network.trunc()
+            )),
             Target::Network(_) | Target::Path(_) => None,
         });
         unknown.chain(metrics).chain(allowances).collect()
@@ -341,6 +356,17 @@ mod tests {
             assert_eq!(config.cautions(Timestamp::UNIX_EPOCH).len(), cautions, "{at}");
         }
         assert_eq!(config("").settings.metrics.listen, None, "nowhere by default");
+    }
+
+    #[test]
+    fn a_machine_that_is_written_as_a_network_is_taken_for_the_network_and_that_is_said() {
+        let config =
+            config("[[allowance]]\nnetwork = \"10.0.0.5/8\"\nreason = \"r\"\nuntil = 2026-12-31T00:00:00Z");
+        assert!(config.policy(Timestamp::UNIX_EPOCH).names("10.9.9.9".parse().unwrap()));
+        assert_eq!(
+            config.cautions(Timestamp::UNIX_EPOCH),
+            ["the allowance \"r\" names 10.0.0.5/8, which is taken for 10.0.0.0/8."]
+        );
     }
 
     #[test]

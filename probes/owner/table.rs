@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{Process, Role};
@@ -31,6 +31,19 @@ pub struct Entry {
     pub process: Process,
     /// The arguments as they are, secrets included.
     pub argv: Vec<String>,
+}
+
+/// Whether some process of this machine runs a program of this name, as [`Process::program`] tells it; none if it
+/// cannot be told.
+#[must_use]
+pub fn runs(program: &str) -> Option<bool> {
+    let mut system = System::new().ok()?;
+    let wanted = ProcessRefreshKind::nothing().with_exe(UpdateKind::Always);
+    system.refresh_processes_specifics(ProcessesToUpdate::All, false, wanted);
+    Some(system.processes().values().any(|process| match process.exe().and_then(Path::file_name) {
+        Some(name) => name == program,
+        None => process.name() == program,
+    }))
 }
 
 /// Reads the process table.

@@ -2,6 +2,7 @@
 
 mod block;
 mod file;
+mod program;
 mod removal;
 
 use std::fmt::Write as _;
@@ -65,6 +66,7 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
     // What is wrong already is said first, and not blamed on what is added.
     let old = Config::of_text(&path, &before)?;
     let added = block::check(target, reason, until, now)?;
+    block::means_one(&added)?;
     if old.settings.allowance.contains(&added) {
         return Err(AllowError::Already(AllowanceStatus::from(&added).to_string()).into());
     }
@@ -83,7 +85,7 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
     } else {
         let (target, until) = (allowed.target(), second(until));
         answer(&format!("{target} is allowed until {until}; it is written in {}.\n", path.display()))?;
-        for caution in new.cautions(now) {
+        for caution in new.cautions(now).into_iter().chain(program::caution(&added.target)) {
             answer(&format!("Mind: {caution}\n"))?;
         }
     }

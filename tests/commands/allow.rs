@@ -62,7 +62,14 @@ fn what_cannot_be_allowed_is_refused_and_the_file_stays() {
         (&["--reason", "r", "--until", "2h"], "--network"),
         (&["--network", "10.0.0.0/8", "--path", "ngrok", "--reason", "r", "--until", "2h"], "--path"),
         (&["--network", "10.0.0.0/8", "--reason", " ", "--until", "2h"], "reason"),
-        (&["--network", "home", "--reason", "r", "--until", "2h"], "home"),
+        (
+            &["--network", "home", "--reason", "r", "--until", "2h"],
+            "guardian: this cannot be allowed: \"home\" is no network",
+        ),
+        (
+            &["--network", "10.0.0.5/8", "--reason", "r", "--until", "2h"],
+            "10.0.0.0/8, that machine alone is 10.0.0.5/32",
+        ),
         (&["--network", "10.0.0.0/8", "--reason", "r", "--until", "2020-01-01T00:00:00Z"], "over"),
         (&["--network", "10.0.0.0/8", "--reason", "r", "--until=-2h"], "over"),
         (&["--network", "10.0.0.0/8", "--reason", "r", "--until", "soon"], "soon"),
@@ -72,6 +79,17 @@ fn what_cannot_be_allowed_is_refused_and_the_file_stays() {
         assert_eq!(code(&output), 64, "{arguments:?} {}", told(&output));
         assert!(told(&output).contains(part), "{arguments:?} {}", told(&output));
         assert_eq!(fs::read_to_string(place.config()).unwrap(), COMMENTED);
+    }
+}
+
+#[test]
+fn a_program_that_nothing_here_has_is_allowed_and_pointed_out() {
+    for (name, minds) in [("ngixn-of-nobody", true), ("sh", false), ("container", false)] {
+        let place = Place::new().with_config(COMMENTED);
+        let output = place.guardian(&["allow", "--path", name, "--reason", "r", "--until", "2h"]);
+        assert_eq!(code(&output), 0, "{}", told(&output));
+        assert_eq!(said(&output).contains("Mind: no program"), minds, "{}", said(&output));
+        assert!(fs::read_to_string(place.config()).unwrap().contains(name));
     }
 }
 

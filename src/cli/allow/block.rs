@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use jiff::fmt::friendly::SpanParser;
 use jiff::{SpanRelativeTo, Timestamp};
 
@@ -27,8 +28,20 @@ pub(crate) enum AllowError {
     #[error("{0} is over already")]
     Over(Timestamp),
     /// It says something that a policy must not say.
-    #[error("this cannot be allowed\n{0}")]
+    #[error("this cannot be allowed: {0}")]
     Invalid(String),
+    /// A machine within a network, which of both is not told.
+    #[error(
+        "{written} could be two things: the whole network is {network}, that machine alone is {machine}; type the one that you mean"
+    )]
+    Ambiguous {
+        /// As it was typed.
+        written: IpNet,
+        /// All of it.
+        network: IpNet,
+        /// The one address.
+        machine: IpNet,
+    },
     /// The file does not take it.
     #[error("the allowance cannot be appended: where `allowance = [...]` is used, write it there")]
     NotAppended {
@@ -84,6 +97,7 @@ impl AllowError {
             | Self::NoInstant(_)
             | Self::Over(_)
             | Self::Invalid(_)
+            | Self::Ambiguous { .. }
             | Self::Already(_)
             | Self::NoSuch(_)
             | Self::Several { .. } => exit::USAGE,
@@ -123,15 +137,19 @@ pub(super) fn check(
     until: Timestamp,
     now: Timestamp,
 ) -> Result<Allowance, AllowError> {
-    let alone = Config::of_text("this".as_ref(), &append("", target, reason, until));
-    let invalid = |told: String| AllowError::Invalid(told);
-    let config = alone.map_err(|error| match error {
-        ConfigError::Invalid { told, .. } => invalid(told),
-        other => invalid(other.to_string()),
-    })?;
-    match config.settings.allowance.as_slice() {
-        [allowance] if allowance.until > now => Ok(allowance.clone()),
-        _ => Err(invalid("it is not one allowance".to_owned())),
+    let allowance = Config::one_allowance(&append("", target, reason, until)).map_err(AllowError::Invalid)?;
+    if allowance.until > now { Ok(allowance) } else { Err(AllowError::Over(allowance.until)) }
+}
+
+/// Whether a new allowance means one thing: a policy takes `10.0.0.5/8` for the network, and who types it may mean the
+/// machine.
+pub(super) fn means_one(allowance: &Allowance) -> Result<(), AllowError> {
+    match allowance.target {
+        Target::Network(written) if written != written.trunc() => {
+            let (network, machine) = (written.trunc(), IpNet::from(written.addr()));
+            Err(AllowError::Ambiguous { written, network, machine })
+        }
+        Target::Network(_) | Target::Path(_) => Ok(()),
     }
 }
 
@@ -213,6 +231,22 @@ mod tests {
                 panic!("{target:?} is refused");
             };
             assert!(told.contains(part), "{told}");
+            assert!(!told.contains("parse error") && !told.contains('\n'), "a sentence: {told}");
+        }
+    }
+
+    #[test]
+    fn a_network_with_the_bits_of_a_machine_is_two_things_and_both_are_named() {
+        let end = until("2h", now()).unwrap();
+        let of = |network| means_one(&check(("network", network), "r", end, now()).unwrap());
+        for (network, whole, machine) in
+            [("10.0.0.5/8", "10.0.0.0/8", "10.0.0.5/32"), ("fd00::7/64", "fd00::/64", "fd00::7/128")]
+        {
+            let told = of(network).unwrap_err().to_string();
+            assert!(told.contains(whole) && told.contains(machine), "{told}");
+        }
+        for network in ["10.0.0.0/8", "10.0.0.5/32", "10.0.0.5", "0.0.0.0/0", "fd00::/8", "::1"] {
+            of(network).unwrap();
         }
     }
 
