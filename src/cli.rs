@@ -187,7 +187,7 @@ pub(crate) fn run() -> u8 {
         Command::Recover(recover) => recover::run(&recover, named, folders),
         Command::Close(close) => close::run(&close, folders),
         Command::Gate(gate) => config().and_then(|config| gate::run(&gate, &config, folders)),
-        Command::Token(token) => token::run(&token, folders),
+        Command::Token(token) => token::run(&token, named, folders),
         Command::Allow(allow) => allow::run(&allow, named, folders),
         Command::Run(run) => run::run(&run, folders),
         Command::Rescue(rescue) => rescue::run(&rescue, folders),

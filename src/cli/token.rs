@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -9,8 +10,10 @@ use serde::Serialize;
 
 use super::allow::until;
 use super::{Failure, Folders, answer, answer_json};
+use crate::config::Config;
 use crate::exit;
 use crate::gate::token::{Token, Tokens};
+use crate::gate::{setup, tls};
 use crate::page::printable;
 use crate::status::page::second;
 
@@ -61,7 +64,7 @@ struct Listed<'a> {
     expires: Option<Timestamp>,
 }
 
-pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failure> {
+pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {
     let paths = folders.of_a_gate("token")?;
     let file = paths.gate_tokens();
     let now = Timestamp::now();
@@ -81,6 +84,8 @@ pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failur
                     ends(expires, now)
                 ));
                 answer(&format!("{token}\n"))?;
+                // A policy that cannot be read takes nothing from the token.
+                tell(&usage(Config::load(named).ok().as_ref(), &tls::made(&paths.gate())));
             }
         }
         What::List { json } => {
@@ -114,6 +119,30 @@ fn tell(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// How a program sends it. The secret itself is not in the line to type: arguments can be read by everybody.
+fn usage(config: Option<&Config>, made: &Path) -> String {
+    let mut text = String::from(
+        "\nA program sends it with every request: `Guardian-Token: gdn_…`, which leaves `Authorization` to the gateway's\n\
+         own token; or `Authorization: Bearer gdn_…`.",
+    );
+    if let Some(address) = config.and_then(setup::address) {
+        let own =
+            config.and_then(|it| it.settings.gate.tls.as_ref()).is_some_and(|it| it.certificate.is_none());
+        // A client that trusts anybody would show the token to anybody.
+        let trust = if own {
+            format!("--cacert '{}' ", printable(&made.display().to_string()))
+        } else {
+            String::new()
+        };
+        // Writing into a string cannot fail.
+        let _ = write!(
+            text,
+            " To try it, with the token in TOKEN:\n  curl -i {trust}-H \"Guardian-Token: $TOKEN\" {address}/"
+        );
+    }
+    text
+}
+
 fn ends(expires: Option<Timestamp>, now: Timestamp) -> String {
     match expires {
         None => "no end".to_owned(),
@@ -133,4 +162,30 @@ fn listing(tokens: &[Token], now: Timestamp) -> String {
         let _ = writeln!(text, "{}  made {}, {end}", printable(&token.name), second(token.created));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_token_is_sent_is_said_with_the_address_of_this_gate() {
+        let made = Path::new("/var/lib/guardian/gate/certificate.pem");
+        let of = |text: &str| usage(Some(&Config::of_text("guardian.toml".as_ref(), text).unwrap()), made);
+        let plain = of("");
+        for part in [
+            "`Guardian-Token: gdn_…`",
+            "`Authorization: Bearer gdn_…`",
+            "curl -i -H \"Guardian-Token: $TOKEN\" http://localhost:18700/",
+        ] {
+            assert!(plain.contains(part), "{part}: {plain}");
+        }
+        let moved = of("[gate]\nlisten = [\"100.64.7.7:8443\"]\nhosts = [\"box.ts.net\"]\n[gate.tls]\n");
+        assert!(
+            moved.contains("curl -i --cacert '/var/lib/guardian/gate/certificate.pem' -H")
+                && moved.ends_with(" https://box.ts.net:8443/"),
+            "{moved}"
+        );
+        assert!(!usage(None, made).contains("curl"), "of a policy that cannot be read nothing is known");
+    }
 }

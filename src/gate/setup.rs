@@ -36,6 +36,11 @@ fn origins(config: &Config) -> Vec<String> {
     origins
 }
 
+/// Where the gate is asked by this machine.
+pub(crate) fn address(config: &Config) -> Option<String> {
+    origins(config).into_iter().next()
+}
+
 /// The same as a page for people. `files`: the configurations of the gateways that run here.
 pub(crate) fn page(config: &Config, files: &[PathBuf]) -> String {
     let settings = serde_json::to_string_pretty(&gateway_settings(config)).unwrap_or_default();
@@ -65,7 +70,7 @@ pub(crate) fn page(config: &Config, files: &[PathBuf]) -> String {
          guardian token new NAME         makes a token for a program\n\n\
          as whoever has installed guardian: with sudo, if that was root. Then sign in at\n",
     );
-    for origin in origins(config).iter().take(1) {
+    if let Some(origin) = address(config) {
         let _ = writeln!(page, "  {origin}/");
     }
     page

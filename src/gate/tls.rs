@@ -62,6 +62,11 @@ fn made_files(gate: &Path) -> (PathBuf, PathBuf) {
     (gate.join("certificate.pem"), gate.join("key.pem"))
 }
 
+/// The certificate that `guardian gate certificate` makes.
+pub(crate) fn made(gate: &Path) -> PathBuf {
+    made_files(gate).0
+}
+
 /// What takes TLS connections. HTTP/1.1 alone is offered.
 pub(crate) fn acceptor(tls: &config::Tls, gate: &Path) -> Result<TlsAcceptor, TlsError> {
     let (certificate, key) = files(tls, gate)?;

@@ -13,3 +13,4 @@ mod rescue;
 mod run;
 mod shell;
 mod status;
+mod token;
