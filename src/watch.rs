@@ -189,6 +189,8 @@ pub(crate) struct Watcher {
     resting: Resting,
     /// The gateways of the last whole picture.
     gateways: Vec<serde_json::Value>,
+    /// When each probe began to look, as it was told first.
+    looked_at: BTreeMap<ProbeId, Now>,
     /// What it warned of.
     warnings: Vec<Evidence>,
     /// What it could not tell.
@@ -287,6 +289,7 @@ impl Watcher {
             reader: Reader::new(),
             resting: Resting::default(),
             gateways: Vec::new(),
+            looked_at: BTreeMap::new(),
             warnings: Vec::new(),
             doubtful: Vec::new(),
             found: Vec::new(),
@@ -364,8 +367,7 @@ impl Watcher {
     /// What comes with time alone.
     fn turn(&mut self, now: Now) {
         self.notice_gap(now);
-        let before = self.latest;
-        self.latest = before.max(now.wall);
+        let before = self.pass(now);
         self.record_ended(before);
         self.sight.set_policy(self.config.policy(self.latest));
         if self.reported.is_some_and(|reported| now.moment.since(reported) > REPORTED) {
@@ -391,6 +393,12 @@ impl Watcher {
         if now.moment.since(self.told) >= STATUS {
             self.tell_status();
         }
+    }
+
+    /// Goes on to this instant, from the one that is given back. What happens now is written down as of now.
+    fn pass(&mut self, now: Now) -> Timestamp {
+        let latest = self.latest.max(now.wall);
+        std::mem::replace(&mut self.latest, latest)
     }
 
     /// Asleep, stopped or starved: what was seen before says nothing of now. It was no blindness

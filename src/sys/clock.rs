@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
+
+/// A clock that goes otherwise by this much was set.
+const SET: SignedDuration = SignedDuration::from_secs(1);
 
 /// A moment since boot; time asleep counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +53,16 @@ pub(crate) struct Now {
     pub(crate) moment: Moment,
     /// For people.
     pub(crate) wall: Timestamp,
+}
+
+impl Now {
+    /// When this was, for people: as the clock said then, so that whoever is told twice is told the same. A clock that
+    /// was set since is followed.
+    pub(crate) fn shown(self, now: Self) -> Timestamp {
+        let passed = SignedDuration::try_from(now.moment.since(self.moment)).unwrap_or(SignedDuration::MAX);
+        let reckoned = now.wall.checked_sub(passed).unwrap_or(self.wall);
+        if reckoned.duration_since(self.wall).abs() < SET { self.wall } else { reckoned }
+    }
 }
 
 /// What time it is.
@@ -97,6 +110,24 @@ pub(crate) fn boot_id() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_is_shown_as_it_was_read_and_follows_a_clock_that_was_set() {
+        let at = |moment: u64, wall: i64| Now {
+            moment: Moment::after_boot(Duration::from_millis(moment)),
+            wall: Timestamp::from_millisecond(wall).unwrap(),
+        };
+        let event = at(1000, 50_999);
+        for (now, shown) in [
+            (at(1000, 50_999), 50_999),
+            (at(6000, 55_998), 50_999),
+            (at(6000, 56_004), 50_999),
+            (at(6000, 155_999), 150_999),
+            (at(6000, 5_999), 999),
+        ] {
+            assert_eq!(event.shown(now), Timestamp::from_millisecond(shown).unwrap(), "{now:?}");
+        }
+    }
 
     #[test]
     fn moments_go_forward_and_never_count_backwards() {

@@ -25,6 +25,7 @@ impl Watcher {
 
     /// Steps the breaker; gives the answer for whoever asked.
     pub(super) fn step_for(&mut self, event: Event, now: Now) -> Option<Reply> {
+        let passed = self.pass(now);
         let before = self.state.circuit();
         let state = std::mem::replace(
             &mut self.state,
@@ -48,6 +49,8 @@ impl Watcher {
             }
             self.tell_status();
         }
+        // Nothing is written down before the lock.
+        self.record_ended(passed);
         answer.map(Reply::from)
     }
 

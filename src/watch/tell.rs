@@ -17,7 +17,7 @@ use crate::round::Outcome;
 use crate::status::{
     AllowanceStatus, BarrierStatus, Daemon, Found, ProbeStatus, Recovery, Status, TripStatus,
 };
-use crate::sys::clock;
+use crate::sys::clock::{self, Now};
 use crate::trip::{Evidence, Trip};
 
 /// As many warnings are told.
@@ -76,11 +76,11 @@ impl Watcher {
         status.timeline.clone_from(&self.past.timeline);
         status.allowances = AllowanceStatus::in_force(&self.config.settings.allowance, self.latest);
         if let State::HalfOpen(half) = &self.state {
-            let left = self.rules.recovery.saturating_sub(clock::moment().since(half.began));
+            let began = Now { moment: half.began, wall: half.since }.shown(clock::now());
             status.half_open = Some(Recovery {
                 safe: half.safe.min(self.rules.rounds),
                 wanted: self.rules.rounds,
-                until: later(self.latest, left),
+                until: later(began, self.rules.recovery),
                 in_the_way: self.in_the_way(),
             });
         }
@@ -127,16 +127,21 @@ impl Watcher {
         (looked.then(|| present.rules_of(&trip.findings)), present.gone_of(&trip.findings))
     }
 
-    fn probes(&self) -> Vec<ProbeStatus> {
+    fn probes(&mut self) -> Vec<ProbeStatus> {
         let now = clock::now();
         let of = |probe| {
             let blindness = self.sight.known.blindness_of(probe);
-            let age = self.schedule.looked(probe).map(|looked| now.moment.since(looked));
+            let looked = self.schedule.looked(probe).map(|moment| {
+                let known = self.looked_at.get(&probe).copied().filter(|known| known.moment == moment);
+                let passed = SignedDuration::try_from(now.moment.since(moment)).unwrap_or_default();
+                known.unwrap_or(Now { moment, wall: now.wall.checked_sub(passed).unwrap_or(now.wall) })
+            });
+            self.looked_at.extend(looked.map(|looked| (probe, looked)));
             ProbeStatus {
                 probe,
                 outcome: if blindness.is_some() { Outcome::Blind } else { Outcome::Seen },
                 reason: blindness.map(ToString::to_string),
-                looked: age.and_then(|age| now.wall.checked_sub(SignedDuration::try_from(age).ok()?).ok()),
+                looked: looked.map(|looked| looked.shown(now)),
             }
         };
         ProbeId::ALL.into_iter().map(of).collect()
