@@ -105,7 +105,8 @@ pub static CATALOG: &[Rule] = &[
         title: "Another program publishes a gateway beyond the allowed networks.",
         why: "A proxy or forwarder in front makes strangers look local to the gateway: this is how most panels ended up \
               on the open internet. A password at the proxy protects as long as nobody changes the proxy.",
-        remedy: "Stop that program, bind it to loopback or the VPN, or allow its network or its path in guardian.toml with a reason and an end.",
+        remedy: "Stop that program, or bind it to loopback or the VPN. Or allow it for a while: `guardian allow --path NAME --reason TEXT --until 2h`, \
+                 with its program's name, or `--network NET` for the network that may reach it.",
         judge: rule::panel_republished::judge,
     },
     Rule {
@@ -121,7 +122,8 @@ pub static CATALOG: &[Rule] = &[
         severity: Severity::Critical,
         title: "A forwarder or tunnel carries connections to a gateway.",
         why: "To the gateway the far end of a tunnel looks like this machine, and loopback is where gateways trust most.",
-        remedy: "Stop the forwarder, or allow its path in guardian.toml with a reason and an end. To reach the gateway from elsewhere use a VPN or `ssh -L` from the other side.",
+        remedy: "Stop the forwarder, or allow it for a while: `guardian allow --path NAME --reason TEXT --until 2h`, with its program's name. To reach the \
+                 gateway from elsewhere use a VPN or `ssh -L` from the other side.",
         judge: rule::forwarder_attached::judge,
     },
     Rule {
@@ -278,6 +280,9 @@ mod tests {
                 assert!(text.ends_with('.') || text.ends_with('`'), "{}: {text}", rule.id);
                 assert!(!text.contains("  "), "{}: {text}", rule.id);
             }
+            // There is a command for an allowance.
+            let by_hand = rule.remedy.contains("allow") && rule.remedy.contains("guardian.toml");
+            assert!(!by_hand, "{}: {}", rule.id, rule.remedy);
         }
     }
 }
