@@ -4,6 +4,7 @@ mod beyond;
 mod casting;
 mod door;
 mod gateway;
+mod kept_away;
 mod silence;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::blindness::Blindness;
 use crate::fact::{
     AccessAnswer, Announcement, Engine, Exposure, GatewayProcess, HandshakeAnswer, Instructions,
-    InterfaceAddress, Listener, PanelAnswer, Peer, Process, ReachAnswer, Redirects, Router, Stopped,
+    InterfaceAddress, Listener, PanelAnswer, Peer, Process, ReachAnswer, Redirects, Router, Seal, Stopped,
     Suspicion, Tunnel, Witness,
 };
 use crate::observation::Observation;
@@ -142,6 +142,8 @@ pub struct Snapshot {
     pub suspicions: Vec<Suspicion>,
     /// When gateways were exposed, as far as the watcher remembers.
     pub exposures: Vec<Exposure>,
+    /// What keeps others of this host from gateways, while it is found standing; the watcher adds it.
+    pub seal: Option<Seal>,
 }
 
 impl Default for Snapshot {
@@ -167,6 +169,7 @@ impl Default for Snapshot {
             stopped: None,
             suspicions: Vec::new(),
             exposures: Vec::new(),
+            seal: None,
         }
     }
 }

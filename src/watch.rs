@@ -189,6 +189,8 @@ pub(crate) struct Watcher {
     resting: Resting,
     /// The gateways of the last whole picture.
     gateways: Vec<serde_json::Value>,
+    /// The last whole picture rested on the seal.
+    leans_on_the_seal: bool,
     /// When each probe began to look, as it was told first.
     looked_at: BTreeMap<ProbeId, Now>,
     /// What it warned of.
@@ -289,6 +291,7 @@ impl Watcher {
             reader: Reader::new(),
             resting: Resting::default(),
             gateways: Vec::new(),
+            leans_on_the_seal: false,
             looked_at: BTreeMap::new(),
             warnings: Vec::new(),
             doubtful: Vec::new(),

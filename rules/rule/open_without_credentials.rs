@@ -2,9 +2,13 @@
 
 use crate::catalog::Rule;
 use crate::fact::{Access, Reply, Transport};
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::rule::audiences;
 use crate::scene::{Beyond, Door, Part, Scene};
+
+/// What to do about a proxy that is allowed, and that the seal keeps from the gateway.
+const KEPT_AWAY: &str = "It carries nothing while the seal stands. Use the gate in its place; or, once the circuit is closed, set `seal = false` in \
+                         guardian.toml and type `guardian config reload`: then it is judged by what it answers.";
 
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     scene.doors.iter().filter_map(|door| of_door(rule, scene, door)).collect()
@@ -54,6 +58,17 @@ fn of_door(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> Option<Finding> {
         Some(Access::Open | Access::Unknown(_)) | None => "nobody asked it".to_owned(),
     };
     evidence.push(format!("whether it asks for credentials could not be told: {why}"));
+    if carries && scene.is_kept_away(door) {
+        evidence.push(
+            "Guardian's own filter keeps its user from the gateway: nobody gets in by it while that stands"
+                .to_owned(),
+        );
+        return Some(Finding {
+            severity: Severity::Warning,
+            remedy: KEPT_AWAY.to_owned(),
+            ..rule.unknown(&bound, evidence)
+        });
+    }
     let remedy = if carries {
         "Guardian's own filter keeps whoever is not the gateway's user from it, a proxy too: while the circuit is not closed, \
          and as long as there is a seal (`seal = false` takes it away). Stop that proxy until the circuit is closed; if that is \

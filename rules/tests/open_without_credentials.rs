@@ -1,6 +1,9 @@
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{Access, Reply, Role};
+use guardian_rules::fact::{Access, Attribution, Listener, Reply, Role, Seal};
+use guardian_rules::finding::{Answer, Severity};
 use guardian_rules::scene::AccessSummary;
+use guardian_rules::snapshot::Snapshot;
+use guardian_rules::verdict::Verdict;
 
 use crate::scenery::*;
 
@@ -252,5 +255,111 @@ fn an_allowed_path_whose_answer_is_missing_is_unknown() {
     path(carrying_the_gateway()).is_safe();
     path(carrying_the_gateway().but_access(lost.clone()).without_challenge(lost))
         .doubts(RULE, "0.0.0.0:8080")
+        .is_blind();
+}
+
+/// An nginx that the owner allows, root has started, and that leads to the gateway: the master, and a worker whom the seal
+/// does not admit.
+fn masters() -> (Program, Program) {
+    let at = "0.0.0.0:8088";
+    let shared = |listener: &mut Listener| listener.owner = Attribution::Named(vec![900, 901]);
+    let master =
+        nginx(900).of_user(0, "root").on_socket(at, failing(502), shared).told_to_carry(&[at], 18789);
+    let mut worker = nginx(901).of_user(33, "www-data");
+    worker.process.parent = Some(900);
+    (master, worker)
+}
+
+fn kept_away(change: impl FnOnce(&mut Program, &mut Program), seal: fn(&mut Snapshot)) -> Conclusion {
+    let (mut master, mut worker) = masters();
+    change(&mut master, &mut worker);
+    let gateway = gateway(812).on("127.0.0.1:18789", asking_for_credentials());
+    host().runs(gateway).runs(master).runs(worker).allowing_path("nginx").but(seal).judged()
+}
+
+fn sealed(snapshot: &mut Snapshot) {
+    snapshot.seal = Some(Seal { ports: [18789].into(), admitted: [0, 1000].into() });
+}
+
+#[test]
+fn an_allowed_proxy_that_the_seal_keeps_from_the_gateway_is_no_doubt_while_the_seal_stands() {
+    for status in [502, 503, 504] {
+        let conclusion = kept_away(|master, _| master.sockets[0].1 = failing(status), sealed);
+        conclusion
+            .is_safe()
+            .says(RULE, Severity::Warning, Answer::Unknown, "0.0.0.0:8088")
+            .because(RULE, "nobody gets in by it while that stands");
+    }
+    kept_away(|_, _| (), |_| ()).doubts(RULE, "0.0.0.0:8088").is_blind();
+}
+
+#[test]
+fn a_proxy_that_might_reach_the_gateway_all_the_same_is_a_doubt_behind_the_seal_too() {
+    type Change = fn(&mut Program, &mut Program);
+    let doubtful: [(&str, Change); 14] = [
+        ("the gateway's own user", |_, worker| worker.process.uid = Some(1000)),
+        ("workers of root", |_, worker| worker.process.uid = Some(0)),
+        ("workers of nobody knows whom", |_, worker| worker.process.uid = None),
+        ("a master who is none of root's", |master, _| master.process.uid = Some(33)),
+        ("a worker of another master", |_, worker| worker.process.parent = Some(1)),
+        ("a worker that is another program", |_, worker| worker.process.exe = Some("/tmp/nginz".into())),
+        ("no worker at all", |master, _| master.sockets[0].0.owner = Attribution::Named(vec![900])),
+        ("what it leads to may lead back", |master, _| {
+            *master = master.clone().told_to_carry(&["0.0.0.0:8088"], 3000);
+        }),
+        ("a connection from before the filter", |_, worker| worker.connected_to.push("127.0.0.1:18789")),
+        ("silence", |master, _| master.sockets[0].1 = silent()),
+        ("its own error", |master, _| master.sockets[0].1 = failing(500)),
+        ("no answer in time", |master, _| {
+            master.sockets[0].1 = failing(502).but_access(Access::Unknown(timed_out()));
+        }),
+        ("a page", |master, _| master.sockets[0].1 = failing(502).but_reply(Reply::Http(page(200)))),
+        ("it never was asked for a page", |master, _| master.sockets[0].1.reply = None),
+    ];
+    for (what, change) in doubtful {
+        let conclusion = kept_away(change, sealed);
+        assert_eq!(conclusion.only(RULE).severity, Severity::Critical, "{what}");
+        assert!(conclusion.0.verdict > Verdict::Safe, "{what}");
+    }
+    kept_away(
+        |_, _| (),
+        |snapshot| snapshot.seal = Some(Seal { ports: [4000].into(), admitted: [0].into() }),
+    )
+    .is_blind();
+    kept_away(
+        |_, _| (),
+        |snapshot| snapshot.seal = Some(Seal { ports: [18789].into(), admitted: [33].into() }),
+    )
+    .is_blind();
+}
+
+#[test]
+fn what_lets_anybody_in_is_exposed_whatever_the_seal_is_said_to_do() {
+    kept_away(|master, _| master.sockets[0].1 = open_to_anyone(), sealed).exposes(RULE, "0.0.0.0:8088");
+}
+
+#[test]
+fn a_proxy_that_nobody_has_allowed_is_not_excused_by_the_seal() {
+    let (master, worker) = masters();
+    let gateway = gateway(812).on("127.0.0.1:18789", asking_for_credentials());
+    let conclusion = host().runs(gateway).runs(master).runs(worker).but(sealed).judged();
+    conclusion.doubts(RULE, "0.0.0.0:8088").exposes("panel-republished", "0.0.0.0:8088");
+}
+
+/// Anybody may name a program so.
+#[test]
+fn what_somebody_else_than_root_has_started_under_an_allowed_name_is_not_excused_by_the_seal() {
+    let own = nginx(900)
+        .of_user(4001, "bob")
+        .on("0.0.0.0:8088", failing(502))
+        .told_to_carry(&["0.0.0.0:8088"], 18789);
+    let gateway = gateway(812).on("127.0.0.1:18789", asking_for_credentials());
+    host()
+        .runs(gateway)
+        .runs(own)
+        .allowing_path("nginx")
+        .but(sealed)
+        .judged()
+        .doubts(RULE, "0.0.0.0:8088")
         .is_blind();
 }

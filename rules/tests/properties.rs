@@ -5,7 +5,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use guardian_rules::fact::{Access, Role};
+use guardian_rules::fact::{Access, Role, Seal};
 use guardian_rules::finding::{Finding, Severity};
 use guardian_rules::scene::Scene;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
@@ -134,6 +134,17 @@ proptest! {
         if verdict(&world) > Verdict::Safe {
             prop_assert!(verdict(&with(&world, snapshot)) > Verdict::Safe, "{asked:?}");
         }
+    }
+
+    /// It excuses a proxy that fails, and nothing that is seen.
+    #[test]
+    fn a_seal_makes_nothing_worse_and_nothing_exposed_better(world in world()) {
+        let mut snapshot = world.snapshot.clone();
+        let ports = snapshot.listeners.known().into_iter().flatten().map(|it| it.bound.port()).collect();
+        snapshot.seal = Some(Seal { ports, admitted: [0, 1000].into() });
+        let (sealed, before) = (verdict(&with(&world, snapshot)), verdict(&world));
+        prop_assert!(sealed <= before);
+        prop_assert_eq!(sealed == Verdict::Exposed, before == Verdict::Exposed);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What the barriers report, and whether a gateway that is cut off is cut off indeed.
 
+use guardian_rules::fact::Seal;
 use guardian_rules::snapshot::ProbeId;
 
 use super::{Watcher, exposures};
 use crate::barrier::Held;
+use crate::barrier::firewall::wall::Wall;
 use crate::breaker::event::Event;
 use crate::breaker::state::{Level, State};
 use crate::enforce::Report;
@@ -11,6 +13,7 @@ use crate::sys::clock::{self, Moment, Now};
 
 impl Watcher {
     pub(super) fn reported(&mut self, report: &Report) {
+        self.renew_seal();
         let blocked = report.blocked_at(&self.enforcer.orders.borrow());
         if let (State::Open(_), Some(began), None, Some(at)) =
             (&self.state, self.times.began, self.times.block, blocked)
@@ -29,6 +32,23 @@ impl Watcher {
             }
         }
         self.tell_status();
+    }
+
+    /// Notes what the wall keeps from gateways, while it is found standing and others might get there: an allowed proxy
+    /// that fails for it is no doubt for so long. When the wall goes, or is another, nobody knows any more how such a
+    /// proxy answers: the lease goes at once, and everybody is asked anew before there is another one.
+    pub(super) fn renew_seal(&mut self) {
+        let seal = match &self.state {
+            State::Open(_) => None,
+            State::Closed(_) | State::HalfOpen(_) => {
+                let stands = self.wall_stands(&self.enforcer.report.borrow());
+                self.enforcer.orders.borrow().wall.as_ref().filter(|_| stands).and_then(sealing)
+            }
+        };
+        if self.sight.set_seal(seal) && std::mem::take(&mut self.leans_on_the_seal) {
+            self.lines.lease.send_replace(None);
+            self.doubt_all();
+        }
     }
 
     /// The gateways' places were tried, in a look that began then.
@@ -59,4 +79,10 @@ impl Watcher {
         let wanted = &self.enforcer.orders.borrow().wall;
         wanted.as_ref().is_some_and(|wall| report.wall(wall) == Held::Yes)
     }
+}
+
+/// What a wall keeps from gateways, if it tells users apart.
+fn sealing(wall: &Wall) -> Option<Seal> {
+    let admitted = wall.local_users.clone()?;
+    Some(Seal { ports: wall.ports.clone(), admitted })
 }

@@ -78,6 +78,7 @@ impl Watcher {
     fn conclude(&mut self, now: Now) {
         let Some(judgement) = self.sight.whole(&self.schedule) else { return };
         let round = sight::round(judgement);
+        self.leans_on_the_seal = sight::leans_on_the_seal(judgement);
         self.whole(round, now);
         self.catch_up();
     }

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use guardian_rules::blindness::Blindness;
-use guardian_rules::fact::{Access, Exposure, InterfaceAddress, Listener, Reply, Stopped, Suspicion};
+use guardian_rules::fact::{Access, Exposure, InterfaceAddress, Listener, Reply, Seal, Stopped, Suspicion};
+use guardian_rules::finding::{Answer, Finding, Severity};
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
@@ -226,6 +227,16 @@ impl Sight {
         }
     }
 
+    /// What keeps others of this host from gateways was found standing, or not any more; answers whether it is news.
+    pub(crate) fn set_seal(&mut self, seal: Option<Seal>) -> bool {
+        let changed = self.known.seal != seal;
+        if changed {
+            Arc::make_mut(&mut self.known).seal = seal;
+            self.doubt();
+        }
+        changed
+    }
+
     /// What was concluded does not hold any more.
     pub(crate) fn doubt(&mut self) {
         (self.judged, self.target, self.accused) = (None, None, false);
@@ -303,6 +314,7 @@ fn settled(known: &Snapshot, schedule: &Schedule) -> Snapshot {
         stopped: known.stopped.clone(),
         suspicions: known.suspicions.clone(),
         exposures: known.exposures.clone(),
+        seal: known.seal.clone(),
     }
 }
 
@@ -311,7 +323,7 @@ pub(crate) fn round(judgement: &Judgement) -> Round {
     let findings: Vec<Evidence> = judgement
         .findings
         .iter()
-        .filter(|finding| finding.severity == guardian_rules::finding::Severity::Critical)
+        .filter(|finding| finding.severity == Severity::Critical)
         .map(Evidence::from)
         .collect();
     let proven = |rule: &str| findings.iter().any(|finding| finding.rule == rule && finding.is_proof());
@@ -319,6 +331,13 @@ pub(crate) fn round(judgement: &Judgement) -> Round {
         ["bound-beyond-allowed", "reachable-beyond-allowed", "panel-republished", "forwarder-attached"];
     let open_beyond = proven(OPEN) && reachable.into_iter().any(proven);
     Round { verdict: judgement.verdict, findings, open_beyond }
+}
+
+/// Whether something is no doubt for no other reason than that the seal stands.
+pub(crate) fn leans_on_the_seal(judgement: &Judgement) -> bool {
+    let excused =
+        |it: &Finding| it.rule == OPEN && it.answer == Answer::Unknown && it.severity < Severity::Critical;
+    judgement.findings.iter().any(excused)
 }
 
 #[cfg(test)]

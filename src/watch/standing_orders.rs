@@ -92,6 +92,7 @@ impl Watcher {
             }
             changed
         });
+        self.renew_seal();
     }
 }
 

@@ -4,6 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::sleep;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use serde_json::Value;
+
 use crate::daemon::Daemon;
 use crate::decoy::Decoy;
 use crate::gateway::{Setup, Version};
@@ -170,4 +173,58 @@ fn a_user_whom_the_seal_does_not_admit_is_cut_off_and_leaves_no_doubt_behind() {
     assert_eq!(status["breaker"], "closed", "{:#?}", daemon.journal());
     let blind = daemon.journal().into_iter().find(|it| it.to_string().contains("holds the other end"));
     assert!(blind.is_none(), "{blind:#?}");
+}
+
+/// An nginx that its owner allows, while the seal stands or does not.
+fn allowing_nginx(seal: bool) -> String {
+    format!(
+        "patience = \"3s\"\nseal = {seal}\n{SEALED}[[allowance]]\npath = \"nginx\"\nreason = \"ours\"\nuntil = 2099-01-01T00:00:00Z\n"
+    )
+}
+
+#[test]
+fn an_allowed_proxy_behind_the_seal_holds_nothing_up_and_is_judged_anew_when_the_seal_goes() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let _gateway = decoy(Ipv4Addr::LOCALHOST, PORT).start(&place.host);
+    let daemon = Daemon::start(&place.host, User::Root, &allowing_nginx(true));
+    daemon.until("a lease", |status| !status["lease"].is_null());
+    let _nginx = nginx(&place.host, 8088, &format!("listen 0.0.0.0:8088; {}", proxy_to(PORT, "")));
+    let kept_away = |status: &Value| {
+        let warned = status["warnings"]
+            .as_array()
+            .is_some_and(|it| it.iter().any(|it| it["subject"] == "0.0.0.0:8088"));
+        warned && status["verdict"] == "safe" && !status["lease"].is_null()
+    };
+    daemon.until("it is told, and no doubt", kept_away);
+    // Longer than the patience.
+    sleep(WHILE);
+    daemon.until("it is no doubt", kept_away);
+    daemon.is("closed");
+    assert_eq!(http::call(&place.outside, at(LAN, 8088)).unwrap(), 502, "nobody gets in by it");
+
+    assert_eq!(daemon.guardian(User::Root, &["trip", "to recover"]).0, 2);
+    daemon.until("a recovery", |_| daemon.guardian(User::Root, &["recover", "--yes"]).0 == 1);
+    daemon.until("safe rounds", |status| status["half_open"]["safe"] == status["half_open"]["wanted"]);
+    assert_eq!(daemon.guardian(User::Root, &["close", "--yes"]).0, 0);
+    daemon.until("it is no doubt", kept_away);
+
+    place.host.write("/mnt/guardian-root/guardian.toml", &allowing_nginx(false));
+    let gone = Timestamp::now();
+    let (code, said) = daemon.guardian(User::Root, &["config", "reload"]);
+    assert_eq!(code, 0, "{said}");
+    let asked = |status: &Value| {
+        let access = status["probes"].as_array().and_then(|it| it.iter().find(|it| it["probe"] == "access"));
+        let looked = access.and_then(|it| it["looked"].as_str()).and_then(|it| it.parse::<Timestamp>().ok());
+        looked.is_some_and(|looked| looked > gone)
+    };
+    let status = daemon.until("its real answers", |status| {
+        assert!(
+            status["lease"].is_null() || asked(status),
+            "a lease on a door that nobody has looked at: {status:#}"
+        );
+        asked(status) && status["verdict"] == "safe" && !status["lease"].is_null()
+    });
+    assert_eq!(status["warnings"], serde_json::json!([]), "{status:#}");
+    assert_eq!(http::call(&place.outside, at(LAN, 8088)).unwrap(), 401, "it carries the gateway, as allowed");
 }

@@ -221,6 +221,7 @@ pub(crate) fn snapshot_of(
         stopped: None,
         suspicions: Vec::new(),
         exposures: Vec::new(),
+        seal: None,
     };
     let reach = gateway_ports(policy, &snapshot)
         .into_iter()
