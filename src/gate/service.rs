@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONNECTION, COOKIE, HeaderMap, HeaderValue, UPGRADE};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -39,7 +40,7 @@ struct Noted {
     service: Rc<Service>,
     begun: Instant,
     method: Method,
-    uri: Uri,
+    path: Option<PathAndQuery>,
 }
 
 impl Noted {
@@ -53,7 +54,7 @@ impl Noted {
             self.service.gate.access_log.write(&Entry {
                 remote: self.service.client.remote,
                 method: self.method.as_str(),
-                path: self.uri.path(),
+                path: self.path.as_ref().map_or("", PathAndQuery::path),
                 status,
                 sent,
                 caller: caller.as_ref(),
@@ -122,21 +123,26 @@ impl Service {
             service: Rc::clone(self),
             begun,
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            path: request.uri().path_and_query().cloned(),
         };
         let service = Rc::clone(self);
         // Two futures, for pages of the gate's own need much more room.
         match (self.let_in.take(), own::is_own(request.uri().path())) {
             (Some(LetIn::Admitted(admitted)), false) => {
                 let (noted, request) = (note(admitted.begun), Box::new(request));
-                Box::pin(async move { Ok(noted.answered(service.forward(admitted, request).await)) })
+                Box::pin(async move {
+                    // First this: what is used after it is not kept twice while it is awaited.
+                    let outcome = service.forward(admitted, request).await;
+                    Ok(noted.answered(outcome))
+                })
             }
             (Some(LetIn::Greeted), true) => {
                 let noted = note(Instant::now());
                 Box::pin(async move {
                     let wants = Wants::of(field(request.headers(), &ACCEPT));
                     let (parts, body) = request.into_parts();
-                    Ok(noted.answered(own::answer(&service, parts, body, wants).await))
+                    let outcome = own::answer(&service, parts, body, wants).await;
+                    Ok(noted.answered(outcome))
                 })
             }
             // It was read in one way at the threshold and in another by the library.
