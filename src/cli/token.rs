@@ -119,7 +119,8 @@ fn tell(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// How a program sends it. The secret itself is not in the line to type: arguments can be read by everybody.
+/// How a program sends it. curl reads the field from its input, for everybody can read a program's arguments, and what
+/// the shell has put into them; `printf` is the shell's own.
 fn usage(config: Option<&Config>, made: &Path) -> String {
     let mut text = String::from(
         "\nA program sends it with every request: `Guardian-Token: gdn_…`, which leaves `Authorization` to the gateway's\n\
@@ -137,7 +138,8 @@ fn usage(config: Option<&Config>, made: &Path) -> String {
         // Writing into a string cannot fail.
         let _ = write!(
             text,
-            " To try it, with the token in TOKEN:\n  curl -i {trust}-H \"Guardian-Token: $TOKEN\" {address}/"
+            " To try it, with the token in TOKEN:\n  \
+             printf 'Guardian-Token: %s\\n' \"$TOKEN\" | curl -i {trust}-H @- {address}/"
         );
     }
     text
@@ -176,7 +178,7 @@ mod tests {
         for part in [
             "`Guardian-Token: gdn_…`",
             "`Authorization: Bearer gdn_…`",
-            "curl -i -H \"Guardian-Token: $TOKEN\" http://localhost:18700/",
+            "printf 'Guardian-Token: %s\\n' \"$TOKEN\" | curl -i -H @- http://localhost:18700/",
         ] {
             assert!(plain.contains(part), "{part}: {plain}");
         }
