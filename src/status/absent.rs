@@ -65,7 +65,7 @@ pub(crate) fn status(places: &[Paths], config: Option<&Path>, daemon: Daemon, no
             status.mode = config.settings.mode;
             status.allowances = AllowanceStatus::in_force(&config.settings.allowance, now);
         }
-        Err(unusable) => status.degraded.push(unusable.to_string()),
+        Err(unusable) => status.degraded.push(unusable.brief()),
     }
     status
 }
