@@ -9,7 +9,15 @@ use serde_json::{Map, Value};
 use crate::gateway::environment::{Environment, names_secret};
 
 pub mod include;
+mod switches;
 pub mod syntax;
+mod variables;
+
+use self::variables::{Lookup, Refused, substituted};
+
+/// Entries of a list, and bytes of all of them: a variable may stand in each.
+const MAX_ENTRIES: usize = 4096;
+const MAX_LIST: usize = 64 * 1024;
 
 /// What was read of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +37,9 @@ pub enum Unusable {
     /// A value that names an environment variable that cannot be seen or is not set.
     #[error("{0} takes its value from an environment variable that cannot be seen")]
     Variable(String),
+    /// A value that is longer, with its variables replaced, than any that a gateway understands.
+    #[error("{0} has a value that is too long")]
+    Long(String),
 }
 
 /// Reads the settings from a whole configuration. Unknown keys are passed over.
@@ -40,11 +51,10 @@ pub fn read(tree: &Value, environment: Option<&Environment>) -> Result<Reading, 
     let top = Section { path: String::new(), values: object(tree, "the configuration", &empty)? };
     let env = top.section("env", &empty)?;
     let vars = env.section("vars", &empty)?;
-    let lookup = |name: &str| -> Option<String> {
+    let lookup = |name: &str| {
         environment
             .and_then(|environment| environment.get(name))
             .or_else(|| vars.values.get(name).or_else(|| env.values.get(name))?.as_str())
-            .map(str::to_owned)
     };
     let gateway = top.section("gateway", &empty)?;
     let auth = gateway.section("auth", &empty)?;
@@ -71,7 +81,7 @@ pub fn read(tree: &Value, environment: Option<&Environment>) -> Result<Reading, 
                 Some(_) => return Err(Unusable::Kind(tailscale.key("mode"))),
             },
             any_origin: control_ui.list("allowedOrigins", &lookup)?.iter().any(|origin| origin == "*"),
-            weakened_by: weakened_by(&gateway),
+            weakened_by: switches::weakening(&gateway.path, gateway.values),
             trusted_proxies: gateway.list("trustedProxies", &lookup)?,
         },
         log: top
@@ -81,27 +91,6 @@ pub fn read(tree: &Value, environment: Option<&Environment>) -> Result<Reading, 
             .map(PathBuf::from)
             .filter(|path| path.is_absolute()),
     })
-}
-
-/// Switches that are on and weaken the panel, by their paths.
-fn weakened_by(gateway: &Section<'_>) -> Vec<String> {
-    /// Besides everything that calls itself dangerous.
-    const KNOWN: [&str; 3] = ["allowInsecureAuth", "allowRealIpFallback", "allowLoopback"];
-    fn visit(path: &str, values: &Map<String, Value>, found: &mut Vec<String>) {
-        for (key, value) in values {
-            let path = format!("{path}.{key}");
-            match value {
-                Value::Bool(true) if key.starts_with("dangerously") || KNOWN.contains(&key.as_str()) => {
-                    found.push(path);
-                }
-                Value::Object(values) => visit(&path, values, found),
-                _ => {}
-            }
-        }
-    }
-    let mut found = Vec::new();
-    visit(&gateway.path, gateway.values, &mut found);
-    found
 }
 
 /// An object within the configuration.
@@ -128,22 +117,22 @@ impl<'a> Section<'a> {
         Ok(Section { path, values })
     }
 
-    fn text(&self, name: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, Unusable> {
+    fn text(&self, name: &str, lookup: &Lookup<'_>) -> Result<Option<String>, Unusable> {
         match self.values.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => match substituted(text, lookup) {
-                Some(text) => Ok(Some(text)),
-                None => Err(Unusable::Variable(self.key(name))),
-            },
+            Some(Value::String(text)) => self.replaced(name, text, lookup).map(Some),
             Some(_) => self.kind(name),
         }
     }
 
-    fn address(
-        &self,
-        name: &str,
-        lookup: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Option<IpAddr>, Unusable> {
+    fn replaced(&self, name: &str, text: &str, lookup: &Lookup<'_>) -> Result<String, Unusable> {
+        substituted(text, lookup).map_err(|refused| match refused {
+            Refused::Unknown => Unusable::Variable(self.key(name)),
+            Refused::Long => Unusable::Long(self.key(name)),
+        })
+    }
+
+    fn address(&self, name: &str, lookup: &Lookup<'_>) -> Result<Option<IpAddr>, Unusable> {
         match self.text(name, lookup)? {
             None => Ok(None),
             Some(text) if text.trim().is_empty() => Ok(None),
@@ -164,20 +153,23 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn list(&self, name: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Vec<String>, Unusable> {
-        match self.values.get(name) {
-            None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::Array(values)) => values
-                .iter()
-                .map(|value| match value {
-                    Value::String(text) => {
-                        substituted(text, lookup).ok_or_else(|| Unusable::Variable(self.key(name)))
-                    }
-                    _ => self.kind(name),
-                })
-                .collect(),
-            Some(_) => self.kind(name),
+    fn list(&self, name: &str, lookup: &Lookup<'_>) -> Result<Vec<String>, Unusable> {
+        let values = match self.values.get(name) {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(values)) => values,
+            Some(_) => return self.kind(name),
+        };
+        if values.len() > MAX_ENTRIES {
+            return Err(Unusable::Long(self.key(name)));
         }
+        let mut left = MAX_LIST;
+        let mut entry = |value: &Value| {
+            let Value::String(text) = value else { return self.kind(name) };
+            let text = self.replaced(name, text, lookup)?;
+            left = left.checked_sub(text.len()).ok_or_else(|| Unusable::Long(self.key(name)))?;
+            Ok(text)
+        };
+        values.iter().map(&mut entry).collect()
     }
 
     /// A secret is a text, or an object that says where it is kept.
@@ -201,38 +193,6 @@ fn object<'a>(
         Value::Null => Ok(empty),
         _ => Err(Unusable::Kind(path.to_owned())),
     }
-}
-
-/// The text with `${NAME}` replaced and `$${NAME}` unescaped; none if a variable is not known.
-/// Only names of capital letters, digits and underscores are variables.
-fn substituted(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    let mut whole = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let (before, from) = rest.split_at(at);
-        let name = from.get(2..).and_then(|name| name.split_once('}')).map(|(name, _)| name);
-        let Some(name) = name.filter(|name| is_variable(name)) else {
-            whole.push_str(before);
-            whole.push_str("${");
-            rest = from.get(2..).unwrap_or_default();
-            continue;
-        };
-        if let Some(before) = before.strip_suffix('$') {
-            whole.push_str(before);
-            whole.push_str(from.get(..name.len() + 3).unwrap_or_default());
-        } else {
-            whole.push_str(before);
-            whole.push_str(&lookup(name)?);
-        }
-        rest = from.get(name.len() + 3..).unwrap_or_default();
-    }
-    whole.push_str(rest);
-    Some(whole)
-}
-
-fn is_variable(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_uppercase() || first == '_')
-        && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 #[cfg(test)]

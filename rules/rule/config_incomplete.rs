@@ -1,5 +1,6 @@
 //! A gateway's configuration exposes it, now or at its next start.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::address::unmap;
@@ -8,6 +9,9 @@ use crate::fact::{ConfigState, GatewayConfig, GatewayProcess, Product, Tailscale
 use crate::finding::{Finding, Severity};
 use crate::rule::audiences;
 use crate::scene::{AccessSummary, Beyond, Gateway, Scene};
+
+/// Characters shown of a `gateway.bind` that nothing here knows: whoever wrote it chose how many it has.
+const BIND_SHOWN: usize = 64;
 
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -107,7 +111,8 @@ fn bind(rule: &Rule, scene: &Scene<'_>, config: &GatewayConfig, subject: &String
             }),
         },
         Some(other) => {
-            let strange = format!("gateway.bind is {other:?}, which no version known here has");
+            let start: String = other.chars().take(BIND_SHOWN).collect();
+            let strange = format!("gateway.bind is {start:?}, which no version known here has");
             Some(rule.unknown(subject, vec![strange]))
         }
     }
@@ -158,10 +163,15 @@ fn weakenings(config: &GatewayConfig) -> Vec<String> {
         .weakened_by
         .iter()
         .map(|switch| format!("{switch} is set: it takes away a check of the panel"));
-    let proxies = config
+    // However often it says so.
+    let everybody: BTreeSet<&str> = config
         .trusted_proxies
         .iter()
-        .filter(|proxy| matches!(proxy.as_str(), "0.0.0.0/0" | "::/0" | "*"))
+        .map(String::as_str)
+        .filter(|proxy| matches!(*proxy, "0.0.0.0/0" | "::/0" | "*"))
+        .collect();
+    let proxies = everybody
+        .into_iter()
         .map(|proxy| format!("gateway.trustedProxies has {proxy}: everybody may claim to be somebody else"));
     switches.chain(proxies).collect()
 }

@@ -282,6 +282,16 @@ fn a_stopped_gateway_that_would_bind_to_the_lan_is_told_before_it_starts() {
 }
 
 #[test]
+fn what_a_configuration_says_at_length_or_very_often_is_told_in_short() {
+    let findings = while_stopped(None, |it| {
+        it.bind = Some("\u{1}".repeat(4096));
+        it.trusted_proxies = vec!["*".to_owned(); 4096];
+    });
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert!(findings.iter().flat_map(|it| &it.evidence).all(|it| it.len() < 512), "{findings:#?}");
+}
+
+#[test]
 fn whether_a_stopped_gateway_of_2026_1_24_has_a_secret_in_its_environment_is_unknown() {
     let unset = |it: &mut guardian_rules::fact::GatewayConfig| {
         it.auth_mode = None;

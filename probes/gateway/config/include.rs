@@ -15,6 +15,9 @@ const MAX_DEPTH: usize = 10;
 /// Files included in all.
 const MAX_FILES: usize = 64;
 
+/// Bytes of a name: the system has no longer paths.
+const MAX_NAME: usize = 4096;
+
 /// The parts of a configuration that are followed.
 const PARTS: [&str; 3] = ["gateway", "logging", "env"];
 
@@ -86,14 +89,20 @@ impl Gathering<'_> {
     ) -> Result<Value, Blindness> {
         let includer = chain.last().map_or(Path::new("/"), PathBuf::as_path);
         let malformed = |what: &str| Blindness::malformed(format!("{}: $include {what}", includer.display()));
-        let beside = |name: &str| includer.parent().unwrap_or(Path::new("/")).join(name);
+        let beside = |name: &str| {
+            // It is told where it cannot be read.
+            if name.len() > MAX_NAME {
+                return Err(malformed("has a name that no file has"));
+            }
+            Ok(includer.parent().unwrap_or(Path::new("/")).join(name))
+        };
         let found = match include {
-            Value::String(name) => self.file(&beside(name), chain, top)?,
+            Value::String(name) => self.file(&beside(name)?, chain, top)?,
             Value::Array(names) => {
                 let mut all = Value::Object(Map::new());
                 for name in names {
                     let name = name.as_str().ok_or_else(|| malformed("lists what is no file name"))?;
-                    all = merged(all, self.file(&beside(name), chain, top)?);
+                    all = merged(all, self.file(&beside(name)?, chain, top)?);
                 }
                 all
             }
@@ -217,6 +226,35 @@ mod tests {
         let mut files = vec![("/c/openclaw.json", json!({"gateway": {"$include": "0"}}))];
         files.extend(deep.iter().map(|(name, value)| (name.as_str(), value.clone())));
         assert_eq!(gathered(&files).unwrap_err().cause, Cause::TooMuch);
+    }
+
+    #[test]
+    fn a_name_of_any_length_is_told_in_short() {
+        let name = "n".repeat(500_000);
+        for include in [json!(name), json!([name])] {
+            let refused = gathered(&[("/c/openclaw.json", json!({"gateway": {"$include": include}}))]);
+            let refused = refused.unwrap_err();
+            assert!(
+                refused.cause == Cause::Malformed && refused.detail.len() < 256,
+                "{}",
+                refused.detail.len()
+            );
+        }
+    }
+
+    /// A file has its own bound, and so has the chain; the stack is there for both.
+    #[test]
+    fn files_that_are_deep_and_include_each_other_do_not_take_the_stack() {
+        let deep =
+            |innermost: Value| (0..60).fold(innermost, |inner, _| json!({"dangerously": {"x": inner}}));
+        let file = |at: usize| deep(json!({"$include": format!("{}", at + 1)}));
+        let names: Vec<String> = (0..9).map(|at| format!("/c/{at}")).collect();
+        let mut files: Vec<(&str, Value)> =
+            names.iter().enumerate().map(|(at, name)| (name.as_str(), file(at))).collect();
+        files.push(("/c/9", json!({"dangerously": true})));
+        files.push(("/c/openclaw.json", json!({"gateway": {"$include": "0"}})));
+        let whole = gathered(&files).unwrap();
+        assert_eq!(super::super::read(&whole, None).unwrap().settings.weakened_by.len(), 1);
     }
 
     #[test]

@@ -106,13 +106,54 @@ fn the_log_file_is_told_where_its_path_is_whole() {
     assert_eq!(log("{logging: {file: 7}}"), None);
 }
 
-proptest::proptest! {
-    #[test]
-    fn any_text_with_variables_is_replaced_or_refused(text in r"([${}A-Za-z_]|\$\{|é){0,40}") {
-        let _ = substituted(&text, &|name| Some(name.to_owned()));
-        let _ = substituted(&text, &|_| None);
+/// A file of a size that is read, that would take gigabytes.
+#[test]
+fn a_variable_that_multiplies_is_not_understood_and_never_taken_for_sound() {
+    let value = "a".repeat(500_000);
+    let many = "${A}".repeat(100_000);
+    for (setting, path) in [
+        (format!("bind: '{many}'"), "gateway.bind"),
+        (format!("customBindHost: '{many}'"), "gateway.customBindHost"),
+        (format!("auth: {{mode: '{many}'}}"), "gateway.auth.mode"),
+        (format!("tailscale: {{mode: '{many}'}}"), "gateway.tailscale.mode"),
+        (format!("trustedProxies: ['{many}']"), "gateway.trustedProxies"),
+        (format!("trustedProxies: [{}]", "'${A}',".repeat(50_000)), "gateway.trustedProxies"),
+    ] {
+        let text = format!("{{env: {{A: '{value}'}}, gateway: {{{setting}}}}}");
+        assert_eq!(of(&text), Err(Unusable::Long(path.into())));
     }
+    // None of these is long by itself.
+    let list = format!("controlUi: {{allowedOrigins: [{}]}}", "'${A}',".repeat(4000));
+    let text = format!("{{env: {{A: '{}'}}, gateway: {{{list}}}}}", "a".repeat(4000));
+    assert_eq!(of(&text), Err(Unusable::Long("gateway.controlUi.allowedOrigins".into())));
+    let text = format!("{{gateway: {{trustedProxies: [{}]}}}}", "'',".repeat(MAX_ENTRIES + 1));
+    assert_eq!(of(&text), Err(Unusable::Long("gateway.trustedProxies".into())));
+}
 
+#[test]
+fn names_without_ends_take_no_more_time_than_others() {
+    let began = std::time::Instant::now();
+    let text = format!("{{gateway: {{bind: '{}'}}}}", "${".repeat(250_000));
+    assert_eq!(of(&text), Err(Unusable::Long("gateway.bind".into())));
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn very_many_switches_below_a_long_key_are_told_in_short_and_none_is_passed_over() {
+    let key = "k".repeat(500_000);
+    let switches =
+        |count: usize| (0..count).map(|at| format!("dangerously{at}:true,")).collect::<Vec<_>>().concat();
+    let told =
+        |count: usize| of(&format!("{{gateway: {{{key}: {{{}}}}}}}", switches(count))).unwrap().weakened_by;
+    assert_eq!(told(switches::MAX_TOLD).len(), switches::MAX_TOLD);
+    let many = told(25_000);
+    assert_eq!(many.len(), switches::MAX_TOLD + 1);
+    assert_eq!(many.last().unwrap(), "each of 24936 more switches of gateway");
+    assert!(many.iter().all(|path| path.chars().count() < 256), "{many:?}");
+    assert_eq!(told(65).last().unwrap(), "one more switch of gateway");
+}
+
+proptest::proptest! {
     #[test]
     fn any_tree_is_read_or_refused(
         text in r#"\{(gateway|env|logging|bind|auth|controlUi|port|[{}\[\]:,'"$0-9]|null|true){0,40}\}"#
