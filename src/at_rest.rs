@@ -2,8 +2,9 @@
 //! move, for nothing is exposed.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use guardian_probes::gateway::at_rest::{AtRest, at_rest};
@@ -16,6 +17,10 @@ use guardian_rules::scene::Scene;
 use guardian_rules::snapshot::Snapshot;
 use nix::unistd::Uid;
 
+pub(crate) use self::look::Look;
+
+mod look;
+
 const SEEN_BY_NOBODY: &str = "no gateway is seen to run by it: this is so as soon as one does";
 
 /// A home may lie where nobody answers: none of them is waited for longer.
@@ -23,14 +28,21 @@ const WAITS: Duration = Duration::from_secs(1);
 
 /// The notes, with what lies in the homes that this user may look into.
 pub(crate) fn notes(policy: &Policy, snapshot: &Snapshot) -> Vec<Finding> {
-    let told = look();
+    let look = match look(BTreeSet::new()) {
+        Ok(look) => look,
+        Err(failed) => {
+            tracing::warn!(%failed, "no home could be looked into for gateways that do not run");
+            return Vec::new();
+        }
+    };
     let (begun, mut found) = (Instant::now(), Vec::new());
     loop {
-        match told.recv_timeout(WAITS.saturating_sub(begun.elapsed())) {
-            Ok(home) => found.extend(home),
+        match look.told.recv_timeout(WAITS.saturating_sub(begun.elapsed())) {
+            Ok((_, home)) => found.extend(home),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
-                tracing::warn!("not every home could be looked into for gateways that do not run");
+                let at = look.at().unwrap_or_default();
+                tracing::warn!(at = %at.display(), "not every home could be looked into for gateways that do not run");
                 break;
             }
         }
@@ -38,12 +50,10 @@ pub(crate) fn notes(policy: &Policy, snapshot: &Snapshot) -> Vec<Finding> {
     of(policy, snapshot, &found)
 }
 
-/// Looks into the homes, one after the other, in a thread that is left behind if it hangs: what comes is of a home
-/// each, and after the last one the channel ends.
-pub(crate) fn look() -> Receiver<Vec<AtRest>> {
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || homes().into_iter().try_for_each(|home| tell.send(at_rest([home]))));
-    told
+/// Looks into the homes, but for these.
+pub(crate) fn look(but: BTreeSet<PathBuf>) -> io::Result<Look> {
+    let others = move || homes().into_iter().filter(|home| !but.contains(home)).collect();
+    Look::begin(others, |home| at_rest([home.to_owned()]))
 }
 
 /// This user's home; for root everybody's.
@@ -57,10 +67,13 @@ fn homes() -> BTreeSet<PathBuf> {
 }
 
 /// What these configurations would expose, but for those that a gateway runs by: they are judged already.
-pub(crate) fn of(policy: &Policy, snapshot: &Snapshot, found: &[AtRest]) -> Vec<Finding> {
-    let running: BTreeSet<&PathBuf> =
-        snapshot.gateway.known().into_iter().flatten().filter_map(|it| it.config.path.as_ref()).collect();
-    let at_rest: Vec<&AtRest> = found.iter().filter(|it| !running.contains(&it.path)).collect();
+pub(crate) fn of<'a>(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    found: impl IntoIterator<Item = &'a AtRest>,
+) -> Vec<Finding> {
+    let running = running(snapshot);
+    let at_rest: Vec<&AtRest> = found.into_iter().filter(|it| !running.contains(&it.path)).collect();
     if at_rest.is_empty() {
         return Vec::new();
     }
@@ -73,6 +86,11 @@ pub(crate) fn of(policy: &Policy, snapshot: &Snapshot, found: &[AtRest]) -> Vec<
         configuration_at_next_start(&scene, product, &it.state, &it.path.display().to_string())
     });
     findings.filter(|finding| finding.severity == Severity::Critical).map(note).collect()
+}
+
+/// The configurations that gateways run by.
+pub(crate) fn running(snapshot: &Snapshot) -> BTreeSet<&PathBuf> {
+    snapshot.gateway.known().into_iter().flatten().filter_map(|it| it.config.path.as_ref()).collect()
 }
 
 /// The same for everybody of this machine. Whoever has a home chooses what a watcher of root's reads there, by a link or

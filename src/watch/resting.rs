@@ -1,84 +1,157 @@
 //! What gateways that do not run would start with: read beside the watch, and waited for by nobody.
 
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 use guardian_probes::gateway::at_rest::AtRest;
+use guardian_rules::policy::Policy;
+use guardian_rules::snapshot::Snapshot;
 
-use crate::at_rest;
+use crate::at_rest::{self, Look};
 use crate::sys::clock::Moment;
+use crate::trip::Evidence;
+
+mod notes;
+
+use self::notes::Notes;
 
 /// Between two looks: whoever mends a configuration and asks again is not to read of the one before.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// A home that takes longer does not answer: the others are looked into without it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// As many homes that do not answer are named.
+const NAMED: usize = 3;
 
 /// The configurations in the homes of this machine.
 #[derive(Debug, Default)]
 pub(super) struct Resting {
     begun: Option<Moment>,
-    /// What comes of the look under way.
-    coming: Option<Receiver<Vec<AtRest>>>,
-    /// What has come of it so far.
-    gathered: Vec<AtRest>,
-    /// What the last look found.
-    pub(super) found: Vec<AtRest>,
+    /// The look under way.
+    look: Option<Look>,
+    /// The home that it is in, and since when.
+    within: Option<(Option<PathBuf>, Moment)>,
+    /// Looks that were left behind: each in a home of its own, into which none other goes.
+    hanging: Vec<Look>,
+    /// The homes that were looked into since the first one was.
+    seen: BTreeSet<PathBuf>,
+    /// What was found last in each.
+    found: BTreeMap<PathBuf, Vec<AtRest>>,
+    /// Why there can be no look.
+    failed: Option<String>,
+    notes: Notes,
 }
 
 impl Resting {
-    /// Takes in what has come, and looks again when it is time: never while a look is under way, which may hang.
+    /// Takes in what has come, and looks again when it is time: never into a home that a look hangs in.
     pub(super) fn turn(&mut self, now: Moment) {
         self.turn_with(now, at_rest::look);
     }
 
-    fn turn_with(&mut self, now: Moment, look: impl FnOnce() -> Receiver<Vec<AtRest>>) {
-        while let Some(coming) = &self.coming {
-            match coming.try_recv() {
-                Ok(home) => self.gathered.extend(home),
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => {
-                    self.coming = None;
-                    self.found = std::mem::take(&mut self.gathered);
-                }
+    fn turn_with(&mut self, now: Moment, look: impl FnOnce(BTreeSet<PathBuf>) -> io::Result<Look>) {
+        self.take_in();
+        if self.look.is_some() {
+            if !self.leaves_behind(now) {
+                return;
+            }
+            // The same look goes on, in the other homes.
+        } else if self.begun.is_none_or(|begun| now.since(begun) >= EVERY) {
+            self.begun = Some(now);
+            self.seen.clear();
+        } else {
+            return;
+        }
+        self.within = None;
+        let done = self.seen.iter().cloned().chain(self.hanging.iter().filter_map(Look::at)).collect();
+        match look(done) {
+            Ok(look) => (self.look, self.failed) = (Some(look), None),
+            Err(failed) => (self.begun, self.failed) = (Some(now), Some(failed.to_string())),
+        }
+    }
+
+    fn take_in(&mut self) {
+        let mut looks = std::mem::take(&mut self.hanging);
+        looks.retain(|look| self.takes(look));
+        self.hanging = looks;
+        if let Some(look) = self.look.take() {
+            if self.takes(&look) {
+                self.look = Some(look);
+            } else {
+                // Homes that are not there any more hold nothing.
+                let hanging: BTreeSet<PathBuf> = self.hanging.iter().filter_map(Look::at).collect();
+                self.found.retain(|home, _| self.seen.contains(home) || hanging.contains(home));
+                self.notes.doubt();
             }
         }
-        if self.begun.is_none_or(|begun| now.since(begun) >= EVERY) {
-            (self.begun, self.coming) = (Some(now), Some(look()));
+    }
+
+    /// Takes in what a look has told; answers whether more may come.
+    fn takes(&mut self, look: &Look) -> bool {
+        loop {
+            match look.told.try_recv() {
+                Ok((home, found)) => {
+                    if self.found.get(&home) != Some(&found) {
+                        self.notes.doubt();
+                    }
+                    self.seen.insert(home.clone());
+                    self.found.insert(home, found);
+                }
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
         }
+    }
+
+    /// Leaves the look under way behind, if it hangs in a home.
+    fn leaves_behind(&mut self, now: Moment) -> bool {
+        let Some(look) = self.look.take() else { return false };
+        let at = look.at();
+        let since = match &self.within {
+            Some((home, since)) if *home == at => *since,
+            _ => now,
+        };
+        self.within = Some((at.clone(), since));
+        let late = now.since(since) >= PATIENCE;
+        if late && at.is_none() {
+            self.failed = Some("they are not listed".to_owned());
+        }
+        let hangs = late && at.is_some_and(|home| look.ends_with(&home));
+        if hangs {
+            self.hanging.push(look);
+        } else {
+            self.look = Some(look);
+        }
+        hangs
+    }
+
+    /// What gateways that do not run would expose, as everybody is told.
+    pub(super) fn notes(&mut self, policy: &Arc<Policy>, snapshot: &Snapshot) -> &[Evidence] {
+        self.notes.of(policy, snapshot, self.found.values().flatten())
+    }
+
+    /// What is amiss with it, a sentence each. Nothing that is blocked depends on it.
+    pub(super) fn trouble(&self) -> impl Iterator<Item = String> {
+        const UNKNOWN: &str = "what a gateway would start with";
+        let mut homes = self.hanging.iter().filter_map(Look::at).map(|home| home.display().to_string());
+        let mut named = homes.by_ref().take(NAMED).collect::<Vec<_>>().join(", ");
+        let more = homes.count();
+        if more > 0 {
+            named = format!("{named} and {more} more");
+        }
+        let hanging = (!named.is_empty()).then(|| {
+            format!("{named}: no answer when looked into, so {UNKNOWN} there is not known any more")
+        });
+        let failed = self.failed.as_ref().map(|why| {
+            format!("the homes cannot be looked into, so {UNKNOWN} there is not known any more: {why}")
+        });
+        hanging.into_iter().chain(failed)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::channel;
-
-    use guardian_rules::fact::ConfigState;
-
-    use super::*;
-
-    fn at(seconds: u64) -> Moment {
-        Moment::after_boot(Duration::from_secs(seconds))
-    }
-
-    fn of(home: &str) -> Vec<AtRest> {
-        vec![AtRest { path: home.into(), state: ConfigState::Absent }]
-    }
-
-    #[test]
-    fn what_was_found_stays_until_the_next_look_is_over_and_one_that_hangs_is_the_only_one() {
-        let mut resting = Resting::default();
-        let (tell, told) = channel();
-        resting.turn_with(at(1), || told);
-        for home in ["/home/ana", "/home/ben"] {
-            tell.send(of(home)).unwrap();
-            resting.turn_with(at(60), || panic!("one is under way"));
-            assert_eq!(resting.found, []);
-        }
-        drop(tell);
-        let (tell, told) = channel();
-        resting.turn_with(at(61), || told);
-        assert_eq!(resting.found.len(), 2);
-        resting.turn_with(at(62), || panic!("one is under way"));
-        drop(tell);
-        resting.turn_with(at(65), || panic!("it is too early"));
-        assert_eq!(resting.found, [], "mended");
-    }
-}
+mod tests;

@@ -9,7 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::remains::Present;
 use super::{Watcher, gatekeeper, supervisor};
-use crate::at_rest;
 use crate::barrier::{Barrier, Held, process};
 use crate::breaker::state::{Level, State};
 use crate::lock;
@@ -45,6 +44,7 @@ impl Watcher {
         status.degraded.extend(report.trouble().map(str::to_owned));
         // Nothing that is blocked depends on it.
         status.degraded.extend(self.metrics.trouble().map(str::to_owned));
+        status.degraded.extend(self.resting.trouble());
         status.gate = self.gatekeeper.look(clock::moment());
         status.degraded.extend(gatekeeper::amiss(status.gate));
         status.armed = self.powers.armed() && self.trouble.is_empty();
@@ -68,9 +68,7 @@ impl Watcher {
         status.found.clone_from(&self.found);
         // Before the gateways are known all of them would be taken for gateways that do not run.
         if self.sight.known.gateway.known().is_some() && self.found_at.is_some() {
-            let notes = at_rest::of(&self.sight.policy, &self.sight.known, &self.resting.found);
-            let notes = notes.into_iter().take(WARNINGS).map(at_rest::for_everybody);
-            status.at_rest = notes.map(|note| Evidence::from(&note)).collect();
+            status.at_rest = self.resting.notes(&self.sight.policy, &self.sight.known).to_vec();
         }
         status.probes = self.probes();
         status.timeline.clone_from(&self.past.timeline);
