@@ -56,8 +56,7 @@ impl Present<'_> {
     }
 
     fn is_closed(&self, at: &str) -> bool {
-        let Ok(at) = at.parse::<SocketAddr>() else { return false };
-        self.newest.is_some_and(|newest| newest.iter().all(|it| it.bound != at))
+        self.newest.is_some_and(|newest| !may_listen(newest, at))
     }
 
     /// Whether a finding is still so, or may be. What is not named here the barriers themselves may hide.
@@ -73,19 +72,14 @@ impl Present<'_> {
             }
             "nat-published" | "tunnel-published" => is_found(),
             // A proxy answers otherwise that reaches the gateway no more.
-            "panel-republished" => {
-                is_found() || self.listeners.iter().any(|it| it.bound.to_string() == *subject)
-            }
+            "panel-republished" => is_found() || may_listen(self.listeners, subject),
             // What the wall keeps away is not seen to be attached. In a recovery it would be.
             "forwarder-attached" => {
                 let ended = process_of(subject).is_some_and(self.has_ended);
                 is_found() || !(self.lets_in && ended)
             }
             // No connection is taken that the wall refuses; none is there to be taken where nobody listens.
-            "reachable-beyond-allowed" => match subject.parse::<SocketAddr>() {
-                Ok(at) => is_found() || self.listeners.iter().any(|it| it.bound.port() == at.port()),
-                Err(_) => true,
-            },
+            "reachable-beyond-allowed" => is_found() || may_listen(self.listeners, subject),
             _ => true,
         }
     }
@@ -93,6 +87,13 @@ impl Present<'_> {
     fn reads(&self, file: &Path) -> bool {
         self.gateways.iter().any(|gateway| gateway.config.path.as_deref() == Some(file))
     }
+}
+
+/// Whether somebody may take what was taken at this address. By its port: one address is bound to in many ways,
+/// `0.0.0.0` also as `[::]`.
+fn may_listen(listeners: &[Listener], at: &str) -> bool {
+    let Ok(at) = at.parse::<SocketAddr>() else { return true };
+    listeners.iter().any(|it| it.bound.port() == at.port())
 }
 
 /// The process that a finding is about, by what names it: `socat (pid 950, user bob)`, or `pid 950`. What a program calls
@@ -247,6 +248,21 @@ mod tests {
         assert_eq!(back.gone_of(&findings), [""; 0]);
         let unseen = Present { newest: None, has_ended: |_| false, ..present };
         assert_eq!(unseen.gone_of(&findings), [""; 0], "who cannot look does not say that it is gone");
+    }
+
+    #[test]
+    fn what_listens_on_the_same_port_in_another_way_is_not_gone() {
+        let proxy = finding("panel-republished", "0.0.0.0:8088");
+        for bound in ["0.0.0.0:8088", "[::]:8088", "192.168.1.5:8088", "[fe80::1%2]:8088"] {
+            let mut now = mended();
+            now.1.push(listener(bound));
+            assert!(present(&now).gone_of(std::slice::from_ref(&proxy)).is_empty(), "{bound}");
+            assert!(present(&now).has(&proxy), "{bound}");
+        }
+        let now = mended();
+        let nameless = finding("panel-republished", "nobody's");
+        assert!(present(&now).gone_of(&[nameless]).is_empty());
+        assert_eq!(present(&now).gone_of(&[proxy]), ["0.0.0.0:8088"]);
     }
 
     #[test]
