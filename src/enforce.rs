@@ -34,6 +34,8 @@ use crate::undo::Undo;
 const HOLD: Duration = Duration::from_millis(500);
 /// The same while it is not.
 const REST: Duration = Duration::from_secs(5);
+/// A look at the wall counts for so long to whoever leans on it: it is looked at every [`REST`], unless something hangs.
+const STALE: Duration = Duration::from_secs(7);
 /// As long is waited for what they are at when the watcher ends: longer than a tool may take.
 const LAST: Duration = Duration::from_secs(12);
 
@@ -50,6 +52,8 @@ pub(crate) struct Orders {
     pub(crate) restart: bool,
     /// Connections of this host's users whom the wall does not admit.
     pub(crate) others: Others,
+    /// Somebody is no doubt for no other reason than the wall.
+    pub(crate) leaning: Leaning,
     /// What belongs to gateways.
     pub(crate) target: Target,
 }
@@ -64,10 +68,25 @@ pub(crate) enum Others {
     Go,
 }
 
+/// Whether what was concluded leans on a wall.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Leaning {
+    /// It would be the same without one.
+    #[default]
+    Nobody,
+    /// Somebody is excused by it: that it goes is to be known soon.
+    Somebody,
+}
+
 impl Orders {
     /// How long what stands is left alone.
     fn rest(&self) -> Duration {
         if self.open { HOLD } else { REST }
+    }
+
+    /// The same for the wall.
+    fn wall_rest(&self) -> Duration {
+        if self.leaning == Leaning::Somebody { HOLD } else { self.rest() }
     }
 }
 
@@ -82,6 +101,8 @@ pub(crate) struct Found {
     trouble: BTreeMap<Barrier, String>,
     /// When it was looked.
     at: Moment,
+    /// How often the wall was put up so far.
+    raised: u64,
 }
 
 impl Found {
@@ -130,6 +151,13 @@ impl Report {
         let same = self.wall.orders.as_ref().is_some_and(|by| by.wall.as_ref() == Some(wanted));
         let held = self.wall.held.get(&Barrier::Firewall).filter(|_| same);
         held.copied().unwrap_or(Held::Unknown)
+    }
+
+    /// Whether this wall stands, for whoever leans on it now, and how often one was put up: it may have been lost, and
+    /// stand again, before anybody heard of it.
+    pub(crate) fn wall_at(&self, wanted: &Wall, now: Moment) -> (Held, u64) {
+        let fresh = now.since(self.wall.at) <= STALE;
+        (if fresh { self.wall(wanted) } else { Held::Unknown }, self.wall.raised)
     }
 
     /// When the last of the barriers was found to stand, if the circuit is open and all of them do.
@@ -220,6 +248,7 @@ mod tests {
             stopped: false,
             restart: false,
             others: Others::Stay,
+            leaning: Leaning::Nobody,
             target: Target::default(),
         }
     }
@@ -268,6 +297,24 @@ mod tests {
         assert_eq!(report.wall(new.wall.as_ref().unwrap()), Held::Unknown);
         assert!(!report.wall.stands(&new) && report.wall.stands(&old));
         assert_eq!(Report::default().wall(old.wall.as_ref().unwrap()), Held::Unknown);
+    }
+
+    #[test]
+    fn what_was_found_too_long_ago_is_nothing_to_lean_on() {
+        let by = orders(false, 1);
+        let wall = by.wall.clone().unwrap();
+        let report = Report { wall: Found { raised: 3, ..found(by, Held::Yes) }, ..Report::default() };
+        let after = |seconds| Moment::default() + Duration::from_secs(seconds);
+        assert_eq!(report.wall_at(&wall, after(6)), (Held::Yes, 3));
+        assert_eq!(report.wall_at(&wall, after(8)), (Held::Unknown, 3));
+        assert!(STALE > REST, "or nothing is ever fresh");
+    }
+
+    #[test]
+    fn a_wall_that_somebody_leans_on_is_looked_at_more_often() {
+        let leaning = Orders { leaning: Leaning::Somebody, ..orders(false, 1) };
+        assert_eq!((leaning.wall_rest(), leaning.rest()), (HOLD, REST));
+        assert_eq!(orders(false, 1).wall_rest(), REST);
     }
 
     #[test]

@@ -191,6 +191,8 @@ pub(crate) struct Watcher {
     gateways: Vec<serde_json::Value>,
     /// The last whole picture rested on the seal.
     leans_on_the_seal: bool,
+    /// How often a wall had been put up when that was last looked at.
+    raised: u64,
     /// When each probe began to look, as it was told first.
     looked_at: BTreeMap<ProbeId, Now>,
     /// What it warned of.
@@ -292,6 +294,7 @@ impl Watcher {
             resting: Resting::default(),
             gateways: Vec::new(),
             leans_on_the_seal: false,
+            raised: 0,
             looked_at: BTreeMap::new(),
             warnings: Vec::new(),
             doubtful: Vec::new(),
@@ -370,6 +373,8 @@ impl Watcher {
     /// What comes with time alone.
     fn turn(&mut self, now: Now) {
         self.notice_gap(now);
+        // A seal may get too old to lean on though nobody reports anything.
+        self.renew_seal();
         let before = self.pass(now);
         self.record_ended(before);
         self.sight.set_policy(self.config.policy(self.latest));

@@ -24,6 +24,8 @@ pub(super) struct Work {
     /// Those of this host's users whom it does not admit have.
     evicted: bool,
     trouble: BTreeMap<Barrier, String>,
+    /// How often a wall was put up, tried is enough.
+    raised: u64,
 }
 
 impl Work {
@@ -41,6 +43,7 @@ impl Work {
             cut: false,
             evicted: false,
             trouble: BTreeMap::new(),
+            raised: 0,
         }
     }
 
@@ -49,9 +52,10 @@ impl Work {
             let orders = told.borrow_and_update().clone();
             let held = self.bring_about(&orders).await;
             let held = held.map(|held| (Barrier::Firewall, held)).into_iter().collect();
-            let (rest, trouble) = (orders.rest(), std::mem::take(&mut self.trouble));
+            let (rest, trouble) = (orders.wall_rest(), std::mem::take(&mut self.trouble));
             let evicts = orders.others == Others::Go && !self.evicted;
-            let found = Found { orders: Some(orders), held, trouble, at: clock::moment() };
+            let found =
+                Found { orders: Some(orders), held, trouble, at: clock::moment(), raised: self.raised };
             tell.send_modify(|report| report.wall = found);
             if evicts {
                 // Somebody with very many connections must not keep a trip waiting.
@@ -102,6 +106,7 @@ impl Work {
     }
 
     async fn raise(&mut self, wall: &Wall) {
+        self.raised += 1;
         self.will(Change::Firewall { token: None });
         crash::point("firewall-before");
         let raised = self.firewall.raise(wall).await.map_err(|failed| failed.to_string());

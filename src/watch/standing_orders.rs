@@ -9,7 +9,7 @@ use crate::barrier::Target;
 use crate::barrier::firewall::wall::{Stance, Wall};
 use crate::breaker::state::{Level, State};
 use crate::config::{Config, Mode};
-use crate::enforce::{Orders, Others};
+use crate::enforce::{Leaning, Orders, Others};
 use crate::powers::Powers;
 
 /// What the orders depend on beside the state.
@@ -81,10 +81,11 @@ pub(super) fn of(
 impl Watcher {
     /// Tells the enforcer what is to be so, if that has changed.
     pub(super) fn give_orders(&mut self) {
-        let Self { config, powers, users, sight, state, target, round, .. } = self;
+        let Self { config, powers, users, sight, state, target, round, leans_on_the_seal, .. } = self;
         // Whom the wall is to admit depends on whose the gateways are.
         let others = if round.is_some() { Others::Go } else { Others::Stay };
-        let orders = of(config, powers, users, sight, state, target, others);
+        let leaning = if *leans_on_the_seal { Leaning::Somebody } else { Leaning::Nobody };
+        let orders = Orders { leaning, ..of(config, powers, users, sight, state, target, others) };
         self.enforcer.orders.send_if_modified(|standing| {
             let changed = *standing != orders;
             if changed {
@@ -129,6 +130,7 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
                 stopped,
                 restart: false,
                 others: Others::Stay,
+                leaning: Leaning::Nobody,
                 target: if stopped { target.clone() } else { Target::default() },
             }
         }
@@ -143,6 +145,7 @@ fn let_go() -> Orders {
         stopped: false,
         restart: true,
         others: Others::Stay,
+        leaning: Leaning::Nobody,
         target: Target::default(),
     }
 }

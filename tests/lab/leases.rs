@@ -84,6 +84,12 @@ impl Record {
         (longest, covered.as_secs_f64() / self.ended.duration_since(self.begun).as_secs_f64())
     }
 
+    /// The first time that there was none any more.
+    pub(crate) fn cut(&self) -> Option<Duration> {
+        let cut = self.heard.iter().find(|heard| !heard.given)?;
+        Some(cut.at.saturating_duration_since(self.begun))
+    }
+
     pub(crate) fn print(&self, what: &str) {
         let (longest, share) = self.coverage();
         println!(

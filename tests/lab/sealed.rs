@@ -182,6 +182,34 @@ fn allowing_nginx(seal: bool) -> String {
     )
 }
 
+/// Somebody who restarts nftables takes the seal away for a moment, and it is up again before the next look at anything.
+#[test]
+fn a_seal_that_was_lost_and_put_up_again_ends_the_lease_that_leant_on_it() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let _gateway = decoy(Ipv4Addr::LOCALHOST, PORT).start(&place.host);
+    let _nginx = nginx(&place.host, 8088, &format!("listen 0.0.0.0:8088; {}", proxy_to(PORT, "")));
+    let daemon = Daemon::start(&place.host, User::Root, &allowing_nginx(true));
+    let kept_away = |status: &Value| {
+        let warned = status["warnings"]
+            .as_array()
+            .is_some_and(|it| it.iter().any(|it| it["subject"] == "0.0.0.0:8088"));
+        warned && status["verdict"] == "safe" && !status["lease"].is_null()
+    };
+    daemon.until("it is told, and no doubt", kept_away);
+    sleep(Duration::from_secs(1));
+    let leases = Leases::listen(&place.host);
+    place.host.run(User::Root, &["nft", "flush", "ruleset"]);
+    sleep(WHILE * 2);
+    let cut = leases.stop().cut();
+    println!("measured: the lease that leant on a lost seal ended after {cut:?}");
+    assert!(cut.is_some(), "a lease that leant on a seal which was not there");
+    place.host.run(User::Root, &["nft", "list", "table", "inet", "guardian"]);
+    daemon.until("it is asked anew, and kept away again", kept_away);
+    daemon.is("closed");
+    assert_eq!(http::call(&place.outside, at(LAN, 8088)).unwrap(), 502, "nobody gets in by it");
+}
+
 #[test]
 fn an_allowed_proxy_behind_the_seal_holds_nothing_up_and_is_judged_anew_when_the_seal_goes() {
     let Some(_lab) = Lab::open() else { return };
