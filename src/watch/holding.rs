@@ -3,7 +3,7 @@
 use guardian_rules::fact::Seal;
 use guardian_rules::snapshot::ProbeId;
 
-use super::{Watcher, exposures};
+use super::{Watcher, exposures, standing_orders};
 use crate::barrier::Held;
 use crate::barrier::firewall::wall::Wall;
 use crate::breaker::event::Event;
@@ -41,10 +41,8 @@ impl Watcher {
         let wall = self.enforcer.orders.borrow().wall.clone();
         let found = wall.as_ref().map(|wall| self.enforcer.report.borrow().wall_at(wall, clock::moment()));
         let stands = matches!(found, Some((Held::Yes, _)));
-        let seal = match &self.state {
-            State::Open(_) => None,
-            State::Closed(_) | State::HalfOpen(_) => wall.as_ref().filter(|_| stands).and_then(sealing),
-        };
+        let seals = standing_orders::seals(&self.config);
+        let seal = wall.as_ref().filter(|_| stands).and_then(|wall| sealing(&self.state, wall, seals));
         let raised = found.map_or(self.raised, |(_, raised)| raised);
         let anew = std::mem::replace(&mut self.raised, raised) != raised;
         if (self.sight.set_seal(seal) || anew) && std::mem::take(&mut self.leans_on_the_seal) {
@@ -83,8 +81,48 @@ impl Watcher {
     }
 }
 
-/// What a wall keeps from gateways, if it tells users apart.
-fn sealing(wall: &Wall) -> Option<Seal> {
-    let admitted = wall.local_users.clone()?;
-    Some(Seal { ports: wall.ports.clone(), admitted })
+/// What a wall keeps from gateways, if it tells users apart, and if there is to be one in a closed circuit too: closing
+/// would take away what the safe rounds of a recovery had rested on.
+fn sealing(state: &State, wall: &Wall, seals: bool) -> Option<Seal> {
+    match state {
+        State::Closed(_) | State::HalfOpen(_) if seals => {
+            let admitted = wall.local_users.clone()?;
+            Some(Seal { ports: wall.ports.clone(), admitted })
+        }
+        State::Closed(_) | State::HalfOpen(_) | State::Open(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::barrier::firewall::wall::Stance;
+    use crate::breaker::state::{Closed, HalfOpen, Open};
+    use crate::trip::{Cause, Trip};
+
+    #[test]
+    fn nothing_leans_on_a_wall_that_closing_takes_away_or_that_admits_nobody() {
+        let (since, began, level) = (Timestamp::UNIX_EPOCH, Moment::default(), Level::Isolated);
+        let trip = Trip::new(since, Cause::Exposed, "because", &[]);
+        let half = State::from(HalfOpen { since, began, trip: trip.clone(), level, safe: 0 });
+        let open = State::from(Open { since, began, trip, level });
+        let closed = State::from(Closed::since(since));
+        let users = BTreeSet::from([0]);
+        let wall = Wall { local_users: Some(users.clone()), ..Wall::empty(Stance::Loopback) };
+        let stands = Some(Seal { ports: wall.ports.clone(), admitted: users });
+        for (state, seals, seal) in [
+            (&half, true, &stands),
+            (&half, false, &None),
+            (&closed, true, &stands),
+            (&closed, false, &None),
+            (&open, true, &None),
+        ] {
+            assert_eq!(&sealing(state, &wall, seals), seal, "{state:?}, {seals}");
+        }
+        assert_eq!(sealing(&closed, &Wall { local_users: None, ..wall }, true), None);
+    }
 }

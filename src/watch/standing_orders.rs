@@ -17,10 +17,8 @@ use crate::powers::Powers;
 struct Means {
     /// The firewall can be used.
     firewall: bool,
-    /// The policy wants the seal.
-    seal: bool,
-    /// Guardian only observes.
-    observes: bool,
+    /// There is to be a seal while the circuit is closed.
+    seals: bool,
     allowed: Allowed,
     /// The ports that the policy names: they are held before the first look.
     ports: BTreeSet<u16>,
@@ -50,6 +48,11 @@ impl Users {
     }
 }
 
+/// Whether there is to be a seal while the circuit is closed.
+pub(super) fn seals(config: &Config) -> bool {
+    config.settings.seal && config.settings.mode != Mode::Observe
+}
+
 /// What is to be so, as far as is seen.
 pub(super) fn of(
     config: &Config,
@@ -67,8 +70,7 @@ pub(super) fn of(
     }
     let means = Means {
         firewall: powers.firewall(),
-        seal: config.settings.seal,
-        observes: config.settings.mode == Mode::Observe,
+        seals: seals(config),
         allowed: allowed(&sight.policy, &sight.known),
         ports: sight.policy.ports.iter().copied().collect(),
         local_users,
@@ -118,7 +120,7 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
         // Processes come and go: while nothing is to be done to them they are left out, so that
         // orders stay the same.
         State::Closed(_) => {
-            let wall = if means.seal && !means.observes { wall(Stance::Seal) } else { None };
+            let wall = if means.seals { wall(Stance::Seal) } else { None };
             Orders { wall, others: means.others, ..let_go() }
         }
         State::HalfOpen(_) => Orders { wall: wall(Stance::Loopback), others: means.others, ..let_go() },
@@ -160,7 +162,7 @@ mod tests {
     use crate::trip::{Cause, Trip};
 
     fn means() -> Means {
-        Means { firewall: true, seal: true, ..Means::default() }
+        Means { firewall: true, seals: true, ..Means::default() }
     }
 
     fn trip() -> Trip {
@@ -185,12 +187,16 @@ mod tests {
         let sealed = orders(&closed, &means(), &target());
         assert_eq!(stance(&sealed), Some(Stance::Seal));
         assert!(!sealed.open && !sealed.stopped);
-        for without in [
-            Means { firewall: false, ..means() },
-            Means { seal: false, ..means() },
-            Means { observes: true, ..means() },
-        ] {
+        for without in [Means { firewall: false, ..means() }, Means { seals: false, ..means() }] {
             assert_eq!(stance(&orders(&closed, &without, &target())), None);
+        }
+    }
+
+    #[test]
+    fn there_is_no_seal_for_whoever_wants_none_or_only_observes() {
+        for (text, seal) in [("", true), ("seal = false", false), ("mode = \"observe\"", false)] {
+            let config = Config::of_text("guardian.toml".as_ref(), text).unwrap();
+            assert_eq!(seals(&config), seal, "{text}");
         }
     }
 
@@ -211,7 +217,7 @@ mod tests {
         let stopped = orders(&open(Level::Stopped), &means(), &target());
         assert_eq!((stance(&stopped), stopped.stopped), (Some(Stance::Block), true));
         assert_eq!(stopped.target, target());
-        let observing = Means { observes: true, ..means() };
+        let observing = Means { seals: false, ..means() };
         assert_eq!(stance(&orders(&open(Level::Isolated), &observing, &target())), Some(Stance::Block));
     }
 
@@ -232,7 +238,7 @@ mod tests {
             safe: 0,
         };
         let allowed = Allowed { own: BTreeSet::from(["100.64.0.7".parse().unwrap()]), ..means().allowed };
-        let means = Means { seal: false, allowed, ..means() };
+        let means = Means { seals: false, allowed, ..means() };
         let half = orders(&half.into(), &means, &target());
         assert_eq!(stance(&half), Some(Stance::Loopback));
         // A gateway may be bound to nothing but the VPN's address: this host is to try it there.
