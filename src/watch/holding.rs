@@ -37,7 +37,8 @@ impl Watcher {
     /// Notes what the wall keeps from gateways, while it is found standing and others might get there: an allowed proxy
     /// that fails for it is no doubt for so long. When the wall goes, or is another, or was put up anew, nobody knows any
     /// more how such a proxy answers: the lease goes at once, and everybody is asked anew before there is another one.
-    pub(super) fn renew_seal(&mut self) {
+    /// Answers whether it came to that.
+    pub(super) fn renew_seal(&mut self) -> bool {
         let wall = self.enforcer.orders.borrow().wall.clone();
         let found = wall.as_ref().map(|wall| self.enforcer.report.borrow().wall_at(wall, clock::moment()));
         let stands = matches!(found, Some((Held::Yes, _)));
@@ -45,10 +46,12 @@ impl Watcher {
         let seal = wall.as_ref().filter(|_| stands).and_then(|wall| sealing(&self.state, wall, seals));
         let raised = found.map_or(self.raised, |(_, raised)| raised);
         let anew = std::mem::replace(&mut self.raised, raised) != raised;
-        if (self.sight.set_seal(seal) || anew) && std::mem::take(&mut self.leans_on_the_seal) {
+        let lost = (self.sight.set_seal(seal) || anew) && std::mem::take(&mut self.leans_on_the_seal);
+        if lost {
             self.lines.lease.send_replace(None);
             self.doubt_all();
         }
+        lost
     }
 
     /// The gateways' places were tried, in a look that began then.

@@ -84,7 +84,7 @@ impl Watcher {
     }
 
     fn whole(&mut self, round: Round, now: Now) {
-        (self.fresh, self.rested) = (now.moment, true);
+        let mut doubted = false;
         if round.verdict != Verdict::Blind {
             let seen = self.seen_target();
             match self.state {
@@ -93,8 +93,12 @@ impl Watcher {
                 // What has gone is what a recovery brings back.
                 State::Open(_) | State::HalfOpen(_) => self.lasting.remember(seen),
             }
-            self.see_target();
+            doubted = self.see_target();
         }
+        if !still_counts(round.verdict, doubted) {
+            return;
+        }
+        (self.fresh, self.rested) = (now.moment, true);
         let first = self.round.replace(now.moment).is_none();
         let news = self.verdict != Some(round.verdict);
         self.verdict = Some(round.verdict);
@@ -126,8 +130,9 @@ impl Watcher {
     }
 
     /// Takes in what belongs to gateways now. Between two whole pictures somebody's listener may be
-    /// taken for a gateway's for a moment: that counts now, and is not remembered.
-    fn see_target(&mut self) {
+    /// taken for a gateway's for a moment: that counts now, and is not remembered. Answers whether all that was
+    /// concluded is in doubt since.
+    fn see_target(&mut self) -> bool {
         let seen = self.seen_target();
         if !matches!(self.state, State::Closed(_)) {
             self.lasting.services.extend(seen.services.iter().cloned());
@@ -135,7 +140,7 @@ impl Watcher {
         }
         self.target = self.lasting.clone();
         self.target.remember(seen);
-        self.give_orders();
+        self.give_orders()
     }
 
     /// What belongs to gateways now, its processes told from any that get their numbers later.
@@ -158,5 +163,24 @@ impl Watcher {
             self.put_down = None;
         }
         self.sight.set_stopped(self.put_down.clone());
+    }
+}
+
+/// Whether a judgement is one still: the seal that it leant on may be found gone while it is taken in. A lease that was
+/// taken away for that is not given back for what was concluded before.
+fn still_counts(verdict: Verdict, doubted: bool) -> bool {
+    !doubted || verdict != Verdict::Safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_safe_by_what_was_put_in_doubt_meanwhile_and_what_is_exposed_stays_so() {
+        for (verdict, counts) in [(Verdict::Safe, false), (Verdict::Blind, true), (Verdict::Exposed, true)] {
+            assert_eq!(still_counts(verdict, true), counts, "{verdict:?}");
+            assert!(still_counts(verdict, false), "{verdict:?}");
+        }
     }
 }

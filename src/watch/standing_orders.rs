@@ -81,8 +81,8 @@ pub(super) fn of(
 }
 
 impl Watcher {
-    /// Tells the enforcer what is to be so, if that has changed.
-    pub(super) fn give_orders(&mut self) {
+    /// Tells the enforcer what is to be so, if that has changed. Answers whether that put all in doubt that was concluded.
+    pub(super) fn give_orders(&mut self) -> bool {
         let Self { config, powers, users, sight, state, target, round, leans_on_the_seal, .. } = self;
         // Whom the wall is to admit depends on whose the gateways are.
         let others = if round.is_some() { Others::Go } else { Others::Stay };
@@ -95,7 +95,7 @@ impl Watcher {
             }
             changed
         });
-        self.renew_seal();
+        self.renew_seal()
     }
 }
 
