@@ -7,7 +7,7 @@
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -72,7 +72,8 @@ impl Probe for Routes {
         })
         .await?;
         self.table = table;
-        let mut told = Instructions { routes: seen.routes, outspoken: BTreeSet::new() };
+        let mut told =
+            Instructions { routes: seen.routes, outspoken: BTreeSet::new(), accounted: seen.accounted };
         let asked = seen.may_be_asked.into_iter().map(|pid| {
             let listeners = &ground.known.listeners;
             async move { (pid, caddy::running::ask(pid, listeners).await) }
@@ -128,6 +129,8 @@ struct Seen {
     routes: Vec<Route>,
     /// Processes that may say themselves what they run by.
     may_be_asked: Vec<u32>,
+    /// Processes and ports whose instructions are all among the routes.
+    accounted: BTreeSet<(u32, u16)>,
 }
 
 fn too_many() -> Blindness {
@@ -144,7 +147,7 @@ fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Resul
     let entries = table.read(&pids, &BTreeSet::new())?;
     let programs: BTreeMap<u32, String> =
         entries.iter().filter_map(|entry| Some((entry.process.pid, relay(&shown(entry))?.name))).collect();
-    let Seen { mut routes, mut may_be_asked } = Seen::default();
+    let Seen { mut routes, mut may_be_asked, mut accounted } = Seen::default();
     for entry in &entries {
         let Some(relay) = relay(&shown(entry)) else { continue };
         let process = &entry.process;
@@ -158,7 +161,10 @@ fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Resul
         }
         let told = instructions(&relay.name, relay.arguments);
         let of_arguments = told.into_iter().map(|told| (told, RouteSource::Arguments));
-        let of_file = configured(process.pid, &relay, &entry.argv).into_iter().flat_map(|found| {
+        let configured = configured(process.pid, &relay, &entry.argv);
+        let ports = configured.as_ref().map(|found| found.accounted(own)).unwrap_or_default();
+        accounted.extend(ports.into_iter().map(|port| (process.pid, port)));
+        let of_file = configured.into_iter().flat_map(|found| {
             found.told.instructions.into_iter().map(move |told| (told, RouteSource::File(found.file.clone())))
         });
         for (told, source) in of_arguments.chain(of_file) {
@@ -170,7 +176,7 @@ fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Resul
             return Err(too_many());
         }
     }
-    Ok(Seen { routes, may_be_asked })
+    Ok(Seen { routes, may_be_asked, accounted })
 }
 
 pub(crate) fn shown(entry: &Entry) -> Shown<'_> {
@@ -213,6 +219,21 @@ impl Understood {
 pub(crate) struct Configured {
     file: PathBuf,
     pub(crate) told: Understood,
+    /// Where connections are taken that may lead to what is not among the instructions; none if anywhere.
+    astray: Option<BTreeSet<u16>>,
+}
+
+impl Configured {
+    /// The ports at which all that is taken is carried to ports of this host that are among the instructions.
+    fn accounted(&self, own: &BTreeSet<IpAddr>) -> BTreeSet<u16> {
+        let Some(astray) = &self.astray else { return BTreeSet::new() };
+        let ports = |it: &Instruction| it.listens.iter().map(SocketAddr::port).collect::<Vec<_>>();
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            self.told.instructions.iter().partition(|it| it.target.is_here(own));
+        let elsewhere: BTreeSet<u16> = elsewhere.into_iter().flat_map(ports).collect();
+        let here = here.into_iter().flat_map(ports);
+        here.filter(|port| !astray.contains(port) && !elsewhere.contains(port)).collect()
+    }
 }
 
 /// Where a program's configuration is, and who understands it.
@@ -262,8 +283,8 @@ pub(crate) fn configured(pid: u32, relay: &Relay<'_>, argv: &[String]) -> Option
         return None;
     }
     if nginx::PROGRAMS.contains(&relay.name.as_str()) {
-        let (file, instructions) = nginx::instructions(&View::of(pid).ok()?, argv)?;
-        return Some(Configured { file, told: Understood { instructions, whole: false } });
+        let (file, nginx::Told { instructions, astray }) = nginx::instructions(&View::of(pid).ok()?, argv)?;
+        return Some(Configured { file, told: Understood { instructions, whole: false }, astray });
     }
     let format = Format::of(&relay.name)?;
     let view = View::of(pid).ok()?;
@@ -278,7 +299,8 @@ pub(crate) fn configured(pid: u32, relay: &Relay<'_>, argv: &[String]) -> Option
         .inspect_err(|why| tracing::info!(path = %file.display(), %why, "not read"))
         .ok()?;
     let told = (format.interpret)(&String::from_utf8_lossy(&content.bytes));
-    Some(Configured { file, told })
+    // What these readers leave out is not known.
+    Some(Configured { file, told, astray: None })
 }
 
 /// The folder in which a process works; the system tells its own user and root.

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::file::{Links, View};
 
 /// Files that one pattern may name, and names looked at in a folder.
-const MAX_MATCHES: usize = 256;
+pub(super) const MAX_MATCHES: usize = 256;
 const MAX_NAMES: usize = 4096;
 
 /// The paths that fit a pattern, in order; a pattern without signs is its own path, whether there

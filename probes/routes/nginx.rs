@@ -1,12 +1,12 @@
 //! What nginx and its kin are told to carry.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::file::{Links, View};
 use crate::routes::argument::Instruction;
-use crate::routes::glob::matching;
+use crate::routes::glob::{MAX_MATCHES, matching};
 use crate::routes::nginx::syntax::{Directive, parse};
 use crate::routes::target::{Target, split};
 
@@ -38,15 +38,30 @@ const MAX_INCLUDES: usize = 8;
 /// Instructions found in all; a hostile configuration could multiply them.
 const MAX_INSTRUCTIONS: usize = 4096;
 
+/// What a configuration says.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// To carry to a host and a port.
+    pub instructions: Vec<Instruction>,
+    /// Ports at which it takes connections that may lead to what is not among the instructions: to a socket of a file, to
+    /// an application, by a variable. None if it may be at any port, for something could not be read.
+    pub astray: Option<BTreeSet<u16>>,
+}
+
 /// The instructions in the configuration of a running nginx, and the file in which it begins. None
 /// if it cannot be found or read; what is wrong with an included file costs only that file.
 #[must_use]
-pub fn instructions(view: &View, argv: &[String]) -> Option<(PathBuf, Vec<Instruction>)> {
+pub fn instructions(view: &View, argv: &[String]) -> Option<(PathBuf, Told)> {
     let exists = |path: &Path| view.stamp(path).is_some();
-    let main = main_file(&arguments(argv), &exists)?;
-    let mut reading = Reading { view, folder: main.parent()?.to_owned(), files: 0, left: MAX_TOTAL };
+    let arguments = arguments(argv);
+    let main = main_file(&arguments, &exists)?;
+    let mut reading =
+        Reading { view, folder: main.parent()?.to_owned(), files: 0, left: MAX_TOTAL, missed: false };
     let tree = reading.file(&main, 0)?;
-    Some((main, interpret(&tree)))
+    // With `-g` whole blocks may stand among the arguments.
+    reading.missed |= arguments.iter().any(|argument| argument.contains('{'));
+    let Told { instructions, astray } = interpret(&tree);
+    Some((main, Told { instructions, astray: astray.filter(|_| !reading.missed) }))
 }
 
 /// The arguments as given: the master process writes them into its title.
@@ -92,6 +107,8 @@ struct Reading<'a> {
     folder: PathBuf,
     files: usize,
     left: u64,
+    /// A file that is included was not read.
+    missed: bool,
 }
 
 impl Reading<'_> {
@@ -118,8 +135,13 @@ impl Reading<'_> {
         for mut directive in directives {
             match directive.arguments.first() {
                 Some(pattern) if directive.name == "include" => {
-                    for path in matching(self.view, &self.folder.join(pattern)) {
-                        all.extend(self.file(&path, depth + 1).unwrap_or_default());
+                    let paths = matching(self.view, &self.folder.join(pattern));
+                    // There may be more than are told.
+                    self.missed |= paths.len() >= MAX_MATCHES;
+                    for path in paths {
+                        let file = self.file(&path, depth + 1);
+                        self.missed |= file.is_none();
+                        all.extend(file.unwrap_or_default());
                     }
                 }
                 _ => {
@@ -132,10 +154,10 @@ impl Reading<'_> {
     }
 }
 
-/// The instructions in a whole configuration.
+/// What a whole configuration says.
 #[must_use]
-pub fn interpret(tree: &[Directive]) -> Vec<Instruction> {
-    let mut found = Vec::new();
+pub fn interpret(tree: &[Directive]) -> Told {
+    let mut told = Told { instructions: Vec::new(), astray: Some(BTreeSet::new()) };
     for section in tree.iter().filter(|directive| matches!(directive.name.as_str(), "http" | "stream")) {
         let upstreams = section
             .block
@@ -145,30 +167,61 @@ pub fn interpret(tree: &[Directive]) -> Vec<Instruction> {
             .collect();
         let is_http = section.name == "http";
         for server in section.block.iter().filter(|directive| directive.name == "server") {
-            let mut listens: Vec<SocketAddr> = server
-                .block
-                .iter()
-                .filter(|directive| directive.name == "listen")
-                .filter_map(|directive| listen(directive.arguments.first()?))
-                .collect();
-            let listens_elsewhere = server.block.iter().any(|directive| directive.name == "listen");
-            if is_http && !listens_elsewhere {
-                listens.push((Ipv4Addr::UNSPECIFIED, 80).into());
-            }
+            let listens = listens(server, is_http, &mut told);
             let mut variables = HashMap::new();
             set(&section.block, &mut variables);
             let scope = Scope { upstreams: &upstreams, listens: &listens, is_http };
-            scope.walk(&server.block, &variables, &mut found);
+            scope.walk(&server.block, &variables, &mut told);
         }
     }
-    found.truncate(MAX_INSTRUCTIONS);
-    found
+    told
+}
+
+/// Where a server takes connections.
+fn listens(server: &Directive, is_http: bool, told: &mut Told) -> Vec<SocketAddr> {
+    let directives = || server.block.iter().filter(|directive| directive.name == "listen");
+    let first = |directive: &Directive| directive.arguments.first().cloned().unwrap_or_default();
+    let mut listens: Vec<SocketAddr> = directives().filter_map(|it| listen(&first(it))).collect();
+    if directives().any(|it| listen(&first(it)).is_none() && !first(it).starts_with("unix:")) {
+        // A name, or many ports: what is said of this server is said of nobody knows which.
+        told.astray = None;
+    }
+    if is_http && directives().next().is_none() {
+        listens.push((Ipv4Addr::UNSPECIFIED, 80).into());
+    }
+    listens
+}
+
+/// The servers of an upstream.
+#[derive(Default)]
+struct Upstream {
+    targets: Vec<Target>,
+    /// There are others, or something else chooses.
+    strays: bool,
 }
 
 /// `server HOST[:PORT] …` in an upstream.
-fn servers(upstream: &Directive) -> Vec<Target> {
-    let servers = upstream.block.iter().filter(|directive| directive.name == "server");
-    servers.filter_map(|server| authority(server.arguments.first()?, 80)).collect()
+fn servers(upstream: &Directive) -> Upstream {
+    let mut found = Upstream::default();
+    for directive in &upstream.block {
+        match (directive.name.as_str(), directive.arguments.first()) {
+            ("server", Some(told)) => match authority(told, 80) {
+                Some(target) => found.targets.push(target),
+                None => found.strays = true,
+            },
+            (name, _) => found.strays |= strays(name),
+        }
+    }
+    found
+}
+
+/// Whether a directive leads to what is no host and port: an application, a script.
+fn strays(name: &str) -> bool {
+    name == "pass"
+        || name.ends_with("_pass")
+        || name.contains("_by_lua")
+        || name.starts_with("js_")
+        || name == "perl"
 }
 
 /// Variables that are set to a plain text or to other such variables.
@@ -186,44 +239,68 @@ fn set(block: &[Directive], variables: &mut HashMap<String, String>) {
 }
 
 struct Scope<'a> {
-    upstreams: &'a HashMap<&'a str, Vec<Target>>,
+    upstreams: &'a HashMap<&'a str, Upstream>,
     listens: &'a [SocketAddr],
     is_http: bool,
 }
 
 impl Scope<'_> {
-    fn walk(&self, block: &[Directive], outer: &HashMap<String, String>, found: &mut Vec<Instruction>) {
+    fn walk(&self, block: &[Directive], outer: &HashMap<String, String>, told: &mut Told) {
         let mut variables = outer.clone();
         set(block, &mut variables);
         for directive in block {
-            if found.len() >= MAX_INSTRUCTIONS {
+            if told.instructions.len() >= MAX_INSTRUCTIONS {
+                told.astray = None;
                 return;
             }
             match (directive.name.as_str(), directive.arguments.first()) {
-                ("proxy_pass" | "grpc_pass", Some(told)) => {
-                    let targets = substituted(told, &variables).map(|told| self.targets(&told));
-                    for target in targets.unwrap_or_default() {
-                        let text = format!("{} {told}", directive.name);
-                        found.push(Instruction { listens: self.listens.to_vec(), target, text });
+                ("proxy_pass" | "grpc_pass", Some(to)) => {
+                    let upstream =
+                        substituted(to, &variables).map(|to| self.upstream(&to)).unwrap_or_default();
+                    // A variable may be another one by the time that somebody comes.
+                    if upstream.strays || upstream.targets.is_empty() || to.contains('$') {
+                        self.stray(told);
+                    }
+                    for target in upstream.targets {
+                        let text = format!("{} {to}", directive.name);
+                        told.instructions.push(Instruction { listens: self.listens.to_vec(), target, text });
+                    }
+                    if told.instructions.len() > MAX_INSTRUCTIONS {
+                        told.instructions.truncate(MAX_INSTRUCTIONS);
+                        told.astray = None;
                     }
                 }
-                _ => self.walk(&directive.block, &variables, found),
+                (name, _) => {
+                    if strays(name) {
+                        self.stray(told);
+                    }
+                    self.walk(&directive.block, &variables, told);
+                }
             }
         }
     }
 
-    fn targets(&self, told: &str) -> Vec<Target> {
+    /// What is taken here leads nobody knows where.
+    fn stray(&self, told: &mut Told) {
+        if let Some(astray) = &mut told.astray {
+            astray.extend(self.listens.iter().map(SocketAddr::port));
+        }
+    }
+
+    fn upstream(&self, told: &str) -> Upstream {
         let (scheme, rest) = match told.split_once("://") {
             Some((scheme, rest)) => (Some(scheme), rest),
             None => (None, told),
         };
         if self.is_http && scheme.is_none() {
-            return Vec::new();
+            return Upstream::default();
         }
         let host = rest.split(['/', '?']).next().unwrap_or_default();
         let usual = if matches!(scheme, Some("https" | "grpcs")) { 443 } else { 80 };
-        let direct = || authority(host, usual).into_iter().collect();
-        self.upstreams.get(host).cloned().unwrap_or_else(direct)
+        match self.upstreams.get(host) {
+            Some(Upstream { targets, strays }) => Upstream { targets: targets.clone(), strays: *strays },
+            None => Upstream { targets: authority(host, usual).into_iter().collect(), strays: false },
+        }
     }
 }
 

@@ -165,3 +165,27 @@ fn what_may_be_a_guest_of_this_host_may_lead_back_to_it() {
     assert_eq!(taken(true, &["192.0.2.7:18789", "172.17.0.2:8080"]), (false, vec![18789]));
     assert_eq!(taken(false, &["localhost:3000"]), (false, vec![3000]));
 }
+
+/// What leads to a container, or to another host, is no port that a packet filter of loopback holds.
+#[test]
+fn a_port_is_accounted_for_only_if_all_that_it_takes_stays_on_this_host() {
+    let told = |ports: &[(&str, u16)], astray: Option<BTreeSet<u16>>| {
+        let instruction = |(host, port): &(&str, u16)| Instruction {
+            listens: vec![([0, 0, 0, 0], *port).into()],
+            target: Target { host: (*host).to_owned(), port: 18789 },
+            text: String::new(),
+        };
+        let instructions = ports.iter().map(instruction).collect();
+        let told = Understood { instructions, whole: false };
+        let found = Configured { file: PathBuf::new(), told, astray };
+        found.accounted(&BTreeSet::from(["192.0.2.7".parse().unwrap()])).into_iter().collect::<Vec<_>>()
+    };
+    let here = [("127.0.0.1", 8088), ("192.0.2.7", 8089)];
+    assert_eq!(told(&here, Some(BTreeSet::new())), [8088, 8089]);
+    assert_eq!(told(&here, Some(BTreeSet::from([8089]))), [8088]);
+    assert_eq!(told(&here, None), [0; 0]);
+    for elsewhere in ["172.17.0.2", "bot.internal", "192.0.2.8"] {
+        let both = [("127.0.0.1", 8088), ("127.0.0.1", 8089), (elsewhere, 8088)];
+        assert_eq!(told(&both, Some(BTreeSet::new())), [8089], "{elsewhere}");
+    }
+}

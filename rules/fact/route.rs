@@ -11,6 +11,9 @@ pub struct Instructions {
     /// The processes that say of themselves what they run by, all of it: they carry to no other port of
     /// this host.
     pub outspoken: BTreeSet<u32>,
+    /// A process and a port at which it takes connections: all that it is told to do with them is among the routes. Its
+    /// configuration was read to the end, and names a port of this host wherever it leads on from there.
+    pub accounted: BTreeSet<(u32, u16)>,
 }
 
 /// A proxy's or forwarder's instruction to carry connections to a port of this host.

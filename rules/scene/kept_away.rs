@@ -3,8 +3,7 @@
 //!
 //! Its failure proves nothing, for anybody may fail on purpose. What counts is the filter, which was read back: that it
 //! holds the ports to which this door leads, that none of the users who carry there is admitted, and that none of them is
-//! connected already. Whatever of it is not known is a no, but for instructions that nobody could read: what they lead to
-//! could answer 404 as well as 502, and an allowed proxy is believed that.
+//! connected already. Whatever of it is not known is a no.
 
 use super::{Door, Part, Scene};
 use crate::blindness::Cause;
@@ -37,13 +36,16 @@ impl Scene<'_> {
             && workers.iter().all(|it| it.parent == Some(master.pid) && is_outside(it))
     }
 
-    /// What is known of where it leads are ports that the filter holds, and something is.
+    /// Wherever its own holder is told to lead, all of it known, are ports that the filter holds, and it is told something.
+    /// A socket of a file, another host or a container's address is no such port, nor is what nobody could read.
     fn leads_to_sealed_ports(&self, seal: &Seal, door: &Door<'_>) -> bool {
         let Some(told) = self.snapshot.routes.seen() else { return false };
         let port = door.listener.bound.port();
         let is_here = |route: &&Route| route.listens.iter().any(|listens| listens.port() == port);
-        let mut routes = told.routes.iter().filter(is_here).peekable();
-        routes.peek().is_some() && routes.all(|route| seal.ports.contains(&route.to_port))
+        let mut routes = told.routes.iter().filter(is_here);
+        door.listener.owner.pids().iter().any(|pid| told.accounted.contains(&(*pid, port)))
+            && routes.clone().next().is_some()
+            && routes.all(|route| seal.ports.contains(&route.to_port))
     }
 
     /// A connection from before the filter may live on.

@@ -1,6 +1,7 @@
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{Access, Attribution, Listener, Reply, Role, Seal};
 use guardian_rules::finding::{Answer, Severity};
+use guardian_rules::observation::Observation;
 use guardian_rules::scene::AccessSummary;
 use guardian_rules::snapshot::Snapshot;
 use guardian_rules::verdict::Verdict;
@@ -296,7 +297,7 @@ fn an_allowed_proxy_that_the_seal_keeps_from_the_gateway_is_no_doubt_while_the_s
 #[test]
 fn a_proxy_that_might_reach_the_gateway_all_the_same_is_a_doubt_behind_the_seal_too() {
     type Change = fn(&mut Program, &mut Program);
-    let doubtful: [(&str, Change); 14] = [
+    let doubtful: [(&str, Change); 15] = [
         ("the gateway's own user", |_, worker| worker.process.uid = Some(1000)),
         ("workers of root", |_, worker| worker.process.uid = Some(0)),
         ("workers of nobody knows whom", |_, worker| worker.process.uid = None),
@@ -307,6 +308,7 @@ fn a_proxy_that_might_reach_the_gateway_all_the_same_is_a_doubt_behind_the_seal_
         ("what it leads to may lead back", |master, _| {
             *master = master.clone().told_to_carry(&["0.0.0.0:8088"], 3000);
         }),
+        ("it leads elsewhere besides", |master, _| master.strays = true),
         ("a connection from before the filter", |_, worker| worker.connected_to.push("127.0.0.1:18789")),
         ("silence", |master, _| master.sockets[0].1 = silent()),
         ("its own error", |master, _| master.sockets[0].1 = failing(500)),
@@ -321,6 +323,12 @@ fn a_proxy_that_might_reach_the_gateway_all_the_same_is_a_doubt_behind_the_seal_
         assert_eq!(conclusion.only(RULE).severity, Severity::Critical, "{what}");
         assert!(conclusion.0.verdict > Verdict::Safe, "{what}");
     }
+    let told_by_another = |snapshot: &mut Snapshot| {
+        sealed(snapshot);
+        let Observation::Seen(told) = &mut snapshot.routes else { unreachable!("it was seen") };
+        told.accounted = [(4001, 8088)].into();
+    };
+    kept_away(|_, _| (), told_by_another).is_blind();
     kept_away(
         |_, _| (),
         |snapshot| snapshot.seal = Some(Seal { ports: [4000].into(), admitted: [0].into() }),

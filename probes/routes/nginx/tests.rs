@@ -1,7 +1,12 @@
 use super::*;
 
 fn of(text: &str) -> Vec<Instruction> {
-    interpret(&parse(text).unwrap())
+    interpret(&parse(text).unwrap()).instructions
+}
+
+/// The ports at which something leads nobody knows where; none if that may be any.
+fn astray(text: &str) -> Option<Vec<u16>> {
+    interpret(&parse(text).unwrap()).astray.map(|ports| ports.into_iter().collect())
 }
 
 /// Each instruction as "listens -> host:port".
@@ -38,6 +43,53 @@ fn every_way_to_name_a_backend_is_read() {
 fn the_instruction_is_told_as_it_stands() {
     let found = of("http { server { listen 8088; location / { proxy_pass http://127.0.0.1:18789; } } }");
     assert_eq!(found[0].text, "proxy_pass http://127.0.0.1:18789");
+}
+
+#[test]
+fn a_port_that_leads_to_what_is_no_host_and_port_is_marked() {
+    let server = |inside: &str| {
+        astray(&format!(
+            "http {{ upstream bot {{ server 127.0.0.1:18789; }} upstream two {{ server 127.0.0.1:18789; server unix:/run/x; }}
+             upstream lua {{ server 0.0.0.1; balancer_by_lua_file x; }} upstream empty {{ }}
+             server {{ listen 8088; location / {{ proxy_pass http://bot; }} location /x {{ {inside} }} }}
+             server {{ listen 8089; location / {{ proxy_pass http://127.0.0.1:18789; }} }} }}"
+        ))
+    };
+    for sound in
+        ["", "root /srv;", "return 404;", "proxy_pass http://127.0.0.1:18789; proxy_pass_header Date;"]
+    {
+        assert_eq!(server(sound), Some(vec![]), "{sound}");
+    }
+    for stray in [
+        "proxy_pass http://unix:/run/app.sock;",
+        "proxy_pass http://two;",
+        "proxy_pass http://lua;",
+        "proxy_pass http://empty;",
+        "proxy_pass $backend;",
+        "proxy_pass http://127.0.0.1$more;",
+        "set $a 127.0.0.1:18789; if ($b) { set $a 127.0.0.1:1; } proxy_pass http://$a;",
+        "if ($a) { fastcgi_pass 127.0.0.1:9000; }",
+        "uwsgi_pass unix:/run/app.sock;",
+        "content_by_lua_file x.lua;",
+        "js_content x.y;",
+    ] {
+        assert_eq!(server(stray), Some(vec![8088]), "{stray}");
+    }
+    assert_eq!(astray("stream { server { listen 9000; pass 127.0.0.1:1; } }"), Some(vec![9000]));
+    assert_eq!(astray("http { server { location / { proxy_pass $a; } } }"), Some(vec![80]));
+}
+
+#[test]
+fn where_a_server_listens_at_what_cannot_be_told_any_port_may_lead_anywhere() {
+    for listen in ["panel.example:8088", "8088-8090", "127.0.0.1:http"] {
+        let text = format!(
+            "http {{ server {{ listen {listen}; location / {{ proxy_pass http://127.0.0.1:1; }} }} }}"
+        );
+        assert_eq!(astray(&text), None, "{listen}");
+    }
+    assert_eq!(astray("http { server { listen unix:/run/a; location / { proxy_pass $a; } } }"), Some(vec![]));
+    let many = "proxy_pass http://127.0.0.1:1;".repeat(MAX_INSTRUCTIONS + 1);
+    assert_eq!(astray(&format!("http {{ server {{ listen 80; {many} }} }}")), None);
 }
 
 #[test]
@@ -98,6 +150,8 @@ fn included_files_stand_in_the_place_of_their_directive() {
     let argv = ["nginx".to_owned(), "-c".to_owned(), main.display().to_string()];
     let (file, found) = instructions(&View::own().unwrap(), &argv).unwrap();
     assert_eq!(file, main);
+    assert_eq!(found.astray, None, "one is broken, and one is not there");
+    let found = found.instructions;
     assert_eq!(found[0].listens, ["0.0.0.0:8088".parse().unwrap()]);
     assert_eq!(found[0].target, Target { host: "127.0.0.1".into(), port: 18789 });
 }

@@ -206,6 +206,7 @@ pub(crate) fn snapshot_of(
         gateway: Observation::Seen(programs.iter().filter_map(|it| it.marks.clone()).collect()),
         routes: Observation::Seen(Instructions {
             routes: programs.iter().flat_map(|it| it.routes.clone()).collect(),
+            accounted: programs.iter().filter(|it| !it.strays).flat_map(accounted).collect(),
             outspoken: programs.iter().filter(|it| it.outspoken).map(|it| it.process.pid).collect(),
         }),
         reach: Observation::Seen(Vec::new()),
@@ -262,4 +263,10 @@ fn reached(listeners: &[Listener], at: SocketAddr) -> Reached {
 /// An observation that failed, with nothing seen before.
 pub(crate) fn unseen<T>(why: Blindness) -> Observation<T> {
     Observation::from(Err(why))
+}
+
+/// The ports at which a program is told to take connections.
+fn accounted(program: &Program) -> impl Iterator<Item = (u32, u16)> {
+    let listens = program.routes.iter().flat_map(|route| route.listens.clone());
+    listens.map(|listens| (program.process.pid, listens.port()))
 }

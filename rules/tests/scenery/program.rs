@@ -20,6 +20,8 @@ pub(crate) struct Program {
     pub(crate) routes: Vec<Route>,
     /// It says itself that these are all.
     pub(crate) outspoken: bool,
+    /// It is told something that leads nobody knows where.
+    pub(crate) strays: bool,
     pub(crate) tunnel: Option<Tunnel>,
     pub(crate) unnamed: Option<Blindness>,
     pub(crate) undescribed: bool,
@@ -45,6 +47,7 @@ pub(crate) fn program(name: &str, pid: u32, role: Role) -> Program {
         flows: Vec::new(),
         routes: Vec::new(),
         outspoken: false,
+        strays: false,
         tunnel: None,
         unnamed: None,
         undescribed: false,
