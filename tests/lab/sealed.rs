@@ -188,8 +188,9 @@ fn a_seal_that_was_lost_and_put_up_again_ends_the_lease_that_leant_on_it() {
     let Some(_lab) = Lab::open() else { return };
     let place = Place::new();
     let _gateway = decoy(Ipv4Addr::LOCALHOST, PORT).start(&place.host);
-    let _nginx = nginx(&place.host, 8088, &format!("listen 0.0.0.0:8088; {}", proxy_to(PORT, "")));
     let daemon = Daemon::start(&place.host, User::Root, &allowing_nginx(true));
+    daemon.until("a lease", |status| !status["lease"].is_null());
+    let _nginx = nginx(&place.host, 8088, &format!("listen 0.0.0.0:8088; {}", proxy_to(PORT, "")));
     let kept_away = |status: &Value| {
         let warned = status["warnings"]
             .as_array()
@@ -233,8 +234,11 @@ fn an_allowed_proxy_behind_the_seal_holds_nothing_up_and_is_judged_anew_when_the
 
     assert_eq!(daemon.guardian(User::Root, &["trip", "to recover"]).0, 2);
     daemon.until("a recovery", |_| daemon.guardian(User::Root, &["recover", "--yes"]).0 == 1);
-    daemon.until("safe rounds", |status| status["half_open"]["safe"] == status["half_open"]["wanted"]);
-    assert_eq!(daemon.guardian(User::Root, &["close", "--yes"]).0, 0);
+    daemon.until("safe rounds", |status| {
+        status["half_open"]["safe"].is_u64() && status["half_open"]["safe"] == status["half_open"]["wanted"]
+    });
+    let (code, said) = daemon.guardian(User::Root, &["close", "--yes"]);
+    assert_eq!(code, 0, "{said}");
     daemon.until("it is no doubt", kept_away);
 
     place.host.write("/mnt/guardian-root/guardian.toml", &allowing_nginx(false));
