@@ -293,8 +293,10 @@ fn settled(known: &Snapshot, schedule: &Schedule) -> Snapshot {
         if settled { observation.clone() } else { Observation::never_ran() }
     }
     let is = |probe| schedule.is_settled(probe);
+    // Without the list nobody knows whose an answer is, and whether the owner has allowed it.
+    let listed = is(ProbeId::Listeners);
     Snapshot {
-        listeners: keep(&known.listeners, is(ProbeId::Listeners)),
+        listeners: keep(&known.listeners, listed),
         witness: keep(&known.witness, is(ProbeId::Witness)),
         interfaces: keep(&known.interfaces, is(ProbeId::Interfaces)),
         // What a process is called does not change with what it listens on.
@@ -302,9 +304,9 @@ fn settled(known: &Snapshot, schedule: &Schedule) -> Snapshot {
         gateway: keep(&known.gateway, is(ProbeId::Gateway)),
         routes: keep(&known.routes, is(ProbeId::Routes)),
         reach: keep(&known.reach, is(ProbeId::Reach)),
-        panel: keep(&known.panel, is(ProbeId::Panel)),
-        access: keep(&known.access, is(ProbeId::Access)),
-        handshake: keep(&known.handshake, is(ProbeId::Handshake)),
+        panel: keep(&known.panel, listed && is(ProbeId::Panel)),
+        access: keep(&known.access, listed && is(ProbeId::Access)),
+        handshake: keep(&known.handshake, listed && is(ProbeId::Handshake)),
         peers: keep(&known.peers, is(ProbeId::Peers)),
         tunnels: keep(&known.tunnels, is(ProbeId::Tunnels)),
         redirects: keep(&known.redirects, is(ProbeId::Redirects)),

@@ -1,8 +1,12 @@
 //! What makes a picture, and what accuses before there is one.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use guardian_rules::fact::{
-    Attribution, ConfigFile, ConfigState, GatewayProcess, Origin, Peer, Process, Product, Role,
+    Attribution, ConfigFile, ConfigState, GatewayProcess, Instructions, Origin, PanelAnswer, Peer, Process,
+    Product, Role, Route, RouteSource,
 };
+use guardian_rules::policy::AllowedPath;
 
 use super::*;
 use crate::sys::clock::Moment;
@@ -137,6 +141,53 @@ fn a_client_that_is_gone_before_it_was_described_makes_no_picture_of_its_own() {
     look(ProbeId::Owner, there);
     look(ProbeId::Peers, there);
     assert!(look(ProbeId::Owner, there), "it is not, and is told");
+}
+
+/// An nginx on every address that is told to carry the gateway, and answers.
+fn nginx(known: &mut Snapshot) {
+    let at: SocketAddr = "0.0.0.0:8088".parse().unwrap();
+    let Observation::Seen(listeners) = &mut known.listeners else { panic!("they are seen") };
+    listeners.push(listener("0.0.0.0:8088", 900));
+    let Observation::Seen(processes) = &mut known.owner else { panic!("they are seen") };
+    let mut process = processes[0].clone();
+    (process.pid, process.name, process.role) = (900, "nginx".to_owned(), Role::Proxy);
+    processes.push(process);
+    let carries = Route {
+        pid: 900,
+        program: "nginx".to_owned(),
+        listens: vec![at],
+        to_port: 4711,
+        source: RouteSource::Itself,
+        text: "proxy_pass http://127.0.0.1:4711".to_owned(),
+    };
+    known.routes = Observation::Seen(Instructions { routes: vec![carries], ..Instructions::default() });
+    let asked = SocketAddr::from((Ipv4Addr::LOCALHOST, 8088));
+    known.panel = Observation::Seen(vec![PanelAnswer { at: asked, bound: at, reply: Reply::Closed }]);
+}
+
+/// What the gateway's ports take has changed, in a recovery say: the list is looked at again, and until then an answer
+/// is nobody's.
+#[test]
+fn an_allowed_proxy_is_not_accused_while_the_list_of_sockets_is_looked_at_again() {
+    for allowed in [true, false] {
+        let (mut sight, mut schedule) = sight();
+        nginx(Arc::make_mut(&mut sight.known));
+        let paths = AllowedPath { path: "nginx".to_owned(), reason: "ours".to_owned() };
+        let paths = if allowed { vec![paths] } else { Vec::new() };
+        sight.set_policy(Policy { paths, ports: vec![4711], ..Policy::default() });
+        let mut accused = |schedule: &Schedule| {
+            sight.doubt();
+            let round = sight.accusation(schedule);
+            round.is_some_and(|round| round.findings.iter().any(|it| it.rule == "panel-republished"))
+        };
+        schedule.changed(ProbeId::Reach);
+        assert!(!schedule.is_settled(ProbeId::Listeners) && schedule.is_settled(ProbeId::Panel));
+        assert!(!accused(&schedule), "whose it is nobody knows");
+        schedule.started(ProbeId::Listeners, Moment::default());
+        schedule.finished(ProbeId::Listeners, false);
+        schedule.changed(ProbeId::Tunnels);
+        assert_eq!(accused(&schedule), !allowed, "now it is known");
+    }
 }
 
 fn vpn_comes_up(known: &mut Snapshot) {
