@@ -46,10 +46,16 @@ impl Watcher {
         let seal = wall.as_ref().filter(|_| stands).and_then(|wall| sealing(&self.state, wall, seals));
         let raised = found.map_or(self.raised, |(_, raised)| raised);
         let anew = std::mem::replace(&mut self.raised, raised) != raised;
-        let lost = (self.sight.set_seal(seal) || anew) && std::mem::take(&mut self.leans_on_the_seal);
+        let news = self.sight.set_seal(seal) || anew;
+        let lost = news && std::mem::take(&mut self.leans_on_the_seal);
         if lost {
             self.lines.lease.send_replace(None);
             self.doubt_all();
+        } else if news {
+            // What listens may answer otherwise from now on, and the patience may be over before the next look.
+            for probe in [ProbeId::Panel, ProbeId::Access, ProbeId::Handshake] {
+                self.schedule.hurry(probe);
+            }
         }
         lost
     }

@@ -182,21 +182,22 @@ fn allowing_nginx(seal: bool) -> String {
     )
 }
 
+/// The proxy is told, and is no doubt.
+fn kept_away(status: &Value) -> bool {
+    let warnings = status["warnings"].as_array();
+    let warned = warnings.is_some_and(|it| it.iter().any(|it| it["subject"] == "0.0.0.0:8088"));
+    warned && status["verdict"] == "safe" && !status["lease"].is_null()
+}
+
 /// Somebody who restarts nftables takes the seal away for a moment, and it is up again before the next look at anything.
 #[test]
 fn a_seal_that_was_lost_and_put_up_again_ends_the_lease_that_leant_on_it() {
     let Some(_lab) = Lab::open() else { return };
     let place = Place::new();
     let _gateway = decoy(Ipv4Addr::LOCALHOST, PORT).start(&place.host);
-    let daemon = Daemon::start(&place.host, User::Root, &allowing_nginx(true));
-    daemon.until("a lease", |status| !status["lease"].is_null());
+    // It was there before the seal was.
     let _nginx = nginx(&place.host, 8088, &format!("listen 0.0.0.0:8088; {}", proxy_to(PORT, "")));
-    let kept_away = |status: &Value| {
-        let warned = status["warnings"]
-            .as_array()
-            .is_some_and(|it| it.iter().any(|it| it["subject"] == "0.0.0.0:8088"));
-        warned && status["verdict"] == "safe" && !status["lease"].is_null()
-    };
+    let daemon = Daemon::start(&place.host, User::Root, &allowing_nginx(true));
     daemon.until("it is told, and no doubt", kept_away);
     sleep(Duration::from_secs(1));
     let leases = Leases::listen(&place.host);
@@ -219,12 +220,6 @@ fn an_allowed_proxy_behind_the_seal_holds_nothing_up_and_is_judged_anew_when_the
     let daemon = Daemon::start(&place.host, User::Root, &allowing_nginx(true));
     daemon.until("a lease", |status| !status["lease"].is_null());
     let _nginx = nginx(&place.host, 8088, &format!("listen 0.0.0.0:8088; {}", proxy_to(PORT, "")));
-    let kept_away = |status: &Value| {
-        let warned = status["warnings"]
-            .as_array()
-            .is_some_and(|it| it.iter().any(|it| it["subject"] == "0.0.0.0:8088"));
-        warned && status["verdict"] == "safe" && !status["lease"].is_null()
-    };
     daemon.until("it is told, and no doubt", kept_away);
     // Longer than the patience.
     sleep(WHILE);
