@@ -101,8 +101,6 @@ pub(crate) struct Found {
     trouble: BTreeMap<Barrier, String>,
     /// When it was looked.
     at: Moment,
-    /// How often the wall was put up so far.
-    raised: u64,
 }
 
 impl Found {
@@ -118,6 +116,8 @@ impl Found {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Report {
     wall: Found,
+    /// How often one was put up so far.
+    raised: u64,
     services: Found,
     processes: Found,
 }
@@ -157,7 +157,7 @@ impl Report {
     /// stand again, before anybody heard of it.
     pub(crate) fn wall_at(&self, wanted: &Wall, now: Moment) -> (Held, u64) {
         let fresh = now.since(self.wall.at) <= STALE;
-        (if fresh { self.wall(wanted) } else { Held::Unknown }, self.wall.raised)
+        (if fresh { self.wall(wanted) } else { Held::Unknown }, self.raised)
     }
 
     /// When the last of the barriers was found to stand, if the circuit is open and all of them do.
@@ -303,7 +303,7 @@ mod tests {
     fn what_was_found_too_long_ago_is_nothing_to_lean_on() {
         let by = orders(false, 1);
         let wall = by.wall.clone().unwrap();
-        let report = Report { wall: Found { raised: 3, ..found(by, Held::Yes) }, ..Report::default() };
+        let report = Report { wall: found(by, Held::Yes), raised: 3, ..Report::default() };
         let after = |seconds| Moment::default() + Duration::from_secs(seconds);
         assert_eq!(report.wall_at(&wall, after(6)), (Held::Yes, 3));
         assert_eq!(report.wall_at(&wall, after(8)), (Held::Unknown, 3));

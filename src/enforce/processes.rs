@@ -79,7 +79,7 @@ impl Work {
                 BTreeMap::new()
             };
             let (rest, trouble) = (orders.rest(), std::mem::take(&mut self.trouble));
-            let found = Found { orders: Some(orders), held, trouble, at: clock::moment(), raised: 0 };
+            let found = Found { orders: Some(orders), held, trouble, at: clock::moment() };
             tell.send_modify(|report| report.processes = found);
             if next(&mut told, rest).await.is_none() {
                 return;

@@ -56,7 +56,6 @@ impl Work {
                 held: held.map(|held| (Barrier::Service, held)).into_iter().collect(),
                 trouble: trouble.map(|why| (Barrier::Service, why)).into_iter().collect(),
                 at: clock::moment(),
-                raised: 0,
             };
             tell.send_modify(|report| report.services = found);
             if next(&mut told, rest).await.is_none() {

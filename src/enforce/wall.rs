@@ -54,9 +54,8 @@ impl Work {
             let held = held.map(|held| (Barrier::Firewall, held)).into_iter().collect();
             let (rest, trouble) = (orders.wall_rest(), std::mem::take(&mut self.trouble));
             let evicts = orders.others == Others::Go && !self.evicted;
-            let found =
-                Found { orders: Some(orders), held, trouble, at: clock::moment(), raised: self.raised };
-            tell.send_modify(|report| report.wall = found);
+            let found = Found { orders: Some(orders), held, trouble, at: clock::moment() };
+            tell.send_modify(|report| (report.wall, report.raised) = (found, self.raised));
             if evicts {
                 // Somebody with very many connections must not keep a trip waiting.
                 tokio::select! {

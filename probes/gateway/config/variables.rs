@@ -74,6 +74,17 @@ mod tests {
         assert_eq!(replaced(&"x".repeat(MAX_LENGTH + 1)), Err(Refused::Long));
     }
 
+    #[test]
+    fn in_a_setting_that_is_too_long_no_variable_is_looked_for() {
+        let asked = std::cell::Cell::new(false);
+        let lookup = |_: &str| {
+            asked.set(true);
+            Some("")
+        };
+        assert_eq!(substituted(&"${A}".repeat(MAX_LENGTH), &lookup), Err(Refused::Long));
+        assert!(!asked.get());
+    }
+
     proptest::proptest! {
         #[test]
         fn any_text_with_variables_is_replaced_within_bounds_or_refused(
