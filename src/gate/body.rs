@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error as StdError;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -17,6 +18,9 @@ use tokio::sync::mpsc;
 use super::fault::Fault;
 use super::standing::Standing;
 use super::upstream::Upstream;
+
+/// A body no longer than this leaves with its head, in bytes: both fit into one packet.
+const SHORT: u64 = 1024 + 256;
 
 /// Why a body ends early.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +116,8 @@ pub(crate) enum Answer {
 /// What the gateway answers; its connection is kept when that has been read to its end.
 pub(crate) struct Download {
     inner: Incoming,
+    /// What was read of it already.
+    begun: Option<Frame<Bytes>>,
     sender: Option<SendRequest<Upload>>,
     upstream: Rc<Upstream>,
     standing: Rc<Standing>,
@@ -125,12 +131,35 @@ impl Download {
         upstream: Rc<Upstream>,
         standing: Rc<Standing>,
     ) -> Self {
-        Self { inner, sender, upstream, standing, over: false }
+        Self { inner, begun: None, sender, upstream, standing, over: false }
+    }
+
+    /// Waits for the beginning of a body that is short by its own word: a head that leaves alone costs its reader a
+    /// wake-up more (docs/measurements.md). What is long, or comes bit by bit, is not waited for.
+    pub(crate) async fn begin_if_short(&mut self) -> Result<(), hyper::Error> {
+        if self.inner.size_hint().exact().is_some_and(|length| (1..=SHORT).contains(&length)) {
+            self.begun = poll_fn(|cx| Pin::new(&mut self.inner).poll_frame(cx)).await.transpose()?;
+        }
+        Ok(())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let begun = self.begun.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        let rest = self.inner.size_hint();
+        match rest.exact() {
+            Some(rest) => SizeHint::with_exact(begun + rest),
+            // Only what has a length is begun.
+            None => rest,
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
-            let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            let next = match self.begun.take() {
+                Some(begun) => Some(Ok(begun)),
+                None => ready!(Pin::new(&mut self.inner).poll_frame(cx)),
+            };
+            let frame = match next {
                 None => {
                     self.over = true;
                     return Poll::Ready(None);
@@ -198,7 +227,7 @@ impl<E: FnOnce(u64) + Unpin> Body for Reply<E> {
     fn is_end_stream(&self) -> bool {
         match &self.answer {
             Answer::Own(page) => page.is_end_stream(),
-            Answer::Forwarded(download) => download.inner.is_end_stream(),
+            Answer::Forwarded(download) => download.begun.is_none() && download.inner.is_end_stream(),
             Answer::Events(_) => false,
         }
     }
@@ -206,7 +235,7 @@ impl<E: FnOnce(u64) + Unpin> Body for Reply<E> {
     fn size_hint(&self) -> SizeHint {
         match &self.answer {
             Answer::Own(page) => page.size_hint(),
-            Answer::Forwarded(download) => download.inner.size_hint(),
+            Answer::Forwarded(download) => download.size_hint(),
             Answer::Events(_) => SizeHint::new(),
         }
     }

@@ -163,7 +163,9 @@ impl Forward {
         }
         let keep = (!socket).then_some(sender);
         let (upstream, standing) = (Rc::clone(&self.upstream), Rc::clone(standing));
-        Ok(Delivered::Answer(answer.map(|body| Download::new(body, keep, upstream, standing))))
+        let mut answer = answer.map(|body| Download::new(body, keep, upstream, standing));
+        answer.body_mut().begin_if_short().await?;
+        Ok(Delivered::Answer(answer))
     }
 
     /// Delivers by a new connection what could not be sent by one that had died while it waited: nothing of the

@@ -132,6 +132,16 @@ fn serve(mut stream: TcpStream, heard: &Heard) {
                 thread::sleep(Duration::from_millis(50));
                 return;
             }
+            // A head, and a moment later a body of so many bytes, or of none in spite of what it said.
+            "/parted/10" | "/parted/5000" | "/parted/0" => {
+                let length: usize = path.rsplit('/').next().unwrap_or_default().parse().unwrap();
+                let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", length.max(1));
+                thread::sleep(Duration::from_millis(300));
+                if length == 0 {
+                    return;
+                }
+                stream.write_all(&vec![b'x'; length])
+            }
             "/slow" => {
                 thread::sleep(Duration::from_secs(5));
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")

@@ -25,6 +25,25 @@ fn events_come_as_they_are_told() {
 }
 
 #[test]
+fn a_short_answer_comes_in_one_piece_and_the_head_of_a_long_one_at_once() {
+    let house = House::new();
+    let first_piece = |path: &str| {
+        let mut stream = house.connect();
+        stream.write_all(house.head(&format!("GET {path}"), "").as_bytes()).unwrap();
+        let mut piece = [0; 16 * 1024];
+        let length = stream.read(&mut piece).unwrap();
+        String::from_utf8_lossy(&piece[..length]).into_owned()
+    };
+    let short = first_piece("/parted/10");
+    assert!(short.starts_with("HTTP/1.1 200") && short.ends_with("\r\n\r\nxxxxxxxxxx"), "{short}");
+    let long = first_piece("/parted/5000");
+    assert!(long.starts_with("HTTP/1.1 200") && long.ends_with("\r\n\r\n"), "{long}");
+    // Nothing of it has left yet: it can still be said that there is none.
+    let none = first_piece("/parted/0");
+    assert!(none.starts_with("HTTP/1.1 502"), "{none}");
+}
+
+#[test]
 fn large_bodies_pass_both_ways_unchanged_and_connections_are_used_again() {
     let house = House::new();
     let body: Vec<u8> = (0..5_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
