@@ -26,28 +26,57 @@ const SEEN_BY_NOBODY: &str = "no gateway is seen to run by it: this is so as soo
 /// A home may lie where nobody answers: none of them is waited for longer.
 const WAITS: Duration = Duration::from_secs(1);
 
+/// And all of them together no longer.
+const ALTOGETHER: Duration = Duration::from_secs(4);
+
 /// The notes, with what lies in the homes that this user may look into.
 pub(crate) fn notes(policy: &Policy, snapshot: &Snapshot) -> Vec<Finding> {
-    let look = match look(BTreeSet::new()) {
-        Ok(look) => look,
-        Err(failed) => {
-            tracing::warn!(%failed, "no home could be looked into for gateways that do not run");
-            return Vec::new();
-        }
-    };
-    let (begun, mut found) = (Instant::now(), Vec::new());
+    of(policy, snapshot, &in_all_homes(look))
+}
+
+/// What lies in the homes that answer; of the others it is said that they do not.
+fn in_all_homes(look: impl Fn(BTreeSet<PathBuf>) -> io::Result<Look>) -> Vec<AtRest> {
+    let (begun, mut found, mut done) = (Instant::now(), Vec::new(), BTreeSet::new());
     loop {
-        match look.told.recv_timeout(WAITS.saturating_sub(begun.elapsed())) {
-            Ok((_, home)) => found.extend(home),
-            Err(RecvTimeoutError::Disconnected) => break,
+        let at = match look(done.clone()) {
+            Ok(look) => take_in(&look, begun, &mut found, &mut done),
+            Err(failed) => {
+                tracing::warn!(%failed, "no home could be looked into for gateways that do not run");
+                return found;
+            }
+        };
+        let Some(at) = at else { return found };
+        tracing::warn!(at = %at.display(), "not looked into for gateways that do not run: there is no answer");
+        done.insert(at);
+    }
+}
+
+/// Takes in what a look tells, until it ends or hangs; answers where it hangs if others may be left.
+fn take_in(
+    look: &Look,
+    begun: Instant,
+    found: &mut Vec<AtRest>,
+    done: &mut BTreeSet<PathBuf>,
+) -> Option<PathBuf> {
+    loop {
+        match look.told.recv_timeout(WAITS.min(ALTOGETHER.saturating_sub(begun.elapsed()))) {
+            Ok((home, within)) => {
+                found.extend(within);
+                done.insert(home);
+            }
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) if begun.elapsed() >= ALTOGETHER => {
+                tracing::warn!("not every home could be looked into for gateways that do not run");
+                return None;
+            }
             Err(RecvTimeoutError::Timeout) => {
-                let at = look.at().unwrap_or_default();
-                tracing::warn!(at = %at.display(), "not every home could be looked into for gateways that do not run");
-                break;
+                // If not, it has gone on meanwhile, or lists the homes still.
+                if let Some(at) = look.at().filter(|at| look.ends_with(at)) {
+                    return Some(at);
+                }
             }
         }
     }
-    of(policy, snapshot, &found)
 }
 
 /// Looks into the homes, but for these.
@@ -120,6 +149,27 @@ mod tests {
     use guardian_rules::verdict::{Verdict, judge};
 
     use super::*;
+
+    #[test]
+    fn a_home_that_does_not_answer_hides_no_other_from_a_check() {
+        let (_keep, hangs) = std::sync::mpsc::channel::<()>();
+        let hangs = std::sync::Arc::new(std::sync::Mutex::new(hangs));
+        let found = in_all_homes(|but| {
+            let homes = ["/a", "/b", "/c"].map(PathBuf::from).into_iter().filter(|home| !but.contains(home));
+            let (homes, hangs) = (homes.collect(), std::sync::Arc::clone(&hangs));
+            Look::begin(
+                || homes,
+                move |home| {
+                    if home.ends_with("b") {
+                        let _ = hangs.lock().unwrap().recv();
+                    }
+                    vec![AtRest { path: home.to_owned(), state: ConfigState::Absent }]
+                },
+            )
+        });
+        let paths: Vec<PathBuf> = found.into_iter().map(|it| it.path).collect();
+        assert_eq!(paths, ["/a", "/c"].map(PathBuf::from));
+    }
 
     fn on_a_lan() -> Snapshot {
         let card = InterfaceAddress {

@@ -131,7 +131,7 @@ impl Resting {
 
     /// What gateways that do not run would expose, as everybody is told.
     pub(super) fn notes(&mut self, policy: &Arc<Policy>, snapshot: &Snapshot) -> &[Evidence] {
-        self.notes.of(policy, snapshot, self.found.values().flatten())
+        self.notes.of(policy, snapshot, self.found.values())
     }
 
     /// What is amiss with it, a sentence each. Nothing that is blocked depends on it.

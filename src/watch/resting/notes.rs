@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use guardian_probes::gateway::at_rest::AtRest;
 use guardian_rules::fact::InterfaceAddress;
+use guardian_rules::finding::Finding;
 use guardian_rules::observation::Observation;
 use guardian_rules::policy::Policy;
 use guardian_rules::snapshot::Snapshot;
@@ -41,7 +42,7 @@ impl Notes {
         &mut self,
         policy: &Arc<Policy>,
         snapshot: &Snapshot,
-        found: impl IntoIterator<Item = &'a AtRest>,
+        homes: impl IntoIterator<Item = &'a Vec<AtRest>>,
     ) -> &[Evidence] {
         let running = at_rest::running(snapshot);
         let holds = self.basis.as_ref().is_some_and(|it| {
@@ -50,7 +51,8 @@ impl Notes {
                 && it.running.iter().eq(running.iter().copied())
         });
         if !holds {
-            let notes = at_rest::of(policy, snapshot, found).into_iter().take(TOLD);
+            let homes = homes.into_iter().map(|found| at_rest::of(policy, snapshot, found));
+            let notes = in_turn(homes.collect()).take(TOLD);
             self.notes = notes.map(at_rest::for_everybody).map(|note| Evidence::from(&note)).collect();
             self.basis = Some(Basis {
                 policy: Arc::clone(policy),
@@ -62,17 +64,38 @@ impl Notes {
     }
 }
 
+/// The first note of each home, then the second of each: nobody crowds the others out.
+fn in_turn(homes: Vec<Vec<Finding>>) -> impl Iterator<Item = Finding> {
+    let mut placed: Vec<(usize, Finding)> =
+        homes.into_iter().flat_map(|notes| notes.into_iter().enumerate()).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, note)| note)
+}
+
 #[cfg(test)]
 mod tests {
     use guardian_rules::fact::{ConfigState, GatewayConfig};
 
     use super::*;
 
+    fn without_a_password(path: &str) -> AtRest {
+        let config = GatewayConfig { auth_mode: Some("none".to_owned()), ..GatewayConfig::default() };
+        AtRest { path: path.into(), state: ConfigState::Read(config) }
+    }
+
+    #[test]
+    fn a_home_full_of_them_crowds_no_other_out() {
+        let mallory = (0..2 * TOLD).map(|n| without_a_password(&format!("/home/a/.openclaw/{n}.json")));
+        let found = [mallory.collect(), vec![without_a_password("/home/b/.openclaw/openclaw.json")]];
+        let mut notes = Notes::default();
+        let told = notes.of(&Arc::default(), &Snapshot::default(), &found);
+        assert_eq!(told.len(), TOLD);
+        assert!(told.iter().any(|note| note.subject.starts_with("/home/b/")), "{told:#?}");
+    }
+
     #[test]
     fn notes_are_made_anew_when_something_has_changed_that_they_rest_on() {
-        let config = GatewayConfig { auth_mode: Some("none".to_owned()), ..GatewayConfig::default() };
-        let path = PathBuf::from("/home/ana/.openclaw/openclaw.json");
-        let found = [AtRest { path, state: ConfigState::Read(config) }];
+        let found = [vec![without_a_password("/home/ana/.openclaw/openclaw.json")]];
         let (mut notes, mut policy, mut snapshot) = (Notes::default(), Arc::default(), Snapshot::default());
         assert_eq!(notes.of(&policy, &snapshot, &found).len(), 1);
         // Nothing has: the configurations are not asked.
