@@ -10,6 +10,7 @@ pub(crate) mod manifest;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod site;
+pub(crate) mod typed;
 pub(crate) mod unit;
 
 use std::path::PathBuf;

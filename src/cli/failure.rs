@@ -1,5 +1,6 @@
 //! What keeps a command from answering, its exit code, and what to type next.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -17,6 +18,7 @@ use crate::gate::tls::TlsError;
 use crate::gate::token::TokenError;
 use crate::gate::totp::TotpError;
 use crate::install::InstallError;
+use crate::install::typed::Watcher;
 use crate::journal::JournalError;
 use crate::notify::NotifyError;
 use crate::notify::desktop::ShowError;
@@ -127,12 +129,12 @@ impl Failure {
     }
 
     /// What to type next.
-    fn hint(&self) -> Option<&'static str> {
-        match self {
+    fn hint(&self, watcher: Watcher) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::NoSuchRule(_) => Some("guardian rules"),
             Self::PolicyRefused(_) => Some("mend it, then: guardian config reload"),
             Self::Control(ControlError::NoDaemon(_)) => {
-                Some("systemctl start guardian, if it is installed, or: sudo guardian install")
+                return Some(watcher.start().map_or("sudo guardian install".into(), Cow::from));
             }
             Self::Journal(JournalError::Untrusted(unread)) if unread.is(io::ErrorKind::PermissionDenied) => {
                 Some("sudo guardian history")
@@ -141,12 +143,16 @@ impl Failure {
                 InstallError::Command { .. } | InstallError::Folder { .. } | InstallError::Write(_),
             ) => Some("the same command again, which goes on from here"),
             Self::DaemonRuns | Self::DaemonHolds(_) => {
-                Some("systemctl stop guardian, or end the daemon, and then once more")
+                return Some(watcher.stop().map_or_else(
+                    || "end the daemon where it was started, and then once more".into(),
+                    |line| format!("{line} and then once more; a daemon started by hand ends with Ctrl-C").into(),
+                ));
             }
             Self::GatewayRuns => Some("stop the gateway, rehearse, and start it again"),
             _ if self.is_roots_business() => Some("the same with sudo"),
             _ => None,
-        }
+        };
+        hint.map(Cow::from)
     }
 
     /// Somebody who is not root was not let at a file.
@@ -170,7 +176,7 @@ impl Failure {
             let _ = writeln!(text, "  because: {error}");
             cause = error.source();
         }
-        if let Some(hint) = self.hint() {
+        if let Some(hint) = self.hint(Watcher::here()) {
             let _ = writeln!(text, "  try: {hint}");
         }
         // Nobody is left to tell when standard error is gone.
@@ -187,4 +193,32 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::install::site::{Manager, Scope};
+
+    #[test]
+    fn a_hint_names_commands_of_this_platform_and_of_whoever_asks() {
+        let hint = |failure: &Failure, manager, scope, installed| {
+            failure.hint(Watcher::pretended(manager, scope, installed)).unwrap_or_default().into_owned()
+        };
+        let nobody = Failure::Control(ControlError::NoDaemon(Vec::new()));
+        let runs = Failure::DaemonRuns;
+        for (manager, scope, start, stop) in [
+            (Manager::Systemd, Scope::Machine, "sudo systemctl start ", "sudo systemctl stop "),
+            (Manager::Systemd, Scope::User, "systemctl --user start ", "systemctl --user stop "),
+            (Manager::Launchd, Scope::Machine, "sudo launchctl kickstart ", "sudo launchctl bootout "),
+            (Manager::Launchd, Scope::User, "launchctl kickstart ", "launchctl bootout "),
+        ] {
+            let said = hint(&nobody, manager, scope, true);
+            assert!(said.starts_with(start), "{said}");
+            let said = hint(&runs, manager, scope, true);
+            assert!(said.starts_with(stop) && said.contains(" and then once more"), "{said}");
+            assert_eq!(hint(&nobody, manager, scope, false), "sudo guardian install");
+            assert!(hint(&runs, manager, scope, false).starts_with("end the daemon"));
+        }
+    }
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use super::plan::Step;
 use super::site::{Manager, Scope, Site};
 use guardian_probes::command::Tool;
-use nix::unistd::Uid;
 
 /// A service of Guardian's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +18,7 @@ impl Unit {
     /// All, in the order in which they start.
     pub(crate) const ALL: [Self; 3] = [Self::Watcher, Self::Gate, Self::Notifier];
 
-    fn name(self, manager: Manager) -> &'static str {
+    pub(super) fn name(self, manager: Manager) -> &'static str {
         match (manager, self) {
             (Manager::Systemd, Self::Watcher) => "guardian.service",
             (Manager::Systemd, Self::Gate) => "guardian-gate.service",
@@ -40,7 +39,7 @@ impl Unit {
         self.place(site.manager, site.scope, &site.home)
     }
 
-    fn place(self, manager: Manager, scope: Scope, home: &Path) -> PathBuf {
+    pub(super) fn place(self, manager: Manager, scope: Scope, home: &Path) -> PathBuf {
         let name = self.name(manager);
         match (manager, scope) {
             (Manager::Systemd, Scope::Machine) if self.is_of_sessions() => {
@@ -144,35 +143,6 @@ impl Unit {
             Scope::Machine => Some("system".to_owned()),
             Scope::User => Some(format!("gui/{}", site.uid)),
         }
-    }
-}
-
-/// Whether a gate is installed for a watcher of whoever runs this.
-pub(crate) fn gate_is_installed() -> bool {
-    let (manager, scope) = here();
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    Unit::Gate.place(manager, scope, &home).exists()
-}
-
-/// What to type to start it.
-pub(crate) fn start_of_the_gate() -> String {
-    let (manager, scope) = here();
-    start_line(Unit::Gate, manager, scope, Uid::effective().as_raw())
-}
-
-/// Who would run services of whoever runs this, and for whom.
-fn here() -> (Manager, Scope) {
-    let manager = if cfg!(target_os = "macos") { Manager::Launchd } else { Manager::Systemd };
-    (manager, if Uid::effective().is_root() { Scope::Machine } else { Scope::User })
-}
-
-fn start_line(unit: Unit, manager: Manager, scope: Scope, uid: u32) -> String {
-    let name = unit.name(manager);
-    match (manager, scope) {
-        (Manager::Systemd, Scope::Machine) => format!("sudo systemctl start {name}"),
-        (Manager::Systemd, Scope::User) => format!("systemctl --user start {name}"),
-        (Manager::Launchd, Scope::Machine) => format!("sudo launchctl kickstart system/{name}"),
-        (Manager::Launchd, Scope::User) => format!("launchctl kickstart gui/{uid}/{name}"),
     }
 }
 

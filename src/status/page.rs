@@ -13,17 +13,12 @@ use crate::age::age;
 use crate::barrier::Held;
 use crate::breaker::state::{Circuit, Level};
 use crate::config::Mode;
+use crate::install::typed::Watcher;
 use crate::page::{ALLOWED, Style, bold, hang, list, paint, wrap};
 use crate::trip::Evidence;
 
 /// Findings shown of a trip; the others are counted.
 const FEW: usize = 6;
-/// Starts a watcher that was installed, and ended.
-const START: &str = if cfg!(target_os = "macos") {
-    "sudo launchctl kickstart system/dev.guardian.watcher (if it is installed)"
-} else {
-    "sudo systemctl start guardian (if it is installed)"
-};
 /// Of a socket that is closed, or a process that has ended: a program may come back.
 const GONE: &str = "It is gone; that is yet to be confirmed.";
 /// A barrier that nobody has looked at so soon after the trip is on its way.
@@ -55,7 +50,7 @@ pub(crate) fn page(status: &Status, now: Timestamp, style: Style) -> String {
     list(&mut page, "What is missing", status.degraded.iter().cloned(), style);
     let allowed = status.allowances.iter().map(ToString::to_string);
     list(&mut page, ALLOWED, allowed, style);
-    list(&mut page, "What to type next", next_steps(status).iter().map(|line| (*line).to_owned()), style);
+    list(&mut page, "What to type next", next_steps(status).into_iter(), style);
     page
 }
 
@@ -240,21 +235,32 @@ fn recovery(page: &mut String, status: &Status, now: Timestamp, style: Style) {
 }
 
 /// What to type next, a command each.
-pub(crate) fn next_steps(status: &Status) -> &'static [&'static str] {
+pub(crate) fn next_steps(status: &Status) -> Vec<String> {
+    steps(status, Watcher::here())
+}
+
+/// The same, for whoever would ask this watcher.
+pub(super) fn steps(status: &Status, watcher: Watcher) -> Vec<String> {
+    let look = || format!("{} (looks once)", watcher.check());
     match (status.daemon, status.breaker) {
         (Daemon::Absent, _) => {
-            &["sudo guardian install (watches from now on)", START, "guardian check (looks once)"]
+            let start = watcher.start().map_or_else(
+                || "sudo guardian install (watches from now on)".to_owned(),
+                |line| format!("{line} (it is installed, and does not run)"),
+            );
+            vec![start, look()]
         }
-        (Daemon::Stale, _) => &["guardian doctor", "guardian check (looks once)"],
+        (Daemon::Stale, _) => vec!["guardian doctor".to_owned(), look()],
         (Daemon::Running, Circuit::Open) => {
-            &["guardian recover (reviews the configuration first; the owner only)"]
+            vec!["guardian recover (reviews the configuration first; the owner only)".to_owned()]
         }
         (Daemon::Running, Circuit::HalfOpen) => {
             let ready = status.half_open.as_ref().is_some_and(|it| it.safe >= it.wanted);
-            if ready { &["guardian close"] } else { &["guardian status --watch", "guardian close"] }
+            let counts = (!ready).then(|| "guardian status --watch".to_owned());
+            counts.into_iter().chain(["guardian close".to_owned()]).collect()
         }
-        (Daemon::Running, Circuit::Closed) if status.verdict == Some(Verdict::Safe) => &[],
-        (Daemon::Running, Circuit::Closed) => &["guardian check"],
+        (Daemon::Running, Circuit::Closed) if status.verdict == Some(Verdict::Safe) => Vec::new(),
+        (Daemon::Running, Circuit::Closed) => vec![watcher.check().to_owned()],
     }
 }
 

@@ -3,9 +3,11 @@
 use guardian_rules::finding::Answer;
 use serde_json::{Value, json};
 
-use super::page::{line, page};
+use super::page::{line, page, steps};
 use super::*;
 use crate::breaker::effect::Reach;
+use crate::install::site::{Manager, Scope};
+use crate::install::typed::Watcher;
 use crate::page::Style;
 
 fn at(text: &str) -> Timestamp {
@@ -301,4 +303,23 @@ fn an_open_circuit_whose_lock_was_taken_back_is_not_said_to_hold() {
     let absent = |locked| Status { daemon: Daemon::Absent, locked, ..running(Circuit::Open) };
     assert!(line(&absent(true)).contains("the lock is there"));
     assert!(line(&absent(false)).contains("its lock is gone"), "{}", line(&absent(false)));
+}
+
+#[test]
+fn what_to_type_is_of_the_watcher_that_is_installed() {
+    let absent = Status { daemon: Daemon::Absent, ..running(Circuit::Closed) };
+    let blind = Status { verdict: Some(Verdict::Blind), ..running(Circuit::Closed) };
+    let mac = Watcher::pretended(Manager::Launchd, Scope::Machine, true);
+    let told = steps(&absent, mac);
+    assert!(told[0].starts_with("sudo launchctl kickstart system/dev.guardian.watcher"), "{told:?}");
+    assert!(!told.iter().any(|it| it.contains("systemctl") || it.contains("install (")), "{told:?}");
+    assert_eq!(steps(&blind, mac), ["sudo guardian check"], "what root's watcher doubts, root has to look at");
+    let own = Watcher::pretended(Manager::Systemd, Scope::User, true);
+    assert!(steps(&absent, own)[0].starts_with("systemctl --user start guardian.service ("));
+    assert_eq!(steps(&blind, own), ["guardian check"]);
+    let none = Watcher::pretended(Manager::Systemd, Scope::Machine, false);
+    assert_eq!(
+        steps(&absent, none),
+        ["sudo guardian install (watches from now on)", "sudo guardian check (looks once)"]
+    );
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::control::gates::Gates;
-use crate::install::unit;
+use crate::install::typed;
 use crate::status::GateStatus;
 use crate::sys::clock::Moment;
 
@@ -30,7 +30,7 @@ impl Gatekeeper {
             (self.since, self.known) = (now, true);
             return Some(GateStatus::Running);
         }
-        self.missing(now, unit::gate_is_installed)
+        self.missing(now, typed::gate_is_installed)
     }
 
     fn missing(&self, now: Moment, is_installed: impl Fn() -> bool) -> Option<GateStatus> {
@@ -43,7 +43,7 @@ impl Gatekeeper {
 pub(super) fn amiss(gate: Option<GateStatus>) -> Option<String> {
     let amiss = || {
         let start =
-            if unit::gate_is_installed() { unit::start_of_the_gate() } else { "guardian gate".into() };
+            if typed::gate_is_installed() { typed::start_of_the_gate() } else { "guardian gate".into() };
         format!("gate: it does not run, and nobody gets to the panel by it; type: {start}")
     };
     (gate == Some(GateStatus::Absent)).then(amiss)

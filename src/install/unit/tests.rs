@@ -124,18 +124,6 @@ fn every_unit_starts_the_program_wherever_it_is() {
 }
 
 #[test]
-fn a_gate_is_started_by_whoever_keeps_it_running() {
-    for (manager, scope, line) in [
-        (Manager::Systemd, Scope::Machine, "sudo systemctl start guardian-gate.service"),
-        (Manager::Systemd, Scope::User, "systemctl --user start guardian-gate.service"),
-        (Manager::Launchd, Scope::Machine, "sudo launchctl kickstart system/dev.guardian.gate"),
-        (Manager::Launchd, Scope::User, "launchctl kickstart gui/501/dev.guardian.gate"),
-    ] {
-        assert_eq!(start_line(Unit::Gate, manager, scope, 501), line);
-    }
-}
-
-#[test]
 fn files_are_where_their_managers_look() {
     let file = |manager, scope, unit: Unit| unit.file(&site(manager, scope, "/g"));
     for (manager, scope, unit, path) in [
