@@ -9,8 +9,9 @@ mod entry;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -107,10 +108,19 @@ impl Undo {
         self.open.iter().rev().cloned().collect()
     }
 
-    /// The numbers of lines that are not understood, from 1. What they stand for is not taken back;
-    /// the file that they are in is kept as `undo.damaged.jsonl`.
-    pub(crate) fn damaged(&self) -> &[usize] {
-        &self.damaged
+    /// Keeps the file with lines that are not understood as `undo.damaged.jsonl`, and goes on without them. What they
+    /// stand for is not taken back.
+    pub(crate) fn set_damaged_aside(&mut self) -> Result<(), UndoError> {
+        if self.damaged.is_empty() {
+            return Ok(());
+        }
+        if self.open.is_empty() {
+            self.keep_damaged()?;
+            durable::remove(&self.path)?;
+            self.damaged.clear();
+            return Ok(());
+        }
+        self.compact()
     }
 
     fn append(&mut self, did: Did, change: &Change) -> Result<(), UndoError> {
@@ -150,7 +160,7 @@ impl Undo {
         if self.damaged.is_empty() {
             return Ok(());
         }
-        let kept = self.path.with_extension("damaged.jsonl");
+        let kept = kept(&self.path);
         durable::remove(&kept)?;
         match fs::hard_link(&self.path, &kept) {
             Err(failure) if failure.kind() != io::ErrorKind::NotFound => {
@@ -159,6 +169,24 @@ impl Undo {
             _ => Ok(()),
         }
     }
+}
+
+/// Where damaged lines are kept.
+fn kept(undo: &Path) -> PathBuf {
+    undo.with_extension("damaged.jsonl")
+}
+
+/// That damaged lines are kept, until somebody has removed them, and what to type.
+pub(crate) fn told_of_damaged(paths: &Paths) -> Option<String> {
+    let kept = kept(&paths.undo());
+    let sudo = if Uid::effective().is_root() { "sudo " } else { "" };
+    fs::symlink_metadata(&kept).is_ok().then(|| {
+        format!(
+            "undo: lines of the undo journal could not be read, and `guardian rescue` does not take back what they \
+             stand for; look at them in {path}, then type: {sudo}rm '{path}'",
+            path = kept.display()
+        )
+    })
 }
 
 /// The last line is not ended.

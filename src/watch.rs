@@ -23,6 +23,7 @@ pub(crate) mod stations;
 mod supervisor;
 pub(crate) mod target;
 mod tell;
+mod trouble;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,7 @@ use self::schedule::{Looks, Schedule};
 use self::sight::Sight;
 use self::standing_orders::Users;
 use self::stations::{Looked, Stations, cadence};
+use self::trouble::{Part, Trouble};
 use crate::barrier::Target;
 use crate::breaker::Rules;
 use crate::breaker::effect::Notice;
@@ -113,7 +115,7 @@ pub(crate) struct Beginning {
     pub(crate) target: Target,
     pub(crate) latest: Timestamp,
     pub(crate) past: Past,
-    pub(crate) journal: Option<Journal>,
+    pub(crate) journal: Journal,
     pub(crate) undo: Undo,
     /// Why it begins in this state, if there is anything to say.
     pub(crate) why: Option<String>,
@@ -144,7 +146,7 @@ pub(crate) struct Watcher {
     latest: Timestamp,
     /// What lasts whatever the state is.
     past: Past,
-    journal: Option<Journal>,
+    journal: Journal,
     enforcer: Enforcer,
     lines: Lines,
     serial: u64,
@@ -162,8 +164,8 @@ pub(crate) struct Watcher {
     cleared: Option<Timestamp>,
     verdict: Option<Verdict>,
     times: Times,
-    /// What is amiss with the watcher itself, a sentence each.
-    trouble: BTreeMap<&'static str, String>,
+    /// What is amiss with the watcher itself.
+    trouble: Trouble,
     /// The processes that were put down, while they are held down.
     put_down: Option<Stopped>,
     /// Those who wait for a review.
@@ -226,7 +228,7 @@ struct Times {
 impl Watcher {
     /// Sets the watcher up; [`Watcher::run`] lets it work.
     pub(crate) fn new(beginning: Beginning, lines: Lines) -> io::Result<Self> {
-        let Beginning { config, config_path, paths, powers, state, target, latest, past, journal, undo, why } =
+        let Beginning { config, config_path, paths, powers, state, target, latest, past, journal, mut undo, why } =
             beginning;
         let now = clock::now();
         let (stations, looks) = Stations::new();
@@ -237,7 +239,8 @@ impl Watcher {
         }
         let rules = rules(&config, &powers);
         let users = Users::of(&config);
-        let damaged = !undo.damaged().is_empty();
+        // A disk that refuses keeps nobody from watching.
+        let aside = undo.set_damaged_aside();
         let first = standing_orders::of(&config, &powers, &users, &sight, &state, &target, Others::Stay);
         let enforcer = Enforcer::start(undo, paths.endings(), first)?;
         let metrics = Metrics::of(lines.status.subscribe());
@@ -272,7 +275,7 @@ impl Watcher {
             cleared: None,
             verdict: None,
             times: Times::default(),
-            trouble: BTreeMap::new(),
+            trouble: Trouble::default(),
             put_down: None,
             waiting: Vec::new(),
             reader: Reader::new(),
@@ -298,10 +301,7 @@ impl Watcher {
         // Before the journal: a journal without a memory is a memory that was lost.
         watcher.save();
         watcher.record("started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "why": why }));
-        if damaged {
-            let lines = "lines of the undo journal cannot be read: they are kept in undo.damaged.jsonl";
-            watcher.trouble.insert("undo", lines.to_owned());
-        }
+        watcher.trouble.note(Part::Undo, aside.map_err(|failed| crate::cli::chain(&failed)));
         exposures::forget(&mut watcher.past.exposures, watcher.latest);
         watcher.sight.set_exposures(&watcher.past.exposures);
         watcher.renew_stopped();
@@ -374,9 +374,9 @@ impl Watcher {
             // Without a notifier nobody listens.
             let _ = self.lines.notices.send(line);
         }
-        if self.lines.messages.try_send(stamped).is_err() {
-            self.trouble.insert("messages", "a message was dropped: too many are waiting".to_owned());
-        }
+        let sent = self.lines.messages.try_send(stamped);
+        let dropped = "a message to notify.command or notify.webhook was dropped: too many are waiting";
+        self.trouble.note(Part::Messages, sent.map_err(|_| dropped.to_owned()));
     }
 }
 

@@ -79,7 +79,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
     let _alone = server.alone();
     let now = clock::now();
     durable::sweep(&paths.state);
-    let journal = Journal::open(&paths).inspect_err(|failed| tracing::error!("{}", chain(failed))).ok();
+    let journal = Journal::of(&paths);
     let resumed = memory::resume(memory::recall(&paths), lock::read(&paths), now);
     if let Some(why) = &resumed.why {
         tracing::info!("{why}");

@@ -80,11 +80,9 @@ pub(super) fn take_all_back(paths: &Paths, start: bool) -> Result<Taken, Failure
         Recall::FirstStart => Circuit::Closed,
         Recall::Damaged(_) => Circuit::Open,
     };
-    if let Ok(mut journal) = Journal::open(paths) {
-        let about = serde_json::json!({ "taken_back": done, "failed": failed });
-        // What was taken back is so, written down or not.
-        let _ = journal.record(clock::now().wall, circuit, "rescued", about);
-    }
+    let about = serde_json::json!({ "taken_back": done, "failed": failed });
+    // What was taken back is so, written down or not.
+    let _ = Journal::of(paths).record(clock::now().wall, circuit, "rescued", about);
     Ok(Taken { done, failed, circuit })
 }
 

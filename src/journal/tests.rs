@@ -19,7 +19,7 @@ fn record(journal: &mut Journal, what: &str) {
 /// A journal with these entries.
 fn written(whats: &[&str]) -> Scratch {
     let scratch = Scratch::new();
-    let mut journal = Journal::open(&scratch.paths).unwrap();
+    let mut journal = Journal::of(&scratch.paths);
     for what in whats {
         record(&mut journal, what);
     }
@@ -77,7 +77,7 @@ fn its_layout_is_known_and_every_line_carries_the_hash_of_the_one_before() {
 #[test]
 fn opening_it_makes_no_file_so_that_a_first_start_stays_one() {
     let scratch = Scratch::new();
-    Journal::open(&scratch.paths).unwrap();
+    Journal::of(&scratch.paths);
     assert_eq!(scratch.names(), [""; 0]);
     assert!(matches!(read(&scratch.paths, 1), Err(JournalError::Absent(_))));
     assert!(matches!(verify(&scratch.paths), Err(JournalError::Absent(_))));
@@ -86,7 +86,7 @@ fn opening_it_makes_no_file_so_that_a_first_start_stays_one() {
 #[test]
 fn a_writer_goes_on_where_the_last_one_ended() {
     let scratch = written(&["started", "tripped"]);
-    record(&mut Journal::open(&scratch.paths).unwrap(), "started again");
+    record(&mut Journal::of(&scratch.paths), "started again");
     assert_eq!(read(&scratch.paths, 1).unwrap()[0].n, 3);
     assert_eq!(verified(&scratch), sound(3, 0));
 }
@@ -94,7 +94,7 @@ fn a_writer_goes_on_where_the_last_one_ended() {
 #[test]
 fn a_second_writer_is_noticed_and_the_chain_goes_on() {
     let scratch = written(&["started"]);
-    let (mut one, mut two) = (Journal::open(&scratch.paths).unwrap(), Journal::open(&scratch.paths).unwrap());
+    let (mut one, mut two) = (Journal::of(&scratch.paths), Journal::of(&scratch.paths));
     for _ in 0..3 {
         record(&mut one, "one");
         record(&mut two, "two");
@@ -105,7 +105,7 @@ fn a_second_writer_is_noticed_and_the_chain_goes_on() {
 #[test]
 fn a_file_taken_away_under_the_writer_is_made_again_and_that_shows() {
     let scratch = written(&[]);
-    let mut journal = Journal::open(&scratch.paths).unwrap();
+    let mut journal = Journal::of(&scratch.paths);
     record(&mut journal, "one");
     fs::remove_file(scratch.paths.journal()).unwrap();
     record(&mut journal, "two");
@@ -122,7 +122,7 @@ fn cut_at_any_byte_the_torn_line_is_kept_told_and_not_taken_for_forged() {
         rewrite(&scratch, &whole[..length]);
         assert!(chain::follow(&files::snapshot(&scratch.paths).unwrap()).holds(), "{length}");
         assert_eq!(chain::follow(&files::snapshot(&scratch.paths).unwrap()).torn, 1, "{length}");
-        record(&mut Journal::open(&scratch.paths).unwrap(), "started again");
+        record(&mut Journal::of(&scratch.paths), "started again");
         assert!(text(&scratch).starts_with(&whole[..length]), "{length}");
         let after = chain::follow(&files::snapshot(&scratch.paths).unwrap());
         // A line that lacks nothing but its end is an entry once a new line has begun.
@@ -136,7 +136,7 @@ fn cut_at_any_byte_the_torn_line_is_kept_told_and_not_taken_for_forged() {
 fn zeros_that_a_crash_of_the_machine_left_are_torn_too() {
     let scratch = written(&["started"]);
     rewrite(&scratch, [text(&scratch).as_bytes(), &[0; 4096]].concat());
-    record(&mut Journal::open(&scratch.paths).unwrap(), "started again");
+    record(&mut Journal::of(&scratch.paths), "started again");
     assert_eq!(verified(&scratch), sound(3, 1));
     assert_eq!(read(&scratch.paths, 2).unwrap()[0].about, json!({ "bytes": 4096 }));
 }
@@ -176,7 +176,7 @@ fn a_break_says_where_it_is() {
 #[test]
 fn what_is_too_long_or_too_deep_is_replaced_by_a_note() {
     let scratch = Scratch::new();
-    let mut journal = Journal::open(&scratch.paths).unwrap();
+    let mut journal = Journal::of(&scratch.paths);
     let deep = (0..200).fold(json!(1), |inside, _| json!([inside]));
     for about in [json!("x".repeat(line::LIMIT)), deep] {
         journal.record(AT, Circuit::Closed, &"w".repeat(1000), about).unwrap();
@@ -198,7 +198,7 @@ fn fill(journal: &mut Journal, count: usize) {
 #[test]
 fn it_rotates_keeps_five_files_and_the_chain_holds_across_them() {
     let scratch = written(&["started"]);
-    let mut journal = Journal::open(&scratch.paths).unwrap();
+    let mut journal = Journal::of(&scratch.paths);
     fill(&mut journal, 80);
     assert_eq!(scratch.names(), ["journal.1.jsonl", "journal.jsonl"]);
     assert_eq!(verified(&scratch), sound(81, 0));
@@ -218,7 +218,7 @@ fn it_rotates_keeps_five_files_and_the_chain_holds_across_them() {
 #[test]
 fn a_crash_in_the_middle_of_a_rotation_loses_no_file() {
     let scratch = written(&[]);
-    let mut journal = Journal::open(&scratch.paths).unwrap();
+    let mut journal = Journal::of(&scratch.paths);
     fill(&mut journal, 160);
     let state = &scratch.paths.state;
     assert_eq!(scratch.names(), ["journal.1.jsonl", "journal.2.jsonl", "journal.jsonl"]);
@@ -226,25 +226,25 @@ fn a_crash_in_the_middle_of_a_rotation_loses_no_file() {
     fs::rename(state.join("journal.2.jsonl"), state.join("journal.3.jsonl")).unwrap();
     fs::rename(state.join("journal.1.jsonl"), state.join("journal.2.jsonl")).unwrap();
     assert_eq!(verified(&scratch), sound(160, 0));
-    fill(&mut Journal::open(&scratch.paths).unwrap(), 60);
+    fill(&mut Journal::of(&scratch.paths), 60);
     assert_eq!(verified(&scratch), sound(220, 0));
     // All have been moved, and there is no new one yet.
     fs::rename(state.join("journal.3.jsonl"), state.join("journal.4.jsonl")).unwrap();
     fs::rename(state.join("journal.2.jsonl"), state.join("journal.3.jsonl")).unwrap();
     fs::rename(state.join("journal.1.jsonl"), state.join("journal.2.jsonl")).unwrap();
     fs::rename(state.join("journal.jsonl"), state.join("journal.1.jsonl")).unwrap();
-    fill(&mut Journal::open(&scratch.paths).unwrap(), 1);
+    fill(&mut Journal::of(&scratch.paths), 1);
     assert_eq!(verified(&scratch), sound(221, 0));
 }
 
 #[test]
 fn a_torn_line_at_the_end_of_a_full_file_is_told_in_the_next_one() {
     let scratch = written(&[]);
-    fill(&mut Journal::open(&scratch.paths).unwrap(), 69);
+    fill(&mut Journal::of(&scratch.paths), 69);
     let whole = text(&scratch);
     assert!(whole.len() + 60_000 > usize::try_from(files::ROTATE).unwrap());
     rewrite(&scratch, &whole[..whole.len() - 10]);
-    fill(&mut Journal::open(&scratch.paths).unwrap(), 2);
+    fill(&mut Journal::of(&scratch.paths), 2);
     assert_eq!(scratch.names(), ["journal.1.jsonl", "journal.jsonl"]);
     assert_eq!(verified(&scratch), sound(71, 1));
 }
@@ -252,7 +252,7 @@ fn a_torn_line_at_the_end_of_a_full_file_is_told_in_the_next_one() {
 #[test]
 fn a_reader_beside_a_writer_that_rotates_never_sees_a_broken_chain() {
     let scratch = written(&["started"]);
-    let mut journal = Journal::open(&scratch.paths).unwrap();
+    let mut journal = Journal::of(&scratch.paths);
     std::thread::scope(|threads| {
         let writer = threads.spawn(|| fill(&mut journal, 200));
         let mut last = 0;
@@ -269,7 +269,7 @@ fn a_reader_beside_a_writer_that_rotates_never_sees_a_broken_chain() {
 #[test]
 fn a_link_a_folder_or_a_file_that_others_could_have_written_is_refused_by_all() {
     let refused = |scratch: &Scratch| {
-        assert!(Journal::open(&scratch.paths).is_err());
+        assert!(Journal::of(&scratch.paths).record(AT, Circuit::Open, "started", Value::Null).is_err());
         assert!(read(&scratch.paths, 1).is_err_and(|failure| !matches!(failure, JournalError::Absent(_))));
         assert!(verify(&scratch.paths).is_err());
     };
@@ -287,6 +287,20 @@ fn a_link_a_folder_or_a_file_that_others_could_have_written_is_refused_by_all() 
 }
 
 #[test]
+fn a_journal_that_could_not_be_used_is_gone_on_with_once_it_can() {
+    let scratch = written(&["one"]);
+    fs::set_permissions(scratch.paths.journal(), fs::Permissions::from_mode(0o620)).unwrap();
+    let mut journal = Journal::of(&scratch.paths);
+    for what in ["started", "tripped"] {
+        assert!(journal.record(AT, Circuit::Open, what, Value::Null).is_err(), "it says so each time");
+    }
+    fs::set_permissions(scratch.paths.journal(), fs::Permissions::from_mode(0o600)).unwrap();
+    record(&mut journal, "recovery began");
+    assert_eq!(whats(&scratch), ["one", "recovery began"]);
+    assert_eq!(verified(&scratch), sound(2, 0));
+}
+
+#[test]
 fn a_folder_of_another_user_is_refused() {
     if !Uid::effective().is_root() {
         return leave_out("only root can give a folder away");
@@ -299,7 +313,7 @@ fn a_folder_of_another_user_is_refused() {
 #[test]
 fn a_full_disk_is_an_error_and_the_journal_goes_on_when_there_is_room_again() {
     on_a_full_disk(|scratch, fill| {
-        let mut journal = Journal::open(&scratch.paths).unwrap();
+        let mut journal = Journal::of(&scratch.paths);
         record(&mut journal, "one");
         fill();
         for _ in 0..3 {
@@ -318,7 +332,7 @@ fn a_full_disk_is_an_error_and_the_journal_goes_on_when_there_is_room_again() {
 #[test]
 fn a_read_only_folder_is_an_error() {
     on_a_read_only_disk(|scratch| {
-        let mut journal = Journal::open(&scratch.paths).unwrap();
+        let mut journal = Journal::of(&scratch.paths);
         assert!(journal.record(AT, Circuit::Open, "lost", Value::Null).is_err());
     });
 }
@@ -332,7 +346,7 @@ proptest! {
         rewrite(&scratch, [text(&scratch).as_bytes(), &bytes].concat());
         let before = chain::follow(&files::snapshot(&scratch.paths).unwrap());
         prop_assert!(before.holds());
-        record(&mut Journal::open(&scratch.paths).unwrap(), "two");
+        record(&mut Journal::of(&scratch.paths), "two");
         let newest = read(&scratch.paths, 1).unwrap();
         prop_assert_eq!(newest[0].what.as_str(), "two");
         prop_assert!(chain::follow(&files::snapshot(&scratch.paths).unwrap()).holds());

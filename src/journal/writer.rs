@@ -34,10 +34,10 @@ struct End {
 }
 
 impl Journal {
-    /// Finds the end of the journal. The file is made by the first entry, not before.
-    pub(crate) fn open(paths: &Paths) -> Result<Self, JournalError> {
-        let end = End::of(&files::newest(paths)?);
-        Ok(Self { paths: paths.clone(), end, open: None })
+    /// The journal of these folders. Nothing is looked at before the first entry, which finds its end, and makes
+    /// the file; what cannot be used then is tried again by the next one.
+    pub(crate) fn of(paths: &Paths) -> Self {
+        Self { paths: paths.clone(), end: End::of(&[]), open: None }
     }
 
     /// Writes down what happened, and waits until it is on the disk.

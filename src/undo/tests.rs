@@ -102,18 +102,50 @@ fn cut_at_any_byte_it_knows_every_change_that_was_acknowledged_and_goes_on() {
     }
 }
 
-#[test]
-fn garbage_hides_no_good_line_is_told_of_and_kept_for_a_person() {
-    let scratch = Scratch::new();
+/// Two good lines, and three that are not.
+fn damaged(scratch: &Scratch) {
     let mut bytes = entry::encode(Did::Will, &WALL).unwrap();
     bytes.extend(b"\x00\xffgarbage\n{\"schema\":2,\"did\":\"will\"}\n");
     bytes.extend(br#"{"schema":1,"did":"will","change":{"kind":"moon","payload":{}}}"#);
     bytes.push(b'\n');
     bytes.extend(entry::encode(Did::Will, &service("a")).unwrap());
     durable::replace(&scratch.paths.undo(), &bytes, 0o600).unwrap();
+}
+
+#[test]
+fn damaged_lines_are_kept_before_they_are_told_of_and_told_of_until_somebody_has_removed_them() {
+    let scratch = Scratch::new();
+    damaged(&scratch);
+    assert_eq!(told_of_damaged(&scratch.paths), None, "they are in their place yet");
+    let before = fs::read(scratch.paths.undo()).unwrap();
+    Undo::open(&scratch.paths).unwrap().set_damaged_aside().unwrap();
+    let kept = scratch.paths.state.join("undo.damaged.jsonl");
+    assert_eq!(fs::read(&kept).unwrap(), before);
+    let said = told_of_damaged(&scratch.paths).unwrap();
+    assert!(said.ends_with(&format!("rm '{}'", kept.display())), "{said}");
+    let mut again = Undo::open(&scratch.paths).unwrap();
+    assert_eq!((again.open_changes(), again.damaged.len()), (vec![service("a"), WALL], 0), "they do not come back");
+    fs::remove_file(&kept).unwrap();
+    again.set_damaged_aside().unwrap();
+    assert_eq!(told_of_damaged(&scratch.paths), None);
+    assert!(!kept.exists(), "nothing is damaged any more");
+}
+
+#[test]
+fn where_all_lines_are_damaged_the_file_gets_the_other_name() {
+    let scratch = Scratch::new();
+    durable::replace(&scratch.paths.undo(), b"garbage\n", 0o600).unwrap();
+    Undo::open(&scratch.paths).unwrap().set_damaged_aside().unwrap();
+    assert_eq!(scratch.names(), ["undo.damaged.jsonl"]);
+}
+
+#[test]
+fn garbage_hides_no_good_line_is_told_of_and_kept_for_a_person() {
+    let scratch = Scratch::new();
+    damaged(&scratch);
     let mut undo = Undo::open(&scratch.paths).unwrap();
     assert_eq!(undo.open_changes(), [service("a"), WALL]);
-    assert_eq!(undo.damaged(), [2, 3, 4]);
+    assert_eq!(undo.damaged, [2, 3, 4]);
     for change in undo.open_changes() {
         undo.undone(&change).unwrap();
     }

@@ -4,6 +4,7 @@ use guardian_rules::fact::{Intent, Suspicion};
 
 use super::standing_orders::Users;
 use super::stations::cadence;
+use super::trouble::Part;
 use super::{Watcher, rules};
 use crate::breaker::effect::Refusal;
 use crate::breaker::event::{Event, Review};
@@ -111,7 +112,7 @@ impl Watcher {
                 self.schedule.set_cadences(|probe| cadences.cadence(probe).unwrap_or_else(|| cadence(probe)));
                 self.sight.set_policy(self.config.policy(self.latest));
                 self.lines.owners.send_replace(self.config.owner_ids());
-                self.trouble.remove("policy");
+                self.trouble.note(Part::Policy, Ok(()));
                 let changed = self.config.settings.changed_since(&before);
                 self.record("policy reloaded", serde_json::json!({ "changed": changed }));
                 self.record_allowed(&before.allowance);
@@ -122,9 +123,8 @@ impl Watcher {
             }
             Err(why) => {
                 let sentence = format!("the new policy is refused, the old one stays: {why}");
-                tracing::warn!("{sentence}");
                 self.record("policy refused", serde_json::json!({ "why": why }));
-                self.trouble.insert("policy", sentence);
+                self.trouble.note(Part::Policy, Err(sentence));
                 self.tell_status();
                 Err(why)
             }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::isolation::Isolation;
+use super::trouble::Part;
 use super::{LEASE_ROUNDS, SHORTEST_LEASE, Saved, Watcher, exposures};
 use crate::breaker::effect::{Effect, Notice, Reach};
 use crate::breaker::event::Event;
@@ -65,7 +66,7 @@ impl Watcher {
                 crash::point("unlock-before");
                 let unlocked = lock::remove(&self.paths).map_err(|failed| crate::cli::chain(&failed));
                 crash::point("unlock-after");
-                self.note("lock", unlocked);
+                self.trouble.note(Part::Lock, unlocked);
             }
             Effect::Save => self.save(),
             Effect::Hold => {
@@ -108,7 +109,7 @@ impl Watcher {
         crash::point("lock-before");
         let locked = lock::write(&self.paths, trip).map_err(|failed| crate::cli::chain(&failed));
         crash::point("lock-after");
-        self.note("lock", locked);
+        self.trouble.note(Part::Lock, locked);
         self.lasting = self.target.clone();
         if trip.cause == Cause::Exposed {
             exposures::begin(&mut self.past.exposures, self.cleared);
@@ -131,29 +132,16 @@ impl Watcher {
         crash::point(&format!("save-{circuit}-before"));
         let saved = memory::save(&self.paths, &memory).map_err(|failed| crate::cli::chain(&failed));
         crash::point(&format!("save-{circuit}-after"));
-        self.note("memory", saved);
+        self.trouble.note(Part::Memory, saved);
         // Tried is enough: a disk that refuses is not asked all the time.
         self.saved = Saved { target: self.target.clone(), past: self.past.clone(), at: clock::moment() };
     }
 
     pub(super) fn record(&mut self, what: &str, about: Value) {
         crash::point(&format!("record-{what}"));
-        let Some(journal) = &mut self.journal else { return };
-        let recorded = journal.record(self.latest, self.state.circuit(), what, about);
-        self.note("journal", recorded.map_err(|failed| crate::cli::chain(&failed)));
-    }
-
-    fn note(&mut self, what: &'static str, result: Result<(), String>) {
-        match result {
-            Ok(()) => {
-                self.trouble.remove(what);
-            }
-            Err(why) => {
-                if self.trouble.get(what) != Some(&why) {
-                    tracing::error!(%why, "{what}");
-                }
-                self.trouble.insert(what, why);
-            }
-        }
+        let recorded = self.journal.record(self.latest, self.state.circuit(), what, about);
+        let amiss = recorded
+            .map_err(|failed| format!("what happens is not written down: {}", crate::cli::chain(&failed)));
+        self.trouble.note(Part::Journal, amiss);
     }
 }

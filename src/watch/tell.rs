@@ -18,6 +18,7 @@ use crate::status::{
 };
 use crate::sys::clock::{self, Now};
 use crate::trip::{Evidence, Trip};
+use crate::undo;
 
 /// As many warnings are told.
 const WARNINGS: usize = 16;
@@ -40,14 +41,15 @@ impl Watcher {
         );
         let report = self.enforcer.report.borrow().clone();
         status.degraded = self.powers.missing().collect();
-        status.degraded.extend(self.trouble.values().cloned());
+        status.degraded.extend(self.trouble.sentences());
+        status.degraded.extend(undo::told_of_damaged(&self.paths));
         status.degraded.extend(report.trouble().map(str::to_owned));
         // Nothing that is blocked depends on it.
         status.degraded.extend(self.metrics.trouble().map(str::to_owned));
         status.degraded.extend(self.resting.trouble());
         status.gate = self.gatekeeper.look(clock::moment());
         status.degraded.extend(gatekeeper::amiss(status.gate));
-        status.armed = self.powers.armed() && self.trouble.is_empty();
+        status.armed = self.powers.armed() && !self.trouble.weakens_a_trip();
         status.round = self.round;
         status.locked = lock::is_locked(&self.paths);
         status.verdict = self.verdict;
