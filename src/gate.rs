@@ -153,7 +153,7 @@ pub(crate) async fn run(
     listening: Listening,
     stop: impl Future<Output = ()>,
 ) {
-    let access_log = if config.settings.gate.access_log { AccessLog::to_stdout() } else { AccessLog::none() };
+    let access_log = if config.settings.gate.access_log { AccessLog::usual() } else { AccessLog::none() };
     let gate = Rc::new(Gate::new(config, paths, access_log));
     let following = Rc::clone(&gate);
     spawn_local(async move { following.vouching.follow(&following.paths).await });

@@ -1,11 +1,15 @@
-//! A line of JSON a request, on standard output. No query, no header, no secret.
+//! A line of JSON a request, on standard output or in a file. No query, no header, no secret.
 //!
 //! What a line says is gathered; a thread of its own makes the lines and writes them: neither that nor whoever reads
 //! them slowly slows the gate down. Lines that find no room are counted, and the count is written when there is.
 
+mod bounded;
+
 use std::cell::RefCell;
+use std::env;
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -15,6 +19,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use bounded::Bounded;
+
+/// The file that they go to, instead of standard output.
+pub(crate) const VARIABLE: &str = "GUARDIAN_ACCESS_LOG";
 /// Requests that are handed over at once; fewer are handed over by [`AccessLog::flush`].
 const BLOCK: usize = 256;
 /// The same of their text, in bytes.
@@ -88,9 +96,12 @@ struct Line<'a> {
 }
 
 impl AccessLog {
-    /// One that writes to standard output.
-    pub(crate) fn to_stdout() -> Self {
-        Self::to(io::stdout())
+    /// One that writes to standard output, or to the file that the environment names.
+    pub(crate) fn usual() -> Self {
+        match env::var_os(VARIABLE).map(PathBuf::from).filter(|path| path.is_absolute()) {
+            Some(path) => Self::to(Bounded::at(path)),
+            None => Self::to(io::stdout()),
+        }
     }
 
     /// One that writes nothing.

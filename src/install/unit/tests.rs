@@ -87,6 +87,23 @@ fn the_gate_of_a_machine_looks_where_root_keeps_what_it_goes_by() {
     assert!(!users.contains("GUARDIAN_STATE_DIR"), "a user's gate has the user's");
 }
 
+/// launchd gives standard output to nobody, and a file of its own would grow without end.
+#[test]
+fn the_access_log_of_a_gate_of_launchds_is_in_the_gates_own_folder_of_logs() {
+    for (scope, path) in [
+        (Scope::Machine, "/var/log/guardian/gate/access.log"),
+        (Scope::User, "/home/ana/Library/Logs/Guardian/access.log"),
+    ] {
+        let site = site(Manager::Launchd, scope, "/g");
+        let value = plist::Value::from_reader_xml(Unit::Gate.text(&site).as_bytes()).unwrap();
+        let job = value.as_dictionary().unwrap();
+        let set = job["EnvironmentVariables"].as_dictionary().unwrap();
+        assert_eq!(set[crate::gate::access_log::VARIABLE].as_string(), Some(path));
+        let log = Path::new(job["StandardErrorPath"].as_string().unwrap());
+        assert_eq!(log.parent(), Path::new(path).parent(), "where its user may write");
+    }
+}
+
 #[test]
 fn a_gateway_of_ones_own_does_not_start_while_the_lock_is_there() {
     let lock = |paths: &Paths| paths.lock().to_string_lossy().into_owned();
