@@ -20,5 +20,6 @@ pub mod policy;
 pub mod scene;
 pub mod snapshot;
 pub mod verdict;
+pub mod way;
 
 mod rule;

@@ -13,7 +13,7 @@ pub struct Policy {
     pub ports: Vec<u16>,
     /// Networks allowed beside loopback and VPN.
     pub networks: Vec<AllowedNetwork>,
-    /// Paths allowed, by name: `tailscale-funnel`, `ngrok`, `container`.
+    /// Ways of publishing that are allowed, by a program's name or one of [`way`](crate::way).
     pub paths: Vec<AllowedPath>,
     /// As many suspicious requests of a kind in five minutes move the verdict; none if zero.
     pub suspicious: u32,

@@ -21,6 +21,7 @@ use crate::fact::{
 };
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
+use crate::way;
 
 /// What a connection comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,7 +310,7 @@ impl<'a> Scene<'a> {
     pub fn allows_process(&self, pid: u32) -> bool {
         self.process(pid).is_some_and(|process| {
             self.allows_path(process.program())
-                || (process.role == Role::ContainerEngine && self.allows_path("container"))
+                || (process.role == Role::ContainerEngine && self.allows_path(way::CONTAINER))
         })
     }
 

@@ -16,10 +16,6 @@ pub(super) mod local_api;
 /// Asks for what is served.
 pub const SERVE_CONFIG: &str = "/localapi/v0/serve-config";
 
-/// The names that allowances have.
-const SERVE: &str = "tailscale-serve";
-const FUNNEL: &str = "tailscale-funnel";
-
 /// What is served, in the background or as long as a command runs; Go leaves out what is empty, and
 /// writes null for what is not there.
 #[derive(Debug, Default, Deserialize)]
@@ -134,7 +130,7 @@ impl Reading<'_> {
     fn carries(&mut self, at: Option<u16>, public: &str, to: &str, funnels: bool) {
         // A port that is not understood may be the one of a funnel.
         let funnel = funnels && at.map_or(!self.funnels.is_empty(), |at| self.funnels.contains(&at));
-        let (path, audience) = if funnel { (FUNNEL, Audience::Internet) } else { (SERVE, Audience::Vpn) };
+        let (path, audience) = if funnel { (way::TAILSCALE_FUNNEL, Audience::Internet) } else { (way::TAILSCALE_SERVE, Audience::Vpn) };
         match self.host.upstream(to) {
             Upstream::Here(port) => self.told.publish(path, audience, public, port),
             Upstream::Elsewhere => {}

@@ -30,7 +30,7 @@ pub enum TunnelKind {
 /// A port of this host that a tunnel publishes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Publication {
-    /// The name that an allowance has for this way of publishing: "ngrok", "tailscale-funnel".
+    /// The name that an allowance has for this way of publishing: the program's, or one of [`way`](crate::way).
     pub path: String,
     /// Who can come in.
     pub audience: Audience,

@@ -9,6 +9,7 @@ use crate::fact::{ConfigState, GatewayConfig, GatewayProcess, Product, Tailscale
 use crate::finding::{Finding, Severity};
 use crate::rule::audiences;
 use crate::scene::{AccessSummary, Beyond, Gateway, Scene};
+use crate::way;
 
 /// Characters shown of a `gateway.bind` that nothing here knows: whoever wrote it chose how many it has.
 const BIND_SHOWN: usize = 64;
@@ -151,7 +152,7 @@ fn exposures(scene: &Scene<'_>, config: &GatewayConfig) -> Vec<String> {
             "gateway.controlUi.allowedOrigins has \"*\": any web page you visit may use the panel".to_owned(),
         );
     }
-    if config.tailscale == Tailscale::Funnel && !scene.allows_path("tailscale-funnel") {
+    if config.tailscale == Tailscale::Funnel && !scene.allows_path(way::TAILSCALE_FUNNEL) {
         exposures.push("gateway.tailscale.mode is \"funnel\": published to the internet".to_owned());
     }
     exposures

@@ -1,10 +1,12 @@
 //! A container engine publishes a gateway beyond the allowed networks.
 
+use crate::blindness::Cause;
 use crate::catalog::Rule;
 use crate::fact::{Access, ContainerPort, Engine};
 use crate::finding::{Answer, Finding, Severity};
 use crate::rule::audiences;
 use crate::scene::{Beyond, Scene};
+use crate::way;
 
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
@@ -25,9 +27,16 @@ fn of_engine(rule: &Rule, scene: &Scene<'_>, engine: &Engine) -> Vec<Finding> {
                 ),
                 "what it publishes by a listening socket is seen all the same".to_owned(),
             ];
-            let remedy = "Run Guardian as root, and it can ask.".to_owned();
+            let remedy = to_know(why.cause).to_owned();
             vec![Finding { severity: Severity::Info, remedy, ..rule.unknown(&engine.name, evidence) }]
         }
+    }
+}
+
+fn to_know(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Denied => "Run Guardian as root, and it can ask.",
+        _ => "Guardian asks again by itself. If it stays so, look yourself what is published: `docker ps`, `podman ps`.",
     }
 }
 
@@ -53,5 +62,5 @@ fn of_port(rule: &Rule, scene: &Scene<'_>, engine: &Engine, port: &ContainerPort
     };
     evidence.extend(reachable);
     let finding = Finding { answer, ..rule.yes(on, evidence) };
-    Some(if scene.allows_path("container") { finding.allowed() } else { finding })
+    Some(if scene.allows_path(way::CONTAINER) { finding.allowed() } else { finding })
 }

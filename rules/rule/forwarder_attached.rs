@@ -10,6 +10,7 @@ use crate::fact::{
 };
 use crate::finding::{Answer, Finding, Severity};
 use crate::scene::{Behind, Part, Scene};
+use crate::way;
 
 /// Without root not even one's own `sshd` shows its sockets.
 const UNNAMED: &str = "End that connection, or run guardian as root, which sees every process. A tunnel of your own can lead to \
@@ -103,7 +104,7 @@ impl<'s, 'a> Attached<'s, 'a> {
             Role::Vpn => Some(match self.audience() {
                 Some(Audience::Internet) => {
                     let funnel = yes("the gateway is published by a funnel: the whole internet");
-                    if scene.allows_path("tailscale-funnel") { funnel.allowed() } else { funnel }
+                    if scene.allows_path(way::TAILSCALE_FUNNEL) { funnel.allowed() } else { funnel }
                 }
                 Some(Audience::Vpn) => info(yes("it serves the members of the VPN alone")),
                 None => self.by_configuration(&evidence, rule, &name),
@@ -183,7 +184,7 @@ impl<'s, 'a> Attached<'s, 'a> {
         match self.tailscale() {
             Some(Tailscale::Funnel) => {
                 let funnel = yes("the gateway's configuration asks for a funnel: the whole internet");
-                if self.scene.allows_path("tailscale-funnel") { funnel.allowed() } else { funnel }
+                if self.scene.allows_path(way::TAILSCALE_FUNNEL) { funnel.allowed() } else { funnel }
             }
             Some(Tailscale::Serve) => {
                 info(yes("the gateway's configuration asks to be served within the VPN"))

@@ -4,10 +4,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::address::unmap;
+use crate::blindness::{Blindness, Cause};
 use crate::catalog::Rule;
 use crate::fact::{Access, Destination, Redirect, Redirects};
 use crate::finding::{Answer, Finding, Severity};
 use crate::scene::{Behind, Scene};
+use crate::way;
 
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     let Some(redirects) = scene.redirects() else { return Vec::new() };
@@ -16,21 +18,22 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
             let mut rules: Vec<&Redirect> = rules.iter().collect();
             rules.sort_unstable();
             let found = rules.into_iter().flat_map(|it| of_redirect(rule, scene, redirects, it));
-            found.map(|it| if scene.allows_path("nat") { it.allowed() } else { it }).collect()
+            found.map(|it| if scene.allows_path(way::NAT) { it.allowed() } else { it }).collect()
         }
         // Without a gateway there is nothing that they could lead to.
         Err(_) if !scene.may_have_a_gateway() => Vec::new(),
         Err(why) => {
-            unread(rule, scene, redirects, format!("its rules cannot be read: {why}")).into_iter().collect()
+            unread(rule, scene, redirects, why).into_iter().collect()
         }
     }
 }
 
 /// Rules that cannot be read matter where they could lead to a gateway.
-fn unread(rule: &Rule, scene: &Scene<'_>, redirects: &Redirects, why: String) -> Option<Finding> {
-    let remedy = "Run Guardian as root, and it can read them.".to_owned();
-    let finding = Finding { remedy, ..rule.unknown(&"the packet filter", vec![why]) };
-    if scene.allows_path("nat") {
+fn unread(rule: &Rule, scene: &Scene<'_>, redirects: &Redirects, why: &Blindness) -> Option<Finding> {
+    let evidence = vec![format!("its rules cannot be read: {why}")];
+    let remedy = to_read_them(why.cause).to_owned();
+    let finding = Finding { remedy, ..rule.unknown(&"the packet filter", evidence) };
+    if scene.allows_path(way::NAT) {
         return Some(finding.allowed());
     }
     match redirects.reaches_loopback {
@@ -46,6 +49,21 @@ fn unread(rule: &Rule, scene: &Scene<'_>, redirects: &Redirects, why: String) ->
             listens_beyond_loopback(scene).then_some(Finding { severity: Severity::Warning, ..finding })
         }
         None => Some(Finding { severity: Severity::Warning, ..finding }),
+    }
+}
+
+fn to_read_them(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Denied => "Run Guardian as root, and it can read them.",
+        Cause::ToolMissing => "Install what is missing (on Debian `apt install nftables iptables`), and it can read them.",
+        Cause::TimedOut | Cause::Interrupted | Cause::NeverRan | Cause::Stale | Cause::Panicked => {
+            "Guardian tries again by itself. If it stays so, look yourself: `nft list ruleset`, `pfctl -s nat`; and if no \
+             rule leads to a gateway: `guardian allow --path nat --reason TEXT --until 30d`."
+        }
+        Cause::Malformed | Cause::TooMuch => {
+            "Look yourself: `nft list ruleset`, `pfctl -s nat`. If no rule leads to a gateway: `guardian allow --path nat \
+             --reason TEXT --until 30d`."
+        }
     }
 }
 

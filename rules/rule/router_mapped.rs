@@ -7,6 +7,7 @@ use crate::catalog::Rule;
 use crate::fact::{Mapping, Router};
 use crate::finding::{Answer, Finding, Severity};
 use crate::scene::{Behind, Scene};
+use crate::way;
 
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     scene.routers().into_iter().flat_map(|router| of_router(rule, scene, router)).collect()
@@ -49,7 +50,7 @@ fn of_mapping(rule: &Rule, scene: &Scene<'_>, router: &Router, mapping: &Mapping
         }
     };
     let finding = Finding { answer, ..rule.yes(&public, evidence) };
-    Some(if scene.allows_path("router") {
+    Some(if scene.allows_path(way::ROUTER) {
         finding.allowed()
     } else if !router.is_the_way_out {
         let mut finding = finding;

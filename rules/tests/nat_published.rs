@@ -1,3 +1,4 @@
+use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{Access, ContainerPort, Destination, Engine, Redirect, Redirects};
 use guardian_rules::finding::{Answer, Severity};
 use guardian_rules::snapshot::Snapshot;
@@ -167,6 +168,21 @@ fn rules_that_cannot_be_read_matter_where_they_could_lead_to_a_gateway() {
         .says(RULE, Severity::Warning, Answer::Unknown, "the packet filter")
         .is_safe();
     host().redirecting(unread(Some(true))).judged().nothing_of(RULE).is_safe();
+}
+
+#[test]
+fn only_whoever_was_refused_is_told_to_be_root() {
+    for (cause, remedy) in [
+        (Cause::Denied, "Run Guardian as root"),
+        (Cause::ToolMissing, "Install what is missing"),
+        (Cause::TimedOut, "Guardian tries again by itself"),
+        (Cause::Interrupted, "Guardian tries again by itself"),
+        (Cause::Malformed, "Look yourself: `nft list ruleset`"),
+        (Cause::TooMuch, "Look yourself: `nft list ruleset`"),
+    ] {
+        let unread = Redirects { rules: Err(Blindness::new(cause, "so")), reaches_loopback: Some(true) };
+        laptop().redirecting(unread).judged().doubts(RULE, "the packet filter").advises(RULE, remedy);
+    }
 }
 
 fn to_a_guest(access: Access) -> Redirects {

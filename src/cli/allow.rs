@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
+use guardian_rules::way;
 use jiff::Timestamp;
 
 use super::{Failure, Folders, answer, answer_json, chain, done, runtime};
@@ -32,8 +33,7 @@ pub(super) struct Arguments {
     /// Addresses: `192.168.1.0/24`
     #[arg(long, value_name = "NET")]
     network: Option<String>,
-    /// A way of publishing: a tunnel's program (`ngrok`, `cloudflared`), `tailscale-funnel`, `tailscale-serve`, `container`, `nat`, `router`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = format!("A program's name (`nginx`, `cloudflared`), or {}", ways()))]
     path: Option<String>,
     /// Why, for whoever reads it later
     #[arg(long, value_name = "TEXT", requires = "target")]
@@ -47,6 +47,11 @@ pub(super) struct Arguments {
     /// Answer with JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The names that are no program's.
+fn ways() -> String {
+    way::ALL.map(|name| format!("`{name}`")).join(", ")
 }
 
 pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {

@@ -247,7 +247,7 @@ pub(crate) struct Allowance {
 pub(crate) enum Target {
     /// Addresses.
     Network(IpNet),
-    /// A way of publishing, by name: `tailscale-funnel`, `ngrok`, `cloudflared`, `container`.
+    /// A way of publishing, by a program's name or one of [`guardian_rules::way`].
     Path(String),
 }
 

@@ -90,6 +90,14 @@ impl Conclusion {
         self.is(Verdict::Blind)
     }
 
+    /// The only finding of this rule says what to do, beginning so.
+    #[track_caller]
+    pub(crate) fn advises(&self, rule: &str, words: &str) -> &Self {
+        let finding = self.only(rule);
+        assert!(finding.remedy.starts_with(words), "{rule} does not advise {words:?} in {finding:#?}");
+        self
+    }
+
     /// Some sentence of evidence of this rule says so.
     #[track_caller]
     pub(crate) fn because(&self, rule: &str, words: &str) -> &Self {

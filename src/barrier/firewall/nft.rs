@@ -1,7 +1,7 @@
 //! The rules for Linux: one table of our own, as the JSON that `nft -j -f -` reads.
 //!
 //! Names as in nft(8) and libnftables-json(5). The table is `inet guardian`; no other one is named
-//! anywhere. A wall in [`Stance::Loopback`] is one in [`Stance::Seal`] whose sets are empty.
+//! anywhere. In [`Stance::Loopback`] the sets of tunnels and of allowed networks are empty, and nothing is forwarded.
 //!
 //! | chain | sees | does |
 //! |---|---|---|

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use guardian_probes::owner::table;
+use guardian_rules::way;
 
 use crate::config::Target;
 
-/// Ways of publishing that are no program's name.
-const WAYS: [&str; 5] = ["container", "nat", "router", "tailscale-funnel", "tailscale-serve"];
 /// Where programs are, on a user's path or not.
 const FOLDERS: [&str; 9] = [
     "/usr/local/sbin",
@@ -37,7 +36,7 @@ pub(super) fn caution(target: &Target) -> Option<String> {
 }
 
 fn is_way(name: &str) -> bool {
-    WAYS.contains(&name)
+    way::ALL.contains(&name)
 }
 
 fn is_in(folders: &[PathBuf], name: &str) -> bool {
@@ -55,8 +54,21 @@ mod tests {
     }
 
     #[test]
+    fn the_help_and_the_page_name_every_way_that_is_no_programs() {
+        let help = <crate::cli::allow::Arguments as clap::Args>::augment_args(clap::Command::new("allow"))
+            .render_long_help()
+            .to_string();
+        let page = include_str!("../../../docs/operations.md");
+        let page = page.split("`--path` takes").nth(1).and_then(|it| it.split("An allowance by name").next()).unwrap();
+        for way in way::ALL {
+            assert!(help.contains(&format!("`{way}`")), "{way}: {help}");
+            assert!(page.contains(&format!("`{way}`")), "{way}: {page}");
+        }
+    }
+
+    #[test]
     fn a_name_that_nothing_here_has_is_pointed_out_and_every_other_one_is_not() {
-        for name in ["sh", "container", "tailscale-funnel"] {
+        for name in way::ALL.into_iter().chain(["sh"]) {
             assert_eq!(of(name), None, "{name}");
         }
         let own = std::env::current_exe().unwrap();
