@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
+use guardian_rules::catalog::CATALOG;
 use serde_json::Value;
 
 /// Where the program runs.
@@ -308,5 +309,39 @@ fn pages_lead_to_pages_that_exist() {
             let to = page.parent().expect("a folder").join(target);
             assert!(to.exists(), "{} leads to {link}, which is not there", page.display());
         }
+    }
+}
+
+/// The screen of a page that begins so.
+fn screen<'a>(page: &'a str, beginning: &str) -> Option<&'a str> {
+    let from = page.find(&format!("```text\n{beginning}"))?;
+    page.get(from..)?.get(8..)?.split("\n```").next()
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_screen_of_an_open_circuit_is_the_same_on_both_pages_and_says_what_the_rule_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = |name: &str| fs::read_to_string(root.join(name)).expect("a page");
+    let (readme, operations) = (page("README.md"), page("docs/operations.md"));
+    let open = "$ sudo guardian status\nOPEN ";
+    let shown = screen(&readme, open).expect("the screen");
+    assert_eq!(Some(shown), screen(&operations, open));
+    let rule = CATALOG.iter().find(|rule| rule.id == "panel-republished").expect("the rule");
+    assert!(words(shown).contains(&words(rule.remedy)), "{shown}");
+}
+
+#[test]
+fn what_the_first_screen_advises_is_what_the_rules_advise() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).expect("the page");
+    let shown = words(screen(&readme, "$ guardian check\n").expect("the screen"));
+    for id in ["bound-beyond-allowed", "reachable-beyond-allowed", "config-incomplete"] {
+        let rule = CATALOG.iter().find(|rule| rule.id == id).expect("the rule");
+        let title = shown.find(&words(rule.title)).expect("its title");
+        assert!(shown.split_at(title).1.contains(&words(rule.remedy)), "{id}: {}", rule.remedy);
     }
 }
