@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use guardian_rules::blindness::Blindness;
 use guardian_rules::fact::Audience;
+use guardian_rules::way;
 use serde::Deserialize;
 
 use super::object::Object;
@@ -130,7 +131,11 @@ impl Reading<'_> {
     fn carries(&mut self, at: Option<u16>, public: &str, to: &str, funnels: bool) {
         // A port that is not understood may be the one of a funnel.
         let funnel = funnels && at.map_or(!self.funnels.is_empty(), |at| self.funnels.contains(&at));
-        let (path, audience) = if funnel { (way::TAILSCALE_FUNNEL, Audience::Internet) } else { (way::TAILSCALE_SERVE, Audience::Vpn) };
+        let (path, audience) = if funnel {
+            (way::TAILSCALE_FUNNEL, Audience::Internet)
+        } else {
+            (way::TAILSCALE_SERVE, Audience::Vpn)
+        };
         match self.host.upstream(to) {
             Upstream::Here(port) => self.told.publish(path, audience, public, port),
             Upstream::Elsewhere => {}
