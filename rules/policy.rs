@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use crate::address::{Scope, unmap};
 use crate::fact::InterfaceAddress;
 
+/// Where a gateway listens that was not told otherwise.
+pub const USUAL_PORT: u16 = 18789;
+
 /// The policy in force at the moment of the judgement: allowances that have ended are not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -39,7 +42,7 @@ pub struct AllowedPath {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { ports: vec![18789], networks: Vec::new(), paths: Vec::new(), suspicious: 100 }
+        Self { ports: vec![USUAL_PORT], networks: Vec::new(), paths: Vec::new(), suspicious: 100 }
     }
 }
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use guardian_rules::verdict::Verdict;
 
-use crate::doubt::{Doubt, FINDINGS};
+use crate::doubt::Doubt;
 use crate::sys::clock::Now;
-use crate::trip::{Cause, Evidence, Trip};
+use crate::trip::{Cause, Evidence, FINDINGS, Trip};
 use effect::{Answer, Effect, Notice, Reach, Refusal};
 use event::{Asker, Event, Review, Round};
 use state::{Closed, HalfOpen, Level, Open, State};

@@ -43,10 +43,10 @@ use crate::drill::decoy;
 use crate::exit;
 use crate::page::Style;
 use crate::round::{self, Round};
+pub(crate) use crate::sys::causes::chain;
 use crate::sys::heap;
 use crate::sys::paths::{Paths, PathsError};
 use failure::Failure;
-pub(crate) use failure::chain;
 
 /// Sees whether a Moltbot gateway (Clawdbot, Moltbot, OpenClaw) is exposed.
 #[derive(Debug, Parser)]

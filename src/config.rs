@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy};
+use guardian_rules::policy::{AllowedNetwork, AllowedPath, Policy, USUAL_PORT};
 use guardian_rules::snapshot::ProbeId;
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -134,7 +134,6 @@ impl Config {
 
     /// Where the gate finds the gateway.
     pub(crate) fn gate_upstream(&self) -> SocketAddr {
-        const USUAL_PORT: u16 = 18789;
         let port = self.settings.gateway.ports.first().copied().unwrap_or(USUAL_PORT);
         self.settings.gate.gateway.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }

@@ -7,10 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::age::age;
 use crate::sys::clock::Now;
-use crate::trip::Evidence;
-
-/// As many findings are told of one doubt.
-pub(crate) const FINDINGS: usize = 32;
+use crate::trip::{Evidence, FINDINGS};
 
 /// What cannot be told, and how long it is put up with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

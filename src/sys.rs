@@ -1,5 +1,6 @@
 //! The seams to the system: time, places, what is on the disk.
 
+pub(crate) mod causes;
 pub(crate) mod clock;
 pub(crate) mod crash;
 pub(crate) mod durable;

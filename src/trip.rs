@@ -5,8 +5,8 @@ use guardian_rules::finding::{Answer, Finding, Severity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// As many findings are kept of one trip.
-const FINDINGS: usize = 32;
+/// As many findings are kept of one trip, and of one doubt.
+pub(crate) const FINDINGS: usize = 32;
 
 /// Why the circuit is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -228,8 +228,19 @@ struct Times {
 impl Watcher {
     /// Sets the watcher up; [`Watcher::run`] lets it work.
     pub(crate) fn new(beginning: Beginning, lines: Lines) -> io::Result<Self> {
-        let Beginning { config, config_path, paths, powers, state, target, latest, past, journal, mut undo, why } =
-            beginning;
+        let Beginning {
+            config,
+            config_path,
+            paths,
+            powers,
+            state,
+            target,
+            latest,
+            past,
+            journal,
+            mut undo,
+            why,
+        } = beginning;
         let now = clock::now();
         let (stations, looks) = Stations::new();
         let schedule = Schedule::new(|probe| config.cadence(probe).unwrap_or_else(|| cadence(probe)));

@@ -12,11 +12,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use guardian_rules::fact::Product;
+use guardian_rules::policy::USUAL_PORT;
 
 use crate::owner::names::Sign;
-
-/// Where a gateway listens unless it is told otherwise.
-pub const DEFAULT_PORT: u16 = 18789;
 
 /// What a process shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -100,7 +98,7 @@ impl Marks {
     }
 
     fn is_gateway_by_inheritance(&self) -> bool {
-        let default = BTreeSet::from([DEFAULT_PORT]);
+        let default = BTreeSet::from([USUAL_PORT]);
         let told = if self.told_ports.is_empty() { &default } else { &self.told_ports };
         self.is_runtime
             && !self.disowned

@@ -36,7 +36,9 @@ fn of_engine(rule: &Rule, scene: &Scene<'_>, engine: &Engine) -> Vec<Finding> {
 fn to_know(cause: Cause) -> &'static str {
     match cause {
         Cause::Denied => "Run Guardian as root, and it can ask.",
-        _ => "Guardian asks again by itself. If it stays so, look yourself what is published: `docker ps`, `podman ps`.",
+        _ => {
+            "Guardian asks again by itself. If it stays so, look yourself what is published: `docker ps`, `podman ps`."
+        }
     }
 }
 

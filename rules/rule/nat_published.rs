@@ -22,9 +22,7 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
         }
         // Without a gateway there is nothing that they could lead to.
         Err(_) if !scene.may_have_a_gateway() => Vec::new(),
-        Err(why) => {
-            unread(rule, scene, redirects, why).into_iter().collect()
-        }
+        Err(why) => unread(rule, scene, redirects, why).into_iter().collect(),
     }
 }
 
@@ -55,7 +53,9 @@ fn unread(rule: &Rule, scene: &Scene<'_>, redirects: &Redirects, why: &Blindness
 fn to_read_them(cause: Cause) -> &'static str {
     match cause {
         Cause::Denied => "Run Guardian as root, and it can read them.",
-        Cause::ToolMissing => "Install what is missing (on Debian `apt install nftables iptables`), and it can read them.",
+        Cause::ToolMissing => {
+            "Install what is missing (on Debian `apt install nftables iptables`), and it can read them."
+        }
         Cause::TimedOut | Cause::Interrupted | Cause::NeverRan | Cause::Stale | Cause::Panicked => {
             "Guardian tries again by itself. If it stays so, look yourself: `nft list ruleset`, `pfctl -s nat`; and if no \
              rule leads to a gateway: `guardian allow --path nat --reason TEXT --until 30d`."

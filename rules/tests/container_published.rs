@@ -105,7 +105,8 @@ fn an_engine_that_does_not_tell_is_worth_knowing() {
 
 #[test]
 fn only_whoever_was_refused_is_told_to_be_root() {
-    for (why, remedy) in [(denied(), "Run Guardian as root"), (timed_out(), "Guardian asks again by itself")] {
+    for (why, remedy) in [(denied(), "Run Guardian as root"), (timed_out(), "Guardian asks again by itself")]
+    {
         let engine = Engine { ports: Err(why), ..docker(publishing("0.0.0.0:1", Access::Open)) };
         host().with_engine(engine).judged().advises(RULE, remedy);
     }

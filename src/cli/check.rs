@@ -10,7 +10,7 @@ use super::{Failure, Folders, answer, answer_json, look};
 use crate::config::Config;
 use crate::report::Report;
 use crate::status::AllowanceStatus;
-use crate::status::absent::Lock;
+use crate::status::absent::LockPresence;
 use crate::{at_rest, exit, page};
 
 /// The options of `guardian check`.
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config, folders: &Folders) -> 
         answer_json(&Report::new(&judgement, &round.probes, &allowances, code))?;
     } else {
         let style = if io::stdout().is_terminal() { page::Style::Terminal } else { page::Style::Plain };
-        let blocked = matches!(Lock::first_of(&folders.to_ask()?), Lock::Held(_));
+        let blocked = matches!(LockPresence::first_of(&folders.to_ask()?), LockPresence::There(_));
         answer(&page::page(&judgement, &round, &allowances, blocked, style))?;
     }
     Ok(code)

@@ -145,7 +145,9 @@ impl Failure {
             Self::DaemonRuns | Self::DaemonHolds(_) => {
                 return Some(watcher.stop().map_or_else(
                     || "end the daemon where it was started, and then once more".into(),
-                    |line| format!("{line} and then once more; a daemon started by hand ends with Ctrl-C").into(),
+                    |line| {
+                        format!("{line} and then once more; a daemon started by hand ends with Ctrl-C").into()
+                    },
                 ));
             }
             Self::GatewayRuns => Some("stop the gateway, rehearse, and start it again"),
@@ -182,17 +184,6 @@ impl Failure {
         // Nobody is left to tell when standard error is gone.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::Args;
+use guardian_rules::policy::USUAL_PORT;
 use jiff::Timestamp;
 
 use super::{Failure, Folders, answer, confirm, done, runtime, style};
@@ -19,9 +20,6 @@ use crate::page::{hang, wrap};
 use crate::review::ReviewReport;
 use crate::status::Status;
 use crate::status::page::page;
-
-/// Where a gateway listens if nothing says otherwise.
-const USUAL_PORT: u16 = 18789;
 
 /// The options of `guardian recover`.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{Failure, Folders, runtime};
 use crate::exit;
-use crate::status::absent::Lock;
+use crate::status::absent::LockPresence;
 use crate::supervise::{Ended, supervise};
 
 /// The options of `guardian run`.
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, folders: &Folders) -> Result<u8, Failure> {
     let places = folders.paths()?.to_ask();
-    let is_open = || Lock::first_of(&places) != Lock::Absent;
+    let is_open = || LockPresence::first_of(&places) != LockPresence::Absent;
     // Clap wants at least one.
     let Some((program, rest)) = arguments.command.split_first() else { return Ok(exit::USAGE) };
     let shown = program.to_string_lossy();

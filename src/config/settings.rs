@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use guardian_rules::policy::USUAL_PORT;
 use guardian_rules::snapshot::ProbeId;
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -108,7 +109,7 @@ pub(crate) struct Gateway {
 
 impl Default for Gateway {
     fn default() -> Self {
-        Self { ports: vec![18789], user: None }
+        Self { ports: vec![USUAL_PORT], user: None }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use guardian_rules::policy::USUAL_PORT;
+
 /// The text of `guardian.toml`. `gateways` are those found: what they are called, and their ports.
 pub(crate) fn text(gateways: &[(String, u16)]) -> String {
     let mut text = String::from(
@@ -35,12 +37,9 @@ pub(crate) fn text(gateways: &[(String, u16)]) -> String {
 
 /// The port of the gateway that the gate leads to. Where several were found the owner has to look.
 pub(crate) fn leads_to(gateways: &[(String, u16)]) -> u16 {
-    let usual = gateways.iter().find(|(_, port)| *port == DEFAULT_PORT);
-    usual.or_else(|| gateways.iter().min_by_key(|(_, port)| *port)).map_or(DEFAULT_PORT, |(_, port)| *port)
+    let usual = gateways.iter().find(|(_, port)| *port == USUAL_PORT);
+    usual.or_else(|| gateways.iter().min_by_key(|(_, port)| *port)).map_or(USUAL_PORT, |(_, port)| *port)
 }
-
-/// Where gateways listen that were not told otherwise.
-const DEFAULT_PORT: u16 = 18789;
 
 /// A comment ends with its line.
 fn printable(name: &str) -> String {

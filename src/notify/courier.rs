@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,6 +11,7 @@ use tokio::task::{Id, JoinSet};
 
 use super::Stamped;
 use super::queue::{Delivery, Failed, Pushed, Queue, Schedule};
+use crate::sys::causes::chain;
 use crate::sys::clock;
 
 /// As many are told at once.
@@ -81,16 +81,4 @@ fn could_not(way: &str, why: &str, failed: Failed) {
         Failed::Superseded => tracing::warn!("{way}: {why}; what is newer is tried instead"),
         Failed::GivenUp => tracing::error!("{way}: {why}; given up"),
     }
-}
-
-/// A failure with its causes, in one line.
-fn chain(failure: &dyn Error) -> String {
-    let mut text = failure.to_string();
-    let mut cause = failure.source();
-    while let Some(error) = cause {
-        // Writing into a string cannot fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }

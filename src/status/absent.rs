@@ -12,26 +12,26 @@ use crate::config::{Config, Mode};
 use crate::memory::{self, Recall};
 use crate::sys::paths::Paths;
 
-/// What the lock file says, without a look into it: while anything of that name is there, and also
+/// Whether the lock is there, without a look into it: while anything of that name is there, and also
 /// when it cannot be told, the circuit is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Lock {
+pub(crate) enum LockPresence {
     /// There is none.
     Absent,
     /// There is one, since then if its time can be told.
-    Held(Option<Timestamp>),
+    There(Option<Timestamp>),
     /// It cannot be told; a sentence says why.
     Unknown(String),
 }
 
-impl Lock {
+impl LockPresence {
     /// Of one Guardian.
     pub(crate) fn of(paths: &Paths) -> Self {
         let lock = paths.lock();
         match fs::symlink_metadata(&lock) {
             Ok(metadata) => {
                 let since = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-                Self::Held(since)
+                Self::There(since)
             }
             Err(none) if none.kind() == io::ErrorKind::NotFound => Self::Absent,
             Err(cause) => Self::Unknown(format!(
@@ -49,12 +49,12 @@ impl Lock {
 
 /// The status where no daemon answers (`daemon` is absent) or none that makes sense (stale).
 pub(crate) fn status(places: &[Paths], config: Option<&Path>, daemon: Daemon, now: Timestamp) -> Status {
-    let lock = Lock::first_of(places);
-    let locked = lock != Lock::Absent;
+    let lock = LockPresence::first_of(places);
+    let locked = lock != LockPresence::Absent;
     let (breaker, since, doubt) = match lock {
-        Lock::Absent => remembered(places),
-        Lock::Held(since) => (Circuit::Open, since, None),
-        Lock::Unknown(why) => (Circuit::Open, None, Some(why)),
+        LockPresence::Absent => remembered(places),
+        LockPresence::There(since) => (Circuit::Open, since, None),
+        LockPresence::Unknown(why) => (Circuit::Open, None, Some(why)),
     };
     let mut status = Status::new(breaker, since, Mode::Enforce, daemon);
     status.locked = locked;
@@ -94,19 +94,19 @@ mod tests {
     fn a_lock_in_any_form_counts_as_open_and_so_does_one_that_cannot_be_looked_at() {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths { state: folder.path().to_owned(), runtime: folder.path().join("run") };
-        assert_eq!(Lock::of(&paths), Lock::Absent);
+        assert_eq!(LockPresence::of(&paths), LockPresence::Absent);
         fs::write(paths.lock(), "").unwrap();
-        assert!(matches!(Lock::of(&paths), Lock::Held(Some(_))));
+        assert!(matches!(LockPresence::of(&paths), LockPresence::There(Some(_))));
         fs::remove_file(paths.lock()).unwrap();
         fs::create_dir(paths.lock()).unwrap();
-        assert!(matches!(Lock::of(&paths), Lock::Held(_)));
+        assert!(matches!(LockPresence::of(&paths), LockPresence::There(_)));
         fs::remove_dir(paths.lock()).unwrap();
         symlink("/nonexistent", paths.lock()).unwrap();
-        assert!(matches!(Lock::of(&paths), Lock::Held(_)), "a link into nowhere");
+        assert!(matches!(LockPresence::of(&paths), LockPresence::There(_)), "a link into nowhere");
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let odd = Paths { state: file, runtime: folder.path().to_owned() };
-        assert!(matches!(Lock::of(&odd), Lock::Unknown(_)));
+        assert!(matches!(LockPresence::of(&odd), LockPresence::Unknown(_)));
     }
 
     #[test]
@@ -118,8 +118,8 @@ mod tests {
             Paths { runtime: state.join("run"), state }
         };
         let places = [place("own"), place("machine")];
-        assert_eq!(Lock::first_of(&places), Lock::Absent);
+        assert_eq!(LockPresence::first_of(&places), LockPresence::Absent);
         fs::write(places[1].lock(), "junk").unwrap();
-        assert!(matches!(Lock::first_of(&places), Lock::Held(_)));
+        assert!(matches!(LockPresence::first_of(&places), LockPresence::There(_)));
     }
 }

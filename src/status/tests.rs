@@ -313,7 +313,11 @@ fn what_to_type_is_of_the_watcher_that_is_installed() {
     let told = steps(&absent, mac);
     assert!(told[0].starts_with("sudo launchctl kickstart system/dev.guardian.watcher"), "{told:?}");
     assert!(!told.iter().any(|it| it.contains("systemctl") || it.contains("install (")), "{told:?}");
-    assert_eq!(steps(&blind, mac), ["sudo guardian check"], "what root's watcher doubts, root has to look at");
+    assert_eq!(
+        steps(&blind, mac),
+        ["sudo guardian check"],
+        "what root's watcher doubts, root has to look at"
+    );
     let own = Watcher::pretended(Manager::Systemd, Scope::User, true);
     assert!(steps(&absent, own)[0].starts_with("systemctl --user start guardian.service ("));
     assert_eq!(steps(&blind, own), ["guardian check"]);

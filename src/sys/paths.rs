@@ -10,12 +10,13 @@
 use std::env;
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, Uid, User};
 
 use crate::config::GATE_USER;
+use crate::sys::trusted::{Others, others};
 
 /// The folders of one Guardian.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -278,26 +279,22 @@ fn takes_a_folder(missing: &Path) -> Result<(), PathsError> {
 
 /// A folder that only root and whoever runs this may write.
 fn trust(folder: &Path) -> Result<Metadata, PathsError> {
-    const WRITABLE: u32 = 0o022;
     let path = folder.display().to_string();
     let metadata =
         fs::symlink_metadata(folder).map_err(|cause| PathsError::Unusable { path: path.clone(), cause })?;
     if !metadata.is_dir() {
         return Err(PathsError::NotAFolder { path });
     }
-    let user = Uid::effective().as_raw();
-    if metadata.uid() != user && metadata.uid() != 0 {
-        return Err(PathsError::Owner { path, uid: metadata.uid(), expected: user });
+    match others(&metadata) {
+        Some(Others::Own { uid, expected }) => Err(PathsError::Owner { path, uid, expected }),
+        Some(Others::Write { mode } | Others::Add { mode }) => Err(PathsError::Writable { path, mode }),
+        None => Ok(metadata),
     }
-    if metadata.mode() & WRITABLE != 0 {
-        return Err(PathsError::Writable { path, mode: metadata.mode() & 0o777 });
-    }
-    Ok(metadata)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;
 

@@ -110,21 +110,57 @@ pub(crate) fn read_to_end(file: &File, path: &Path, limit: u64) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// Owned by root or by whoever runs this, and not writable by others; in a folder with the sticky
-/// bit others may add files but not replace one that is not theirs.
+/// A file, or a folder on the way to one, is owned by root or by whoever runs this, and not writable by others. In
+/// a folder with the sticky bit others may add files but not replace one that is not theirs, and each file is
+/// judged itself.
 pub(crate) fn judge(path: &Path, metadata: &Metadata) -> Result<(), TrustError> {
+    let shown = || path.display().to_string();
+    match others(metadata) {
+        Some(Others::Own { uid, expected }) => Err(TrustError::Owner { path: shown(), uid, expected }),
+        Some(Others::Write { mode }) => Err(TrustError::Writable { path: shown(), mode }),
+        Some(Others::Add { .. }) | None => Ok(()),
+    }
+}
+
+/// What others than root and whoever runs this could do to a file or folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// One of them owns it.
+    Own {
+        /// Who.
+        uid: u32,
+        /// Who should.
+        expected: u32,
+    },
+    /// They could write into it, or replace what is in it.
+    Write {
+        /// Its permissions.
+        mode: u32,
+    },
+    /// They could add files to it, and replace none (the sticky bit): too much for a folder in which a file that
+    /// is merely there says something, as the lock does.
+    Add {
+        /// Its permissions.
+        mode: u32,
+    },
+}
+
+/// The most that they could do.
+pub(crate) fn others(metadata: &Metadata) -> Option<Others> {
     const WRITABLE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
-    let shown = path.display().to_string();
-    let user = Uid::effective().as_raw();
-    if metadata.uid() != 0 && metadata.uid() != user {
-        return Err(TrustError::Owner { path: shown, uid: metadata.uid(), expected: user });
+    let (uid, expected) = (metadata.uid(), Uid::effective().as_raw());
+    if uid != 0 && uid != expected {
+        return Some(Others::Own { uid, expected });
     }
-    let sticky_folder = metadata.is_dir() && metadata.mode() & STICKY != 0;
-    if metadata.mode() & WRITABLE != 0 && !sticky_folder {
-        return Err(TrustError::Writable { path: shown, mode: metadata.mode() & 0o777 });
+    let mode = metadata.mode() & 0o777;
+    if mode & WRITABLE == 0 {
+        None
+    } else if metadata.is_dir() && metadata.mode() & STICKY != 0 {
+        Some(Others::Add { mode })
+    } else {
+        Some(Others::Write { mode })
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -134,6 +170,23 @@ mod tests {
 
     use super::*;
     use crate::sys::scratch::leave_out;
+
+    #[test]
+    fn the_sticky_bit_lets_others_add_to_a_folder_and_change_nothing_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let seen = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            let metadata = fs::metadata(path).unwrap();
+            (others(&metadata), judge(path, &metadata).is_ok())
+        };
+        assert_eq!(seen(folder.path(), 0o755), (None, true));
+        assert_eq!(seen(folder.path(), 0o1777), (Some(Others::Add { mode: 0o777 }), true));
+        assert_eq!(seen(folder.path(), 0o777), (Some(Others::Write { mode: 0o777 }), false));
+        assert_eq!(seen(&file, 0o644), (None, true));
+        assert_eq!(seen(&file, 0o1622), (Some(Others::Write { mode: 0o622 }), false), "a file has none");
+    }
 
     #[test]
     fn a_plain_file_is_read_up_to_the_bound_and_not_beyond() {

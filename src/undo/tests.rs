@@ -124,7 +124,11 @@ fn damaged_lines_are_kept_before_they_are_told_of_and_told_of_until_somebody_has
     let said = told_of_damaged(&scratch.paths).unwrap();
     assert!(said.ends_with(&format!("rm '{}'", kept.display())), "{said}");
     let mut again = Undo::open(&scratch.paths).unwrap();
-    assert_eq!((again.open_changes(), again.damaged.len()), (vec![service("a"), WALL], 0), "they do not come back");
+    assert_eq!(
+        (again.open_changes(), again.damaged.len()),
+        (vec![service("a"), WALL], 0),
+        "they do not come back"
+    );
     fs::remove_file(&kept).unwrap();
     again.set_damaged_aside().unwrap();
     assert_eq!(told_of_damaged(&scratch.paths), None);

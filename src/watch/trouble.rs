@@ -81,7 +81,11 @@ mod tests {
             assert!(!trouble.weakens_a_trip());
             trouble.note(part, Err("the disk is full".to_owned()));
             assert_eq!(trouble.weakens_a_trip(), weakens, "{part:?}");
-            assert_eq!(trouble.sentences().collect::<Vec<_>>(), ["the disk is full"], "it is told all the same");
+            assert_eq!(
+                trouble.sentences().collect::<Vec<_>>(),
+                ["the disk is full"],
+                "it is told all the same"
+            );
         }
     }
 

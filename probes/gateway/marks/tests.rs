@@ -91,8 +91,8 @@ fn what_listens_where_its_configuration_says_is_one_whatever_its_title() {
     let renamed = listening(with_environment(node(10, 1), &[28789]), &[28789]);
     let found = gateways(std::slice::from_ref(&renamed));
     assert_eq!(found[0].marks, ["its environment sets OPENCLAW_STATE_DIR"]);
-    assert_eq!(pids(&[listening(with_environment(node(10, 1), &[]), &[DEFAULT_PORT])]), [10]);
-    assert_eq!(pids(&[listening(with_environment(node(10, 1), &[28789]), &[DEFAULT_PORT])]), [0u32; 0]);
+    assert_eq!(pids(&[listening(with_environment(node(10, 1), &[]), &[USUAL_PORT])]), [10]);
+    assert_eq!(pids(&[listening(with_environment(node(10, 1), &[28789]), &[USUAL_PORT])]), [0u32; 0]);
     assert_eq!(pids(&[Marks { is_runtime: false, ..renamed }]), [0u32; 0]);
 }
 

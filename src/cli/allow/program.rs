@@ -59,7 +59,11 @@ mod tests {
             .render_long_help()
             .to_string();
         let page = include_str!("../../../docs/operations.md");
-        let page = page.split("`--path` takes").nth(1).and_then(|it| it.split("An allowance by name").next()).unwrap();
+        let page = page
+            .split("`--path` takes")
+            .nth(1)
+            .and_then(|it| it.split("An allowance by name").next())
+            .unwrap();
         for way in way::ALL {
             assert!(help.contains(&format!("`{way}`")), "{way}: {help}");
             assert!(page.contains(&format!("`{way}`")), "{way}: {page}");
