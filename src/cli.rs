@@ -48,17 +48,22 @@ use crate::sys::heap;
 use crate::sys::paths::{Paths, PathsError};
 use failure::Failure;
 
+/// What every command takes stands apart from its own options.
+const PLACES: &str = "Places, if not the usual ones";
+
 /// Sees whether a Moltbot gateway (Clawdbot, Moltbot, OpenClaw) is exposed.
 #[derive(Debug, Parser)]
 #[command(name = "guardian", version)]
 #[command(
-    after_help = "Exit codes: 0 safe or closed, 1 safe with warnings or half-open, 2 exposed or open,\n\
+    after_help = "Begin with `guardian check`, which changes nothing. `sudo guardian install` keeps watch from then on;\n\
+                        `guardian status` says at any time how things are, and what to type.\n\n\
+                        Exit codes: 0 safe or closed, 1 safe with warnings or half-open, 2 exposed or open,\n\
                         3 not everything could be seen, or no daemon; 64 wrong usage, 70 failure,\n\
                         75 not run because of the lock, 78 wrong configuration."
 )]
 struct Arguments {
     /// The policy file (default: `$GUARDIAN_CONFIG`, else the one of this user or machine)
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = PLACES)]
     config: Option<PathBuf>,
     #[command(flatten)]
     folders: Folders,
@@ -70,10 +75,10 @@ struct Arguments {
 #[derive(Debug, clap::Args)]
 struct Folders {
     /// Guardian's state (default: `$GUARDIAN_STATE_DIR`, else the one of this user or machine)
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER", help_heading = PLACES)]
     state_dir: Option<PathBuf>,
     /// Guardian's sockets (default: `$GUARDIAN_RUNTIME_DIR`, else the one of this user or machine)
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER", help_heading = PLACES)]
     runtime_dir: Option<PathBuf>,
 }
 

@@ -23,6 +23,9 @@ const FEW: usize = 6;
 /// What a person has to know who looks at a gateway that Guardian blocks.
 const BLOCKED: &str = "The circuit is open: Guardian blocks the gateway, so that what is asked from here may get no \
                        answer. Why, and how to get back: guardian status";
+/// What a single look cannot tell of a proxy that the owner allows, and that fails.
+const PERHAPS_SEALED: &str = "A proxy that you allow does not get through to the gateway. If that is because Guardian's own \
+                              packet filter keeps it away, all is well, and the watcher says so: guardian status";
 /// Above what the owner allows in writing.
 pub(crate) const ALLOWED: &str = "Allowed beside loopback and VPN";
 /// What to do where there is nothing to look at.
@@ -49,6 +52,8 @@ pub(crate) fn page(
     headline(&mut page, judgement, style);
     if blocked {
         let _ = writeln!(page, "{}", wrap(BLOCKED, 0));
+    } else if perhaps_sealed(&judgement.findings) {
+        let _ = writeln!(page, "{}", wrap(PERHAPS_SEALED, 0));
     }
     gateways(&mut page, judgement, round);
     for (title, wanted) in SECTIONS {
@@ -58,6 +63,21 @@ pub(crate) fn page(
     list(&mut page, ALLOWED, allowances.iter().map(ToString::to_string), style);
     footer(&mut page, judgement, round);
     page
+}
+
+/// Whether a door that the owner has allowed to carry the gateway leaves open who gets in by it, and that alone is
+/// not seen: what is beside it the watcher may not know either.
+fn perhaps_sealed(findings: &[Finding]) -> bool {
+    let mut grave = findings.iter().filter(|it| it.severity == Severity::Critical).peekable();
+    let is_allowed = |subject: &str| {
+        findings.iter().any(|it| {
+            it.rule == "panel-republished" && it.severity == Severity::Info && it.subject == subject
+        })
+    };
+    grave.peek().is_some()
+        && grave.all(|it| {
+            it.rule == "open-without-credentials" && it.answer == Answer::Unknown && is_allowed(&it.subject)
+        })
 }
 
 type Wanted = fn(&Finding) -> bool;
@@ -254,6 +274,34 @@ mod tests {
     fn what_a_process_calls_itself_cannot_steer_the_terminal() {
         assert!(!wrap("evil\u{1b}[2Jname\r\n", 2).contains('\u{1b}'));
         assert_eq!(wrap("a\nb", 0), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn only_an_allowed_proxy_of_which_nothing_else_is_unknown_may_be_kept_away_by_the_seal() {
+        let finding = |rule, severity, answer, subject: &str| Finding {
+            rule,
+            severity,
+            answer,
+            subject: subject.to_owned(),
+            evidence: Vec::new(),
+            remedy: String::new(),
+        };
+        let unknown = finding("open-without-credentials", Severity::Critical, Answer::Unknown, "0.0.0.0:80");
+        let allowed = finding("panel-republished", Severity::Info, Answer::Yes, "0.0.0.0:80");
+        let another = finding("panel-republished", Severity::Info, Answer::Yes, "0.0.0.0:81");
+        let exposed = finding("open-without-credentials", Severity::Critical, Answer::Yes, "0.0.0.0:80");
+        let blind = finding("probe-blind", Severity::Critical, Answer::Unknown, "peers");
+        assert!(perhaps_sealed(&[unknown.clone(), allowed.clone()]));
+        for no in [
+            vec![],
+            vec![allowed.clone()],
+            vec![unknown.clone()],
+            vec![unknown.clone(), another],
+            vec![exposed, allowed.clone()],
+            vec![unknown, blind, allowed],
+        ] {
+            assert!(!perhaps_sealed(&no), "{no:?}");
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) struct Status {
     pub(crate) daemon: Daemon,
     /// An exposure would be blocked.
     pub(crate) armed: bool,
-    /// Powers that are missing, a sentence each.
+    /// What is missing or amiss, a sentence each.
     pub(crate) degraded: Vec<String>,
     /// How long ago the last round ended, in milliseconds; none if there was none.
     pub(crate) round_age_ms: Option<u64>,

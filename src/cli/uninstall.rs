@@ -30,13 +30,13 @@ pub(super) struct Arguments {
     /// Print what would be removed, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// What `guardian install --user` has installed
+    /// Take off what `guardian install --user` has installed, without root
     #[arg(long)]
     user: bool,
     /// Leave stopped services stopped
     #[arg(long)]
     no_start: bool,
-    /// Do not ask, even if the circuit is open
+    /// Do not ask, even if the circuit is open and nothing blocks the gateway afterwards
     #[arg(long)]
     yes: bool,
 }

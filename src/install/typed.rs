@@ -47,6 +47,18 @@ impl Watcher {
         self.is_installed.then(line)
     }
 
+    /// What starts one over that hangs, if it is installed.
+    pub(crate) fn restart(self) -> Option<String> {
+        let (uid, name) = (self.uid, self.name());
+        let line = || match (self.manager, self.scope) {
+            (Manager::Systemd, Scope::Machine) => format!("sudo systemctl restart {name}"),
+            (Manager::Systemd, Scope::User) => format!("systemctl --user restart {name}"),
+            (Manager::Launchd, Scope::Machine) => format!("sudo launchctl kickstart -k system/{name}"),
+            (Manager::Launchd, Scope::User) => format!("launchctl kickstart -k gui/{uid}/{name}"),
+        };
+        self.is_installed.then(line)
+    }
+
     /// A look that sees as much as it does.
     pub(crate) fn check(self) -> &'static str {
         match self.scope {
@@ -176,6 +188,18 @@ mod tests {
     }
 
     #[test]
+    fn one_that_hangs_is_started_over_by_whoever_keeps_it_running() {
+        for (manager, uid, installed, line) in [
+            (Manager::Systemd, 0, SYSTEMD, "sudo systemctl restart guardian.service"),
+            (Manager::Systemd, 501, SYSTEMD_USER, "systemctl --user restart guardian.service"),
+            (Manager::Launchd, 501, LAUNCHD, "sudo launchctl kickstart -k system/dev.guardian.watcher"),
+            (Manager::Launchd, 501, LAUNCHD_USER, "launchctl kickstart -k gui/501/dev.guardian.watcher"),
+        ] {
+            assert_eq!(of(manager, uid, &[installed]).restart().as_deref(), Some(line));
+        }
+    }
+
+    #[test]
     fn a_users_own_watcher_comes_first_and_is_never_roots() {
         let both = [SYSTEMD, SYSTEMD_USER];
         assert_eq!(of(Manager::Systemd, 501, &both).check(), "guardian check");
@@ -187,7 +211,7 @@ mod tests {
     fn nobody_is_told_to_start_what_is_not_installed() {
         for manager in [Manager::Systemd, Manager::Launchd] {
             let none = of(manager, 501, &[]);
-            assert_eq!((none.start(), none.stop()), (None, None));
+            assert_eq!((none.start(), none.stop(), none.restart()), (None, None, None));
         }
     }
 

@@ -250,7 +250,11 @@ pub(super) fn steps(status: &Status, watcher: Watcher) -> Vec<String> {
             );
             vec![start, look()]
         }
-        (Daemon::Stale, _) => vec!["guardian doctor".to_owned(), look()],
+        (Daemon::Stale, _) => {
+            let over =
+                watcher.restart().map(|line| format!("{line} (starts it over; what it has put up stands)"));
+            over.into_iter().chain(["guardian doctor".to_owned(), look()]).collect()
+        }
         (Daemon::Running, Circuit::Open) => {
             vec!["guardian recover (reviews the configuration first; the owner only)".to_owned()]
         }

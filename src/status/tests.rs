@@ -321,7 +321,10 @@ fn what_to_type_is_of_the_watcher_that_is_installed() {
     let own = Watcher::pretended(Manager::Systemd, Scope::User, true);
     assert!(steps(&absent, own)[0].starts_with("systemctl --user start guardian.service ("));
     assert_eq!(steps(&blind, own), ["guardian check"]);
+    let stale = Status { daemon: Daemon::Stale, ..running(Circuit::Closed) };
+    assert!(steps(&stale, own)[0].starts_with("systemctl --user restart guardian.service ("));
     let none = Watcher::pretended(Manager::Systemd, Scope::Machine, false);
+    assert_eq!(steps(&stale, none), ["guardian doctor", "sudo guardian check (looks once)"]);
     assert_eq!(
         steps(&absent, none),
         ["sudo guardian install (watches from now on)", "sudo guardian check (looks once)"]

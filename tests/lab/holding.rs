@@ -249,6 +249,30 @@ fn rescue_takes_everything_back_without_a_watcher() {
     daemon.holds();
 }
 
+/// What was there when the daemon began stays amiss until somebody has seen to it; a trip lacks nothing by it.
+#[test]
+fn a_journal_and_undo_lines_that_cannot_be_used_are_told_and_disarm_nothing() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let daemon = Daemon::start(&place.host, User::Root, POLICY);
+    daemon.is("closed");
+    daemon.kill();
+    let types = |line: &str| {
+        place.host.run(User::Root, &["sh", "-c", &format!("cd /mnt/guardian-root/state && {line}")])
+    };
+    types("chmod 666 journal.jsonl && echo garbage >> undo.jsonl && chmod 600 undo.jsonl");
+    let daemon = Daemon::restart(&place.host, User::Root, &[]);
+    let says = |status: &Value, what: &str| status["degraded"].to_string().contains(what);
+    let (journal, undo) = ("what happens is not written down", "undo.damaged.jsonl'");
+    let status = daemon.until("both are told", |status| says(status, journal) && says(status, undo));
+    assert_eq!(status["armed"], true, "{status:#}");
+    assert!(says(&status, "chmod go-w") && says(&status, "sudo rm '"), "with what to type: {status:#}");
+    types("chmod 600 journal.jsonl && grep -q garbage undo.damaged.jsonl && rm undo.damaged.jsonl");
+    assert_eq!(daemon.guardian(User::Root, &["trip", "to write something down"]).0, 2);
+    daemon.until("neither is told any more", |status| !says(status, journal) && !says(status, undo));
+    assert!(daemon.journal().iter().any(|entry| entry["what"] == "tripped"), "it is written down again");
+}
+
 #[test]
 fn a_broken_policy_is_refused_and_the_old_one_stays() {
     let Some(_lab) = Lab::open() else { return };
@@ -258,6 +282,7 @@ fn a_broken_policy_is_refused_and_the_old_one_stays() {
     place.host.write("/mnt/guardian-root/guardian.toml", "mode = \"observe\"\nmood = \"bad\"\n");
     daemon.process.signal(Signal::SIGHUP);
     let status = daemon.until("the refusal", |status| status["degraded"].to_string().contains("mood"));
+    assert_eq!(status["armed"], true, "the old one blocks as before");
     assert_eq!(status["mode"], "enforce");
     place.host.write("/mnt/guardian-root/guardian.toml", "mode = \"observe\"\n");
     daemon.process.signal(Signal::SIGHUP);

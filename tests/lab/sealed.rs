@@ -226,6 +226,9 @@ fn an_allowed_proxy_behind_the_seal_holds_nothing_up_and_is_judged_anew_when_the
     daemon.until("it is no doubt", kept_away);
     daemon.is("closed");
     assert_eq!(http::call(&place.outside, at(LAN, 8088)).unwrap(), 502, "nobody gets in by it");
+    let (code, said) = daemon.guardian(User::Root, &["check"]);
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(code == 3 && words.contains("the watcher says so: guardian status"), "{code}: {said}");
 
     assert_eq!(daemon.guardian(User::Root, &["trip", "to recover"]).0, 2);
     daemon.until("a recovery", |_| daemon.guardian(User::Root, &["recover", "--yes"]).0 == 1);
