@@ -36,7 +36,9 @@ impl Look {
         let way = Arc::new(Mutex::new(Way::default()));
         let look = Self { told, way: Arc::clone(&way) };
         std::thread::Builder::new().name("homes".to_owned()).spawn(move || {
-            lock(&way).left.extend(homes());
+            // To list them may take for ever, and whoever asks where it is does not wait for that.
+            let homes = homes();
+            lock(&way).left.extend(homes);
             while let Some(home) = next(&way) {
                 let found = within(&home);
                 if tell.send((home, found)).is_err() {
@@ -72,4 +74,29 @@ fn next(way: &Mutex<Way>) -> Option<PathBuf> {
 /// Nothing that holds it can panic.
 fn lock(way: &Mutex<Way>) -> MutexGuard<'_, Way> {
     way.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn whoever_asks_where_a_look_is_waits_for_no_list_of_homes() {
+        let ((entered, enters), (go, going)) = (mpsc::channel::<()>(), mpsc::channel::<()>());
+        let homes = move || {
+            entered.send(()).unwrap();
+            let _ = going.recv();
+            BTreeSet::new()
+        };
+        let look = Look::begin(homes, |_| Vec::new()).unwrap();
+        enters.recv().unwrap();
+        let (answer, answered) = mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = answer.send((look.at(), look.ends_with(Path::new("/a"))));
+        });
+        assert_eq!(answered.recv_timeout(Duration::from_secs(10)), Ok((None, false)));
+        drop(go);
+    }
 }
