@@ -7,6 +7,7 @@ mod allowances;
 mod asked;
 mod carry_out;
 mod configurations;
+mod equipment;
 mod exposures;
 mod gatekeeper;
 mod holding;
@@ -24,6 +25,7 @@ mod supervisor;
 pub(crate) mod target;
 mod tell;
 mod turn;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -39,14 +41,15 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::asked::Waiting;
 use self::configurations::Reader;
+use self::equipment::Equipment;
 use self::gatekeeper::Gatekeeper;
 use self::isolation::Isolation;
 use self::pins::Pins;
 use self::resting::Resting;
 use self::schedule::{Looks, Schedule};
 use self::sight::Sight;
-use self::standing_orders::Users;
 use self::stations::{Looked, Stations, cadence};
+use self::users::Users;
 use crate::barrier::Target;
 use crate::breaker::Rules;
 use crate::breaker::effect::Notice;
@@ -107,6 +110,8 @@ pub(crate) struct BarriersDied;
 pub(crate) struct Beginning {
     pub(crate) config: Config,
     pub(crate) config_path: Option<std::path::PathBuf>,
+    /// The policy as it is written is refused, and it goes by another one: a sentence that says so.
+    pub(crate) refused: Option<String>,
     pub(crate) paths: Paths,
     pub(crate) powers: Powers,
     pub(crate) state: State,
@@ -125,6 +130,7 @@ pub(crate) struct Watcher {
     config_path: Option<std::path::PathBuf>,
     paths: Paths,
     powers: Powers,
+    equipment: Equipment,
     rules: Rules,
     users: Users,
     state: State,
@@ -226,8 +232,20 @@ struct Times {
 impl Watcher {
     /// Sets the watcher up; [`Watcher::run`] lets it work.
     pub(crate) fn new(beginning: Beginning, lines: Lines) -> io::Result<Self> {
-        let Beginning { config, config_path, paths, powers, state, target, latest, past, journal, undo, why } =
-            beginning;
+        let Beginning {
+            config,
+            config_path,
+            refused,
+            paths,
+            powers,
+            state,
+            target,
+            latest,
+            past,
+            journal,
+            undo,
+            why,
+        } = beginning;
         let now = clock::now();
         let (stations, looks) = Stations::new();
         let schedule = Schedule::new(|probe| config.cadence(probe).unwrap_or_else(|| cadence(probe)));
@@ -236,7 +254,8 @@ impl Watcher {
             sight.begin_with(addresses);
         }
         let rules = rules(&config, &powers);
-        let users = Users::of(&config);
+        let users = Users::of(&config.settings, users::AT_START, now.moment);
+        lines.owners.send_replace(users.owners());
         let damaged = !undo.damaged().is_empty();
         let first = standing_orders::of(&config, &powers, &users, &sight, &state, &target, Others::Stay);
         let enforcer = Enforcer::start(undo, paths.endings(), first)?;
@@ -247,6 +266,7 @@ impl Watcher {
             config_path,
             paths,
             powers,
+            equipment: Equipment::looked(now.moment),
             rules,
             users,
             state,
@@ -302,6 +322,7 @@ impl Watcher {
             let lines = "lines of the undo journal cannot be read: they are kept in undo.damaged.jsonl";
             watcher.trouble.insert("undo", lines.to_owned());
         }
+        watcher.begin_with_policy(refused, now);
         exposures::forget(&mut watcher.past.exposures, watcher.latest);
         watcher.sight.set_exposures(&watcher.past.exposures);
         watcher.renew_stopped();

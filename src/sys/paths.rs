@@ -129,6 +129,11 @@ impl Paths {
         self.state.join("breaker.json")
     }
 
+    /// The policy that was in force last.
+    pub(crate) fn last_policy(&self) -> PathBuf {
+        self.state.join("policy.toml")
+    }
+
     /// Everything that happened.
     pub(crate) fn journal(&self) -> PathBuf {
         self.state.join("journal.jsonl")

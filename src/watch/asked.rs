@@ -2,15 +2,15 @@
 
 use guardian_rules::fact::{Intent, Suspicion};
 
-use super::standing_orders::Users;
 use super::stations::cadence;
-use super::{Watcher, rules};
-use crate::breaker::effect::Refusal;
+use super::{Watcher, rules, users};
+use crate::breaker::effect::{Notice, Refusal};
 use crate::breaker::event::{Event, Review};
 use crate::breaker::state::State;
 use crate::cli::chain;
 use crate::config::Config;
 use crate::control::protocol::{Ask, Reply, Request};
+use crate::memory::policy;
 use crate::notify::Ways;
 use crate::sys::clock::{self, Moment, Now};
 
@@ -94,6 +94,22 @@ impl Watcher {
         reply(request, answer);
     }
 
+    /// Keeps the policy for the next start; or says that the written one is refused, and what is gone by instead.
+    pub(super) fn begin_with_policy(&mut self, refused: Option<String>, now: Now) {
+        let Some(why) = refused else {
+            self.keep_policy();
+            return;
+        };
+        self.record("policy refused", serde_json::json!({ "why": why }));
+        self.notice(&Notice::PolicyRefused(why.clone()), now);
+        self.trouble.insert("policy", why);
+    }
+
+    fn keep_policy(&mut self) {
+        let kept = policy::keep(&self.paths, &self.config).map_err(|failed| chain(&failed));
+        self.note("policy kept", kept);
+    }
+
     /// Reads the policy again. One that cannot be used is refused, and the old one stays.
     pub(super) fn reload(&mut self) -> Result<(), String> {
         let loaded = Config::load(self.config_path.as_deref()).map_err(|failed| failed.brief());
@@ -105,18 +121,22 @@ impl Watcher {
         match loaded {
             Ok(config) => {
                 let before = std::mem::replace(&mut self.config, config).settings;
+                let now = clock::moment();
+                self.powers = self.powers.clone().under(&self.config);
+                self.look_at_equipment(now);
                 self.rules = rules(&self.config, &self.powers);
-                self.users = Users::of(&self.config);
+                self.users.follow(&self.config.settings, users::AT_RELOAD, now);
                 let cadences = &self.config;
                 self.schedule.set_cadences(|probe| cadences.cadence(probe).unwrap_or_else(|| cadence(probe)));
                 self.sight.set_policy(self.config.policy(self.latest));
-                self.lines.owners.send_replace(self.config.owner_ids());
+                self.lines.owners.send_replace(self.users.owners());
                 self.trouble.remove("policy");
+                self.keep_policy();
                 let changed = self.config.settings.changed_since(&before);
                 self.record("policy reloaded", serde_json::json!({ "changed": changed }));
                 self.record_allowed(&before.allowance);
                 self.give_orders();
-                self.metrics.follow(self.config.settings.metrics.listen, clock::now().moment);
+                self.metrics.follow(self.config.settings.metrics.listen, now);
                 self.tell_status();
                 Ok(())
             }

@@ -143,7 +143,7 @@ impl Watcher {
         self.note("journal", recorded.map_err(|failed| crate::cli::chain(&failed)));
     }
 
-    fn note(&mut self, what: &'static str, result: Result<(), String>) {
+    pub(super) fn note(&mut self, what: &'static str, result: Result<(), String>) {
         match result {
             Ok(()) => {
                 self.trouble.remove(what);

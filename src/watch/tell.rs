@@ -47,7 +47,11 @@ impl Watcher {
         status.degraded.extend(self.resting.trouble());
         status.gate = self.gatekeeper.look(clock::moment());
         status.degraded.extend(gatekeeper::amiss(status.gate));
-        status.armed = self.powers.armed() && self.trouble.is_empty();
+        // Owners are no barrier; whom the seal holds is.
+        status.degraded.extend(self.users.unknown_owners());
+        let unknown_gateway = self.users.unknown_gateway();
+        status.armed = self.powers.armed() && self.trouble.is_empty() && unknown_gateway.is_none();
+        status.degraded.extend(unknown_gateway);
         status.round = self.round;
         status.locked = lock::is_locked(&self.paths);
         status.verdict = self.verdict;

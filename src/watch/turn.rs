@@ -56,6 +56,11 @@ impl Watcher {
             self.save();
         }
         self.resting.turn(now.moment);
+        self.mind_equipment(now.moment);
+        if self.users.turn(now.moment) {
+            self.lines.owners.send_replace(self.users.owners());
+            self.give_orders();
+        }
         if now.moment.since(self.told) >= STATUS {
             self.tell_status();
         }

@@ -150,6 +150,57 @@ fn a_folder_that_another_user_could_write_is_refused_loudly() {
     }
 }
 
+/// A typing error, and a reboot: there is no wall and no lock, and a gateway would be alone.
+#[test]
+fn a_policy_that_is_refused_at_a_start_leaves_the_one_before_in_force() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let file = "/mnt/guardian-root/guardian.toml";
+    let daemon = Daemon::start(&place.host, User::Root, "half_open.rounds = 3\nowners = [\"ana\"]\n");
+    daemon.until("a seal", |status| status["seal"] == "yes");
+    daemon.kill();
+    place.host.run(User::Root, &["nft", "delete", "table", "inet", "guardian"]);
+    place.host.write(file, "moed = 1\n");
+    let daemon = Daemon::restart(&place.host, User::Root, &[]);
+    let status = daemon.until("a seal again", |status| status["seal"] == "yes");
+    let missing = status["degraded"].to_string();
+    assert!(missing.contains("moed") && missing.contains("in force last"), "{missing}");
+    assert_eq!(status["armed"], false);
+    assert!(daemon.journal().iter().any(|entry| entry["what"] == "policy refused"));
+    // Whom that one named may still do what is theirs, and nobody goes by the new one.
+    let (code, said) = guardian(&place.host, User::Root, User::Ana, &["config", "reload"]);
+    assert!(code == 78 && said.contains("moed"), "{code}: {said}");
+    place.host.write(file, "");
+    let (code, said) = daemon.guardian(User::Root, &["config", "reload"]);
+    assert_eq!((code, daemon.status()["armed"].clone()), (0, true.into()), "{said}");
+    daemon.kill();
+    // Without one before there are the defaults.
+    place.host.write(file, "moed = 1\n");
+    place.host.run(User::Root, &["rm", "/mnt/guardian-root/state/policy.toml"]);
+    let daemon = Daemon::restart(&place.host, User::Root, &[]);
+    let status = daemon.until("a seal by default", |status| status["seal"] == "yes");
+    assert!(status["degraded"].to_string().contains("the defaults"), "{status:#}");
+}
+
+/// It is installed, or may be used, only after the watcher has begun.
+#[test]
+fn a_packet_filter_that_comes_later_is_used_after_a_reload() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let nft = place.host.run(User::Root, &["sh", "-c", "command -v nft"]);
+    let nft = nft.trim();
+    place.host.run(User::Root, &["mount", "--bind", "/dev/null", nft]);
+    let daemon = Daemon::start(&place.host, User::Root, "");
+    let status = daemon.is("closed");
+    assert!(status["degraded"].to_string().contains("firewall"), "{status:#}");
+    assert_eq!(status["seal"], serde_json::Value::Null);
+    place.host.run(User::Root, &["umount", nft]);
+    let (code, said) = daemon.guardian(User::Root, &["config", "reload"]);
+    assert_eq!(code, 0, "{said}");
+    daemon.until("a seal", |status| status["seal"] == "yes");
+    assert!(!daemon.status()["degraded"].to_string().contains("firewall"), "{}", daemon.status());
+}
+
 #[test]
 fn a_disk_that_refuses_does_not_keep_the_circuit_from_opening() {
     let Some(_lab) = Lab::open() else { return };
