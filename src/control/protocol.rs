@@ -4,6 +4,8 @@
 //! `{"v":1,"ok":...}` and `{"v":1,"error":{"kind":"...","said":"..."}}`. In a stream that has
 //! nothing to say, `{"v":1,"alive":true}` comes every five seconds.
 
+use std::net::SocketAddr;
+
 use guardian_rules::fact::Suspicion;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -69,6 +71,9 @@ pub(super) enum Question {
     Report {
         /// All of it; a report takes the place of the one before.
         suspicions: Vec<Suspicion>,
+        /// Addresses that it would listen at, but that no card of this host has.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        waiting: Vec<SocketAddr>,
     },
 }
 
@@ -103,6 +108,8 @@ pub(crate) enum Ask {
     Report {
         /// All of it.
         suspicions: Vec<Suspicion>,
+        /// Where it would listen, but no card of this host has the address.
+        waiting: Vec<SocketAddr>,
     },
 }
 
@@ -212,7 +219,7 @@ impl From<Ask> for Question {
             Ask::Recover => Self::Recover { passphrase: None, code: None },
             Ask::Close => Self::Close { passphrase: None, code: None },
             Ask::Reload => Self::Reload,
-            Ask::Report { suspicions } => Self::Report { suspicions },
+            Ask::Report { suspicions, waiting } => Self::Report { suspicions, waiting },
         }
     }
 }

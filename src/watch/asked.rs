@@ -80,9 +80,10 @@ impl Watcher {
                 Ok(()) => Reply::Done,
                 Err(why) => Reply::Failed(why),
             }),
-            Ask::Report { suspicions } => {
+            Ask::Report { suspicions, waiting } => {
                 self.reported = Some(now.moment);
                 self.sight.set_suspicions(one_of_each(suspicions));
+                self.gatekeeper.set_waiting(waiting);
                 Some(Reply::Done)
             }
             Ask::Trip { reason } => self.step_for(Event::Trip { by, reason: reason.clone() }, now),

@@ -47,6 +47,7 @@ impl Watcher {
         status.degraded.extend(self.resting.trouble());
         status.gate = self.gatekeeper.look(clock::moment());
         status.degraded.extend(gatekeeper::amiss(status.gate));
+        status.degraded.extend(self.gatekeeper.waits(status.gate));
         // Owners are no barrier; whom the seal holds is.
         status.degraded.extend(self.users.unknown_owners());
         let unknown_gateway = self.users.unknown_gateway();

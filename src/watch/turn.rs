@@ -39,6 +39,7 @@ impl Watcher {
         if self.reported.is_some_and(|reported| now.moment.since(reported) > REPORTED) {
             self.reported = None;
             self.sight.set_suspicions(Vec::new());
+            self.gatekeeper.set_waiting(&[]);
         }
         match &self.state {
             State::HalfOpen(_) => self.step(Event::Tick, now),
