@@ -546,6 +546,7 @@ mod tests {
             index: Some(index),
             address: address.parse().unwrap(),
             prefix: 24,
+            tunnel: false,
         }
     }
 
