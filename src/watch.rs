@@ -3,6 +3,7 @@
 //! Everything that happens comes into one loop, one after the other. Whatever takes time (probes,
 //! barriers, messages) is a task of its own that the loop talks with and never waits for.
 
+mod ahead;
 mod allowances;
 mod asked;
 mod carry_out;

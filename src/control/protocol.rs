@@ -66,7 +66,11 @@ pub(super) enum Question {
         code: Option<Passphrase>,
     },
     /// Read the policy again.
-    Reload,
+    Reload {
+        /// And go by the clock as it is now, though it was ahead once.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        accept_clock: bool,
+    },
     /// What the gate finds suspicious; the gate's user and owners only.
     Report {
         /// All of it; a report takes the place of the one before.
@@ -103,7 +107,10 @@ pub(crate) enum Ask {
     /// Close the circuit; the owner only.
     Close,
     /// Read the policy again; the owner only.
-    Reload,
+    Reload {
+        /// And go by the clock as it is now, though it was ahead once.
+        accept_clock: bool,
+    },
     /// Hear what the gate finds suspicious.
     Report {
         /// All of it.
@@ -218,7 +225,7 @@ impl From<Ask> for Question {
             Ask::Review => Self::Review,
             Ask::Recover => Self::Recover { passphrase: None, code: None },
             Ask::Close => Self::Close { passphrase: None, code: None },
-            Ask::Reload => Self::Reload,
+            Ask::Reload { accept_clock } => Self::Reload { accept_clock },
             Ask::Report { suspicions, waiting } => Self::Report { suspicions, waiting },
         }
     }

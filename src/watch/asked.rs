@@ -75,9 +75,14 @@ impl Watcher {
         let by = request.asker.clone();
         let answer = match &request.ask {
             Ask::Review => Some(Reply::Refused(Refusal::NotOwner)),
-            Ask::Reload if !by.owner => Some(Reply::Refused(Refusal::NotOwner)),
-            Ask::Reload => Some(match self.reload() {
-                Ok(()) => Reply::Done,
+            Ask::Reload { .. } if !by.owner => Some(Reply::Refused(Refusal::NotOwner)),
+            Ask::Reload { accept_clock } => Some(match self.reload() {
+                Ok(()) => {
+                    if *accept_clock {
+                        self.accept_clock(now);
+                    }
+                    Reply::Done
+                }
                 Err(why) => Reply::Failed(why),
             }),
             Ask::Report { suspicions, waiting } => {

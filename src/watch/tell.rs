@@ -8,7 +8,7 @@ use guardian_rules::verdict::Verdict;
 use jiff::{SignedDuration, Timestamp};
 
 use super::remains::Present;
-use super::{Watcher, gatekeeper, supervisor};
+use super::{Watcher, ahead, gatekeeper, supervisor};
 use crate::barrier::{Barrier, Held, process};
 use crate::breaker::state::{Level, State};
 use crate::lock;
@@ -42,6 +42,8 @@ impl Watcher {
         status.degraded = self.powers.missing().collect();
         status.degraded.extend(self.trouble.values().cloned());
         status.degraded.extend(report.trouble().map(str::to_owned));
+        status.clock_was = ahead::ahead(self.latest, clock::now().wall);
+        status.degraded.extend(status.clock_was.map(ahead::told));
         // Nothing that is blocked depends on it.
         status.degraded.extend(self.metrics.trouble().map(str::to_owned));
         status.degraded.extend(self.resting.trouble());

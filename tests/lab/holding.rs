@@ -182,6 +182,42 @@ fn a_policy_that_is_refused_at_a_start_leaves_the_one_before_in_force() {
     assert!(status["degraded"].to_string().contains("the defaults"), "{status:#}");
 }
 
+/// Another system that keeps the clock in local time, or a year that was typed wrong.
+#[test]
+fn a_clock_that_was_ahead_once_is_told_and_an_owner_alone_may_accept_it_as_it_is() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let daemon = Daemon::start(&place.host, User::Root, POLICY);
+    daemon.is("closed");
+    let memory = daemon.state("breaker.json");
+    daemon.kill();
+    let mut known: serde_json::Value = serde_json::from_slice(&fs::read(&memory).unwrap()).unwrap();
+    known["latest"] = "2199-01-01T00:00:00Z".into();
+    fs::write(&memory, known.to_string()).unwrap();
+    let daemon = Daemon::restart(&place.host, User::Root, &[]);
+    assert!(daemon.status()["degraded"].to_string().contains("2199-01-01"), "{:#}", daemon.status());
+    let allows = ["allow", "--network", "192.168.9.0/24", "--reason", "kiosk", "--until", "2h"];
+    let (code, said) = daemon.guardian(User::Root, &allows);
+    assert!(code == 70 && said.contains("2199-01-01") && said.contains("--accept-clock"), "{code}: {said}");
+    let accepts = ["config", "reload", "--accept-clock"];
+    let (code, said) = guardian(&place.host, User::Root, User::Bob, &accepts);
+    assert_eq!(code, 2, "{said}");
+    // Whoever only has the policy read again says nothing of the clock.
+    assert_eq!(daemon.guardian(User::Root, &["config", "reload"]).0, 0);
+    assert_eq!(daemon.status()["allowances"], serde_json::json!([]));
+    assert_eq!(daemon.guardian(User::Root, &accepts).0, 0);
+    let status =
+        daemon.until("the allowance", |status| status["allowances"][0]["network"] == "192.168.9.0/24");
+    assert_eq!(status["clock_was"], serde_json::Value::Null);
+    let journal = daemon.journal();
+    for what in ["clock accepted", "allowance holds again"] {
+        assert!(journal.iter().any(|entry| entry["what"] == what), "{what}: {journal:?}");
+    }
+    daemon.kill();
+    let daemon = Daemon::restart(&place.host, User::Root, &[]);
+    assert_eq!(daemon.status()["allowances"][0]["network"], "192.168.9.0/24", "and that is kept");
+}
+
 /// It is installed, or may be used, only after the watcher has begun.
 #[test]
 fn a_packet_filter_that_comes_later_is_used_after_a_reload() {

@@ -91,7 +91,9 @@ impl Connection {
             Question::Close { passphrase, code } => {
                 return self.request(Ask::Close, given(passphrase, code)).await;
             }
-            Question::Reload => return self.request(Ask::Reload, None).await,
+            Question::Reload { accept_clock } => {
+                return self.request(Ask::Reload { accept_clock }, None).await;
+            }
             Question::Report { suspicions, waiting } => return self.report(suspicions, waiting).await,
         };
     }
