@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn link(index: u32, name: &str, kind: &str, master: Option<u32>) -> Link {
-        Link { index, name: name.to_owned(), kind: kind.to_owned(), master }
+        Link { index, name: name.to_owned(), kind: kind.to_owned(), master, tun: false }
     }
 
     fn own(interface: &str, address: &str, prefix: u8) -> InterfaceAddress {
@@ -115,6 +115,7 @@ mod tests {
             index: Some(1),
             address: address.parse().unwrap(),
             prefix,
+            tunnel: false,
         }
     }
 

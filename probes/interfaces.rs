@@ -5,6 +5,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
+use guardian_rules::address::Scope;
+#[cfg(target_os = "linux")]
+use guardian_rules::address::is_tunnel_kind;
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::InterfaceAddress;
 use guardian_rules::snapshot::ProbeId;
@@ -37,7 +40,39 @@ pub fn read() -> Result<Vec<InterfaceAddress>, Blindness> {
         };
         Blindness::new(cause, format!("the addresses of this host cannot be listed: {error}"))
     })?;
-    complete(found.into_iter().map(address).collect(), loopback_works)
+    let found = found.into_iter().map(address).collect();
+    complete(with_tunnels(found, kernels_tunnels), loopback_works)
+}
+
+/// Notes which interfaces the kernel says are VPNs'. It is asked where a name leaves it open alone; where it does not
+/// tell, names are all there is.
+fn with_tunnels(
+    mut list: Vec<InterfaceAddress>,
+    ask: impl FnOnce() -> BTreeSet<u32>,
+) -> Vec<InterfaceAddress> {
+    let is_open = |own: &InterfaceAddress| Scope::Vpn < own.scope() && own.scope() < Scope::Global;
+    if list.iter().any(is_open) {
+        let tunnels = ask();
+        for own in &mut list {
+            own.tunnel = own.index.is_some_and(|index| tunnels.contains(&index));
+        }
+    }
+    list
+}
+
+/// The numbers of VPNs' interfaces.
+#[cfg(target_os = "linux")]
+fn kernels_tunnels() -> BTreeSet<u32> {
+    let links = crate::guests::link::read();
+    let links = links.inspect_err(|why| tracing::debug!(%why, "what kind interfaces are is not told"));
+    let links = links.unwrap_or_default().into_iter();
+    links.filter(|it| is_tunnel_kind(&it.kind, it.tun)).map(|it| it.index).collect()
+}
+
+/// On a Mac every tunnel is a `utun`.
+#[cfg(not(target_os = "linux"))]
+fn kernels_tunnels() -> BTreeSet<u32> {
+    BTreeSet::new()
 }
 
 fn address(found: if_addrs::Interface) -> InterfaceAddress {
@@ -46,7 +81,7 @@ fn address(found: if_addrs::Interface) -> InterfaceAddress {
         if_addrs::IfAddr::V6(v6) if cfg!(target_os = "macos") => (without_scope(v6.ip).into(), v6.prefixlen),
         if_addrs::IfAddr::V6(v6) => (IpAddr::V6(v6.ip), v6.prefixlen),
     };
-    InterfaceAddress { interface: found.name, index: found.index, address: ip, prefix }
+    InterfaceAddress { interface: found.name, index: found.index, address: ip, prefix, tunnel: false }
 }
 
 /// The address without the interface number that BSD kernels keep in the second word of a
@@ -69,15 +104,21 @@ fn complete(
     loopback_works: impl FnOnce() -> bool,
 ) -> Result<Vec<InterfaceAddress>, Blindness> {
     let list: BTreeSet<_> =
-        list.into_iter().map(|own| (own.index, own.interface, own.address, own.prefix)).collect();
-    if !list.iter().any(|(_, _, address, _)| address.is_loopback()) && loopback_works() {
+        list.into_iter().map(|own| (own.index, own.interface, own.address, own.prefix, own.tunnel)).collect();
+    if !list.iter().any(|(_, _, address, ..)| address.is_loopback()) && loopback_works() {
         return Err(Blindness::malformed(
             "the list of this host's addresses has no loopback address, though loopback works",
         ));
     }
     Ok(list
         .into_iter()
-        .map(|(index, interface, address, prefix)| InterfaceAddress { interface, index, address, prefix })
+        .map(|(index, interface, address, prefix, tunnel)| InterfaceAddress {
+            interface,
+            index,
+            address,
+            prefix,
+            tunnel,
+        })
         .collect())
 }
 
@@ -97,6 +138,7 @@ mod tests {
             index: Some(1),
             address: address.parse().unwrap(),
             prefix: 8,
+            tunnel: false,
         }
     }
 
@@ -116,6 +158,54 @@ mod tests {
         assert_eq!(complete(Vec::new(), || true).unwrap_err().cause, Cause::Malformed);
         assert_eq!(complete(list.clone(), || false), Ok(list));
         assert_eq!(complete(Vec::new(), || false), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn the_kernel_says_which_interface_is_a_vpns_and_is_asked_where_the_name_does_not() {
+        let office = |index| InterfaceAddress { index: Some(index), ..own("office", "10.8.0.2") };
+        let scopes = |list, tunnels: &[u32]| {
+            let tunnels: BTreeSet<u32> = tunnels.iter().copied().collect();
+            let list = with_tunnels(list, || tunnels);
+            list.iter().map(InterfaceAddress::scope).collect::<Vec<_>>()
+        };
+        assert_eq!(scopes(vec![office(7), office(8)], &[7]), [Scope::Vpn, Scope::Private]);
+        assert_eq!(scopes(vec![office(7)], &[]), [Scope::Private], "it does not tell");
+        let settled = vec![own("lo", "127.0.0.1"), own("wg0", "10.8.0.2"), own("eth0", "8.8.8.8")];
+        let settled = with_tunnels(settled, || panic!("there is nothing to ask"));
+        assert!(settled.iter().all(|own| !own.tunnel));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_tun_device_of_any_name_is_a_vpns_and_a_tap_device_and_a_bridge_are_not() {
+        use std::process::Command;
+
+        use nix::sched::{CloneFlags, unshare};
+        if !nix::unistd::Uid::effective().is_root() {
+            eprintln!("left out: a network namespace needs root");
+            return;
+        }
+        let own_network = || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let ip = |line: &str| Command::new("ip").args(line.split(' ')).status().unwrap().success();
+            assert!(ip("link set lo up"));
+            let made =
+                ["tuntap add office mode tun", "tuntap add guest mode tap", "link add shelf type bridge"];
+            if !made.iter().all(|line| ip(line)) {
+                eprintln!("left out: this kernel has no TUN devices");
+                return;
+            }
+            for (place, card) in ["office", "guest", "shelf"].into_iter().enumerate() {
+                assert!(ip(&format!("addr add 10.9.{place}.1/24 dev {card}")));
+            }
+            let list = read().unwrap();
+            let scope = |card: &str| list.iter().find(|own| own.interface == card).unwrap().scope();
+            assert_eq!(
+                (scope("office"), scope("guest"), scope("shelf")),
+                (Scope::Vpn, Scope::Private, Scope::Private)
+            );
+        };
+        std::thread::spawn(own_network).join().unwrap();
     }
 
     #[test]

@@ -174,6 +174,7 @@ mod tests {
             index: Some(1),
             address: address.parse().unwrap(),
             prefix: 8,
+            tunnel: false,
         }
     }
 

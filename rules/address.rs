@@ -68,7 +68,8 @@ const TUNNELS: &[(&str, bool)] = &[
     ("ipsec", true),
 ];
 
-/// Whether an interface of this name is a VPN's.
+/// Whether an interface of this name is a VPN's. The name is enough, though a bridge or a container's cable could have
+/// it: only whoever administers this host gives names, and a system that tells nothing else has nothing but them.
 #[must_use]
 pub fn is_tunnel(interface: &str) -> bool {
     let interface = without_alias(interface);
@@ -91,12 +92,25 @@ pub fn unmap(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// How far an address on an interface reaches.
+/// Whether what the kernel calls an interface's driver is a VPN's. A TUN device has a program of this host at its other
+/// end, and no wire; a TAP device, which has the same driver, may be a guest's card.
+#[must_use]
+pub fn is_tunnel_kind(kind: &str, tun: bool) -> bool {
+    matches!(kind, "wireguard" | "amneziawg" | "ovpn" | "ovpn-dco") || (kind == "tun" && tun)
+}
+
+/// How far an address on an interface of this name reaches.
+#[must_use]
+pub fn scope(interface: &str, address: IpAddr) -> Scope {
+    scope_of(interface, false, address)
+}
+
+/// How far an address on an interface reaches that is a VPN's by its name, or because the kernel says so.
 ///
 /// A global address stays global on a tunnel: some VPNs hand out addresses that the whole
 /// internet can reach.
 #[must_use]
-pub fn scope(interface: &str, address: IpAddr) -> Scope {
+pub fn scope_of(interface: &str, tunnel: bool, address: IpAddr) -> Scope {
     let address = unmap(address);
     if address.is_loopback() || (is_link_local(address) && is_loopback_interface(interface)) {
         return Scope::Loopback;
@@ -108,7 +122,7 @@ pub fn scope(interface: &str, address: IpAddr) -> Scope {
         IpAddr::V6(v6) if v6.octets()[0] & 0xfe == 0xfc => Scope::Private,
         IpAddr::V4(_) | IpAddr::V6(_) => Scope::Global,
     };
-    if by_address < Scope::Global && is_tunnel(interface) { Scope::Vpn } else { by_address }
+    if by_address < Scope::Global && (tunnel || is_tunnel(interface)) { Scope::Vpn } else { by_address }
 }
 
 fn is_link_local(address: IpAddr) -> bool {
@@ -147,6 +161,27 @@ mod tests {
         assert_eq!(of("ppp0", "100.127.255.255"), Scope::Shared);
         assert_eq!(of("eth0", "100.128.0.1"), Scope::Global);
         assert_eq!(of("eth0", "100.63.255.255"), Scope::Global);
+    }
+
+    #[test]
+    fn a_vpn_with_a_name_of_its_own_is_one_where_the_kernel_says_so() {
+        let of = |tunnel, address: &str| scope_of("office", tunnel, address.parse().unwrap());
+        for address in ["10.8.0.2", "100.64.0.1", "fd00::2", "fe80::1"] {
+            assert_eq!(of(true, address), Scope::Vpn, "{address}");
+            assert!(of(false, address) > Scope::Vpn, "{address}");
+        }
+        assert_eq!(of(true, "8.8.8.8"), Scope::Global);
+        for (kind, tun, is) in [
+            ("wireguard", false, true),
+            ("ovpn", false, true),
+            ("tun", true, true),
+            ("tun", false, false),
+            ("bridge", false, false),
+            ("veth", true, false),
+            ("", true, false),
+        ] {
+            assert_eq!(is_tunnel_kind(kind, tun), is, "{kind} {tun}");
+        }
     }
 
     #[test]

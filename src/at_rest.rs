@@ -177,6 +177,7 @@ mod tests {
             index: None,
             address: "192.168.1.5".parse().unwrap(),
             prefix: 24,
+            tunnel: false,
         };
         Snapshot { interfaces: Observation::Seen(vec![card]), ..Snapshot::default() }
     }

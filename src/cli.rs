@@ -186,7 +186,7 @@ pub(crate) fn run() -> u8 {
     let config = || Config::load(named).map_err(Failure::from);
     let result = match arguments.command {
         Command::Check(check) => config().and_then(|config| check::run(&check, &config, folders)),
-        Command::Daemon(daemon) => config().and_then(|config| daemon::run(&daemon, config, named, folders)),
+        Command::Daemon(daemon) => daemon::run(&daemon, named, folders),
         Command::Status(status) => status::run(&status, named, folders),
         Command::Trip(trip) => trip::run(&trip, folders),
         Command::Recover(recover) => recover::run(&recover, named, folders),

@@ -3,7 +3,6 @@
 mod settings;
 mod source;
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +21,7 @@ pub(crate) use source::{LIMIT, SourceError};
 pub(crate) const GATE_USER: &str = "_guardian-gate";
 
 /// The configuration in force.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// The file it comes from; none if there is none and the defaults are used.
     pub(crate) source: Option<PathBuf>,
@@ -50,10 +49,15 @@ pub(crate) enum ConfigError {
 
 impl ConfigError {
     /// The same in one line, without the parser's sketch of the place.
-    pub(crate) fn brief(&self) -> String {
+    pub(crate) fn in_one_line(&self) -> String {
         let told = crate::cli::chain(self);
         let lines: Vec<&str> = told.lines().map(str::trim).filter(|line| !line.contains('|')).collect();
-        format!("{}; see `guardian config check`", lines.join(": "))
+        lines.join(": ")
+    }
+
+    /// The same, and where there is more to see.
+    pub(crate) fn brief(&self) -> String {
+        format!("{}; see `guardian config check`", self.in_one_line())
     }
 }
 
@@ -122,14 +126,9 @@ impl Config {
         self.settings.cadence.get(&probe).map(|cadence| Span::from(*cadence).0)
     }
 
-    /// The users who may recover and close, by number; those that do not exist are left out.
-    pub(crate) fn owner_ids(&self) -> BTreeSet<u32> {
-        self.settings.owners.iter().filter_map(|name| uid(name)).collect()
-    }
-
-    /// The gateway's own user, if the policy names one that exists.
-    pub(crate) fn gateway_user(&self) -> Option<u32> {
-        self.settings.gateway.user.as_deref().and_then(uid)
+    /// A user's number, by name or as the number itself. Whoever knows the names may hang.
+    pub(crate) fn user(name: &str) -> Option<u32> {
+        uid(name)
     }
 
     /// Where the gate finds the gateway.
@@ -328,9 +327,8 @@ mod tests {
     }
 
     #[test]
-    fn users_are_known_by_name_or_number_and_unknown_ones_are_pointed_out() {
+    fn users_that_are_unknown_by_name_are_pointed_out() {
         let config = config("owners = [\"root\", \"4711\", \"nobody-of-this-name\"]");
-        assert_eq!(config.owner_ids(), BTreeSet::from([0, 4711]));
         assert_eq!(config.cautions(Timestamp::UNIX_EPOCH).len(), 1);
     }
 

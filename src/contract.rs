@@ -125,6 +125,7 @@ fn status() -> Value {
         gate: Some(GateStatus::Running),
         trip: Some(trip),
         allowances: allowances(),
+        clock_was: Some(at("2027-11-23T08:00:00Z")),
         verdict: Some(Verdict::Exposed),
         seal: Some(Held::Yes),
         level: Some(Level::Isolated),
@@ -213,9 +214,11 @@ fn the_page_on_json_names_every_entry_of_the_journal_and_what_it_shows_is_json()
     let named: BTreeSet<&str> = first.split('`').skip(1).step_by(2).collect();
     let recorded = [
         include_str!("watch.rs"),
+        include_str!("watch/ahead.rs"),
         include_str!("watch/allowances.rs"),
         include_str!("watch/asked.rs"),
         include_str!("watch/carry_out.rs"),
+        include_str!("watch/equipment.rs"),
         include_str!("watch/picture.rs"),
         include_str!("breaker.rs"),
         include_str!("cli/rescue.rs"),

@@ -55,7 +55,7 @@ pub(crate) mod vouching;
 pub(crate) mod wire;
 
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use tokio::task::spawn_local;
@@ -117,6 +117,8 @@ pub(crate) struct Gate {
     counts: Counts,
     crowd: Rc<Crowd>,
     suspicions: RefCell<Suspicions>,
+    /// Where it would listen, but no card of this host has the address.
+    waiting: RefCell<Vec<SocketAddr>>,
     keeper: Keeper,
 }
 
@@ -138,6 +140,7 @@ impl Gate {
             counts: Counts::default(),
             crowd: Rc::default(),
             suspicions: RefCell::default(),
+            waiting: RefCell::default(),
             keeper: Keeper::new(paths),
             paths: paths.clone(),
         }

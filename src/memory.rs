@@ -3,6 +3,7 @@
 //! A memory that is missing where there has been one, cannot be read or is not understood means
 //! that the circuit is open.
 
+pub(crate) mod policy;
 mod resume;
 
 use std::fs;

@@ -64,6 +64,9 @@ pub(crate) struct Status {
     pub(crate) trip: Option<TripStatus>,
     /// What is allowed beside loopback and VPN, and has not ended.
     pub(crate) allowances: Vec<AllowanceStatus>,
+    /// What this host's clock showed once, if that is well ahead of what it shows now: allowances have ended by that.
+    #[serde(default)]
+    pub(crate) clock_was: Option<Timestamp>,
     /// What the last round came to.
     #[serde(default)]
     pub(crate) verdict: Option<Verdict>,
@@ -244,6 +247,7 @@ impl Status {
             gate: None,
             trip: None,
             allowances: Vec::new(),
+            clock_was: None,
             verdict: None,
             seal: None,
             level: None,

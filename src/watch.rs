@@ -3,10 +3,12 @@
 //! Everything that happens comes into one loop, one after the other. Whatever takes time (probes,
 //! barriers, messages) is a task of its own that the loop talks with and never waits for.
 
+mod ahead;
 mod allowances;
 mod asked;
 mod carry_out;
 mod configurations;
+mod equipment;
 mod exposures;
 mod gatekeeper;
 mod holding;
@@ -25,6 +27,7 @@ pub(crate) mod target;
 mod tell;
 mod trouble;
 mod turn;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -40,15 +43,16 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::asked::Waiting;
 use self::configurations::Reader;
+use self::equipment::Equipment;
 use self::gatekeeper::Gatekeeper;
 use self::isolation::Isolation;
 use self::pins::Pins;
 use self::resting::Resting;
 use self::schedule::{Looks, Schedule};
 use self::sight::Sight;
-use self::standing_orders::Users;
 use self::stations::{Looked, Stations, cadence};
 use self::trouble::{Part, Trouble};
+use self::users::Users;
 use crate::barrier::Target;
 use crate::breaker::Rules;
 use crate::breaker::effect::Notice;
@@ -109,6 +113,8 @@ pub(crate) struct BarriersDied;
 pub(crate) struct Beginning {
     pub(crate) config: Config,
     pub(crate) config_path: Option<std::path::PathBuf>,
+    /// The policy as it is written is refused, and it goes by another one: a sentence that says so.
+    pub(crate) refused: Option<String>,
     pub(crate) paths: Paths,
     pub(crate) powers: Powers,
     pub(crate) state: State,
@@ -127,6 +133,7 @@ pub(crate) struct Watcher {
     config_path: Option<std::path::PathBuf>,
     paths: Paths,
     powers: Powers,
+    equipment: Equipment,
     rules: Rules,
     users: Users,
     state: State,
@@ -231,6 +238,7 @@ impl Watcher {
         let Beginning {
             config,
             config_path,
+            refused,
             paths,
             powers,
             state,
@@ -249,7 +257,8 @@ impl Watcher {
             sight.begin_with(addresses);
         }
         let rules = rules(&config, &powers);
-        let users = Users::of(&config);
+        let users = Users::of(&config.settings, users::AT_START, now.moment);
+        lines.owners.send_replace(users.owners());
         // A disk that refuses keeps nobody from watching.
         let aside = undo.set_damaged_aside();
         let first = standing_orders::of(&config, &powers, &users, &sight, &state, &target, Others::Stay);
@@ -261,6 +270,7 @@ impl Watcher {
             config_path,
             paths,
             powers,
+            equipment: Equipment::looked(now.moment),
             rules,
             users,
             state,
@@ -313,6 +323,7 @@ impl Watcher {
         watcher.save();
         watcher.record("started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "why": why }));
         watcher.trouble.note(Part::Undo, aside.map_err(|failed| crate::cli::chain(&failed)));
+        watcher.begin_with_policy(refused, now);
         exposures::forget(&mut watcher.past.exposures, watcher.latest);
         watcher.sight.set_exposures(&watcher.past.exposures);
         watcher.renew_stopped();

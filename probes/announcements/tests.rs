@@ -61,6 +61,7 @@ fn every_network_is_asked_loopback_first_and_so_many_at_most() {
         index: None,
         address: address.parse().unwrap(),
         prefix: 24,
+        tunnel: false,
     };
     let mut all: Vec<InterfaceAddress> = (0..100).map(|number| own(&format!("10.0.{number}.1"))).collect();
     all.push(own("127.0.0.1"));

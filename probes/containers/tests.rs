@@ -139,13 +139,15 @@ fn own(interface: &str, address: &str) -> InterfaceAddress {
         index: Some(3),
         address: address.parse().unwrap(),
         prefix: 16,
+        tunnel: false,
     }
 }
 
 #[test]
 fn the_containers_own_end_is_asked_where_it_is_a_guest_of_this_host() {
     let own = [own("lo", "127.0.0.1"), own("eth0", "192.168.1.5"), own("docker0", "172.17.0.1")];
-    let bridge = Link { index: 3, name: "docker0".to_owned(), kind: "bridge".to_owned(), master: None };
+    let bridge =
+        Link { index: 3, name: "docker0".to_owned(), kind: "bridge".to_owned(), master: None, tun: false };
     let guests = Guests::new(&[bridge], &BTreeSet::new(), &own);
     let asked = |on, ends: &[&str]| {
         let target = whom_to_ask(&published(on, ends), &guests, &own);

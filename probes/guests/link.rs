@@ -13,11 +13,16 @@ const DUMP: u16 = 0x301;
 /// `NLMSG_ERROR` and `NLMSG_DONE`.
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
-/// `IFLA_IFNAME`, `IFLA_MASTER`, `IFLA_LINKINFO`, and `IFLA_INFO_KIND` within.
+/// `IFLA_IFNAME`, `IFLA_MASTER`, `IFLA_LINKINFO`, within it `IFLA_INFO_KIND` and `IFLA_INFO_DATA`, and within that
+/// `IFLA_TUN_TYPE`.
 const NAME: u16 = 3;
 const MASTER: u16 = 10;
 const INFO: u16 = 18;
 const KIND: u16 = 1;
+const DATA: u16 = 2;
+const TUN_TYPE: u16 = 3;
+/// `IFF_TUN` of `linux/if_tun.h`; the other one is `IFF_TAP`.
+const TUN: u8 = 1;
 /// Bytes of `struct nlmsghdr` and of `struct ifinfomsg`.
 const HEADER: usize = 16;
 const GENERIC: usize = 16;
@@ -33,6 +38,8 @@ pub struct Link {
     pub kind: String,
     /// The number of the bridge that it is plugged into.
     pub master: Option<u32>,
+    /// Of kind "tun" it is a TUN device, and no TAP device.
+    pub tun: bool,
 }
 
 impl Link {
@@ -44,7 +51,7 @@ impl Link {
 
 /// The interfaces of this thread's network.
 #[cfg(target_os = "linux")]
-pub(super) fn read() -> io::Result<Vec<Link>> {
+pub(crate) fn read() -> io::Result<Vec<Link>> {
     use crate::listeners::dump::Transport as _;
     use crate::listeners::netlink::Netlink;
 
@@ -95,19 +102,21 @@ pub fn take(batch: &[u8], links: &mut Vec<Link>) -> io::Result<bool> {
 
 fn link(message: &[u8]) -> Option<Link> {
     let index = number(message, HEADER + 4)?;
-    let (mut name, mut kind, mut master) = (None, String::new(), None);
+    let (mut name, mut kind, mut master, mut tun) = (None, String::new(), None, false);
     for (attribute, value) in attributes(message.get(HEADER + GENERIC..)?) {
         match attribute {
             NAME => name = Some(text(value)),
             MASTER => master = number(value, 0),
             INFO => {
-                let of_kind = attributes(value).find(|(attribute, _)| *attribute == KIND);
-                kind = of_kind.map(|(_, value)| text(value)).unwrap_or_default();
+                let within = |wanted| attributes(value).find(|(attribute, _)| *attribute == wanted);
+                kind = within(KIND).map(|(_, value)| text(value)).unwrap_or_default();
+                let mut data = within(DATA).into_iter().flat_map(|(_, data)| attributes(data));
+                tun = kind == "tun" && data.any(|(attribute, value)| attribute == TUN_TYPE && value == [TUN]);
             }
             _ => {}
         }
     }
-    Some(Link { index, name: name?, kind, master })
+    Some(Link { index, name: name?, kind, master, tun })
 }
 
 /// Attributes with their values, up to the first that does not fit.
@@ -188,11 +197,29 @@ mod tests {
     fn an_interface_is_read_with_its_kind_and_its_bridge() {
         let (mut links, mut answer) = (Vec::new(), veth());
         assert!(!take(&answer, &mut links).unwrap());
-        let expected = Link { index: 7, name: "veth0".to_owned(), kind: "veth".to_owned(), master: Some(3) };
+        let expected =
+            Link { index: 7, name: "veth0".to_owned(), kind: "veth".to_owned(), master: Some(3), tun: false };
         assert_eq!(links, [expected]);
         answer.extend(message(DONE, &[0; 4]));
         assert!(take(&answer, &mut links).unwrap());
         assert!(take(&message(ERROR, &[0; 4]), &mut links).is_err());
+    }
+
+    #[test]
+    fn a_tun_device_is_told_from_a_tap_device() {
+        let of = |kind: &[u8], layer: &[u8]| {
+            let mut body = vec![0; 4];
+            body.extend(9_u32.to_ne_bytes());
+            body.extend([0; 8]);
+            body.extend(attribute(NAME, b"office\0"));
+            let data = attribute(DATA, &attribute(TUN_TYPE, layer));
+            body.extend(attribute(INFO, &[attribute(KIND, kind), data].concat()));
+            let mut links = Vec::new();
+            take(&message(NEW_LINK, &body), &mut links).unwrap();
+            links.pop().unwrap().tun
+        };
+        assert!(of(b"tun\0", &[1]));
+        assert!(!of(b"tun\0", &[2]) && !of(b"tun\0", &[]) && !of(b"macvtap\0", &[1]));
     }
 
     #[cfg(target_os = "linux")]

@@ -42,7 +42,13 @@ mod tests {
     use super::*;
 
     fn own(interface: &str, address: &str) -> InterfaceAddress {
-        InterfaceAddress { interface: interface.into(), index: Some(4), address: ip(address), prefix: 32 }
+        InterfaceAddress {
+            interface: interface.into(),
+            index: Some(4),
+            address: ip(address),
+            prefix: 32,
+            tunnel: false,
+        }
     }
 
     fn ip(text: &str) -> IpAddr {

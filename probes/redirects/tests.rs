@@ -11,8 +11,10 @@ fn guests() -> Guests {
         index: Some(3),
         address: "172.17.0.1".parse().unwrap(),
         prefix: 16,
+        tunnel: false,
     };
-    let bridge = Link { index: 3, name: "docker0".to_owned(), kind: "bridge".to_owned(), master: None };
+    let bridge =
+        Link { index: 3, name: "docker0".to_owned(), kind: "bridge".to_owned(), master: None, tun: false };
     Guests::new(&[bridge], &std::collections::BTreeSet::new(), &[own])
 }
 

@@ -96,6 +96,7 @@ mod tests {
             index: None,
             address: address.parse().unwrap(),
             prefix,
+            tunnel: false,
         }
     }
 

@@ -131,6 +131,7 @@ fn what_may_be_a_guest_of_this_host_may_lead_back_to_it() {
         index: None,
         address: address.parse().unwrap(),
         prefix,
+        tunnel: false,
     };
     let own = vec![
         address("lo", "127.0.0.1", 8),

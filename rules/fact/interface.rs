@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::address::{Scope, scope, unmap};
+use crate::address::{Scope, scope_of, unmap};
 
 /// An address of this host and the interface that has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,8 @@ pub struct InterfaceAddress {
     pub address: IpAddr,
     /// Length of the network prefix in bits.
     pub prefix: u8,
+    /// The kernel itself says that the interface is a VPN's, whatever its name is.
+    pub tunnel: bool,
 }
 
 impl InterfaceAddress {
@@ -32,6 +34,6 @@ impl InterfaceAddress {
     /// Who can reach this address.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        scope(&self.interface, self.address)
+        scope_of(&self.interface, self.tunnel, self.address)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::address::{Scope, scope, without_alias};
+use crate::address::{Scope, without_alias};
 use crate::fact::{Attribution, InterfaceAddress, Listener, ReachAnswer, Reached};
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
@@ -118,6 +118,7 @@ fn of_address(
         index: None,
         address: ip,
         prefix: if ip.is_ipv4() { 32 } else { 128 },
+        tunnel: false,
     };
     if own.is_none() && lone.scope() < Scope::Global && !policy.allows_own(&lone) {
         return Beyond::Unknown(format!("which interface has {ip} is not known: it may be a VPN's"));
@@ -135,7 +136,7 @@ fn of_address(
 fn outside<'a>(policy: &Policy, addresses: impl Iterator<Item = &'a InterfaceAddress>) -> Beyond {
     let mut addresses: Vec<(InterfaceAddress, Scope)> = addresses
         .filter(|address| !policy.allows_own(address))
-        .map(|address| (address.clone(), scope(&address.interface, address.address)))
+        .map(|address| (address.clone(), address.scope()))
         .collect();
     addresses.sort_unstable();
     addresses.dedup();

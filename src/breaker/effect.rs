@@ -56,6 +56,8 @@ pub(crate) enum Notice {
     Recovering(String),
     /// Somebody closed the circuit.
     Closed(String),
+    /// The policy is refused, and a watcher that starts goes by another one: a sentence that says so.
+    PolicyRefused(String),
 }
 
 /// What whoever asked is told.

@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
         }
     }
     let knows = |status: &Status| status.allowances.contains(&allowed);
-    runtime()?.block_on(reload(&folders.paths()?, knows, arguments.json))
+    runtime()?.block_on(reload(&folders.paths()?, knows, Some(allowed.until), arguments.json))
 }
 
 /// Takes an allowance away: it holds no more as soon as the daemon has read the policy again.
@@ -131,7 +131,7 @@ fn remove(
         answer(&removed(&gone, &others, &path))?;
     }
     let knows = |status: &Status| !status.allowances.contains(&gone);
-    runtime()?.block_on(reload(&folders.paths()?, knows, arguments.json))
+    runtime()?.block_on(reload(&folders.paths()?, knows, None, arguments.json))
 }
 
 /// What has been done, and what allows the same still, or a part of it.
@@ -150,8 +150,13 @@ fn removed(gone: &AllowanceStatus, others: &[AllowanceStatus], path: &Path) -> S
     text
 }
 
-/// Lets a running daemon read the policy again, and sees whether it did.
-async fn reload(paths: &Paths, knows: impl Fn(&Status) -> bool, quiet: bool) -> Result<u8, Failure> {
+/// Lets a running daemon read the policy again, and sees whether it did; `until` is the end of what is allowed now.
+async fn reload(
+    paths: &Paths,
+    knows: impl Fn(&Status) -> bool,
+    until: Option<Timestamp>,
+    quiet: bool,
+) -> Result<u8, Failure> {
     let say = |text: &str| if quiet { Ok(()) } else { answer(text) };
     let client = match Client::connect(paths).await {
         Ok(client) => client,
@@ -161,12 +166,23 @@ async fn reload(paths: &Paths, knows: impl Fn(&Status) -> bool, quiet: bool) -> 
         }
         Err(failed) => return Err(Failure::Failed(chain(&failed))),
     };
-    done(client.ask(Ask::Reload).await?)?;
+    done(client.ask(Ask::Reload { accept_clock: false }).await?)?;
     // The loop tells its new status a moment later.
     for _ in 0..20 {
-        if knows(&client.status().await?) {
+        let status = client.status().await?;
+        if knows(&status) {
             say("The daemon knows it now.\n")?;
             return Ok(exit::OK);
+        }
+        if let (Some(until), Some(was)) = (until, status.clock_was)
+            && until <= was
+        {
+            return Err(Failure::Failed(format!(
+                "this machine's clock was at {} once, and by that what ends on {} has ended; if the clock is right now, \
+                 type: guardian config reload --accept-clock",
+                second(was),
+                second(until)
+            )));
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }

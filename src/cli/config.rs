@@ -26,7 +26,11 @@ enum Action {
         file: Option<PathBuf>,
     },
     /// Have the running watcher read its policy again, and say whether it goes by it now
-    Reload,
+    Reload {
+        /// Go by this machine's clock as it is now, though it was ahead once: what had ended by that holds again
+        #[arg(long)]
+        accept_clock: bool,
+    },
     /// Show the policy in force, defaults included
     Show {
         /// Answer with JSON
@@ -48,10 +52,10 @@ pub(super) fn run(arguments: &Arguments, named: Option<&Path>, folders: &Folders
                 answer(&format!("Mind: {caution}\n"))?;
             }
         }
-        Action::Reload => {
+        Action::Reload { accept_clock } => {
             let paths = folders.paths()?;
-            let reply =
-                runtime()?.block_on(async { Client::connect(&paths).await?.ask(Ask::Reload).await })?;
+            let ask = Ask::Reload { accept_clock: *accept_clock };
+            let reply = runtime()?.block_on(async { Client::connect(&paths).await?.ask(ask).await })?;
             // Nothing but a policy that it cannot use keeps a watcher from it.
             if let Reply::Failed(why) = reply {
                 return Err(Failure::PolicyRefused(why));

@@ -1,5 +1,6 @@
 //! `guardian daemon`: the watcher.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,6 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::{Failure, Folders, chain};
 use crate::barrier::process;
 use crate::breaker::state::Circuit;
-use crate::config::Config;
 use crate::control::gates::Gates;
 use crate::control::server;
 use crate::exit;
@@ -18,7 +18,9 @@ use crate::gate::keeper::Keeper;
 use crate::journal::Journal;
 use crate::lock;
 use crate::memory;
-use crate::notify::{self, Ways};
+use crate::memory::policy::{self, AtStart};
+use crate::notify;
+use crate::page;
 use crate::powers::Powers;
 use crate::status::{Daemon, Status};
 use crate::sys::clock;
@@ -38,12 +40,7 @@ const REQUESTS: usize = 32;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {}
 
-pub(super) fn run(
-    _: &Arguments,
-    config: Config,
-    named: Option<&Path>,
-    folders: &Folders,
-) -> Result<u8, Failure> {
+pub(super) fn run(_: &Arguments, named: Option<&Path>, folders: &Folders) -> Result<u8, Failure> {
     let paths = folders.paths()?;
     paths.prepare()?;
     process::note_boot();
@@ -55,18 +52,24 @@ pub(super) fn run(
         .enable_all()
         .build()
         .map_err(Failure::Runtime)?;
-    let outcome = runtime.block_on(watch(config, named.map(Path::to_owned), paths));
+    let outcome = runtime.block_on(watch(named.map(Path::to_owned), paths));
     // A probe that hangs in the kernel must not keep the daemon from ending.
     runtime.shutdown_background();
     outcome.map(|()| exit::OK)
 }
 
-async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Result<(), Failure> {
+async fn watch(config_path: Option<PathBuf>, paths: Paths) -> Result<(), Failure> {
+    let AtStart { config, ways, refused } =
+        policy::at_start(config_path.as_deref(), &paths, clock::now().wall);
+    if let Some(why) = &refused {
+        tracing::error!("{}", page::printable(why));
+    }
     let (requests, asked) = mpsc::channel(REQUESTS);
     let (notices, _) = broadcast::channel(NOTICES);
     let (messages, to_deliver) = mpsc::channel(MESSAGES);
     let (lease, leases) = watch::channel(None);
-    let (owners, owned_by) = watch::channel(config.owner_ids());
+    // The watcher looks them up.
+    let (owners, owned_by) = watch::channel(BTreeSet::new());
     let starting = Status::new(Circuit::Open, None, config.settings.mode, Daemon::Running);
     let (status, statuses) = watch::channel(starting);
     let (reload, to_reload) = mpsc::channel(1);
@@ -74,7 +77,6 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
     let gates = Gates::default();
 
     // Whoever cannot have the socket is the second daemon on these folders, and touches nothing.
-    let ways = Ways::of(&config.settings.notify)?;
     let server = server::bind_after_rescue(&paths).await?;
     let _alone = server.alone();
     let now = clock::now();
@@ -107,6 +109,7 @@ async fn watch(config: Config, config_path: Option<PathBuf>, paths: Paths) -> Re
     let beginning = Beginning {
         config,
         config_path,
+        refused,
         paths,
         powers,
         state: resumed.state,

@@ -106,6 +106,9 @@ fn serve(config: &Config, paths: &Paths) -> Result<u8, Failure> {
         for at in listening.addresses() {
             tracing::info!("the gate listens at {at}");
         }
+        for at in listening.waiting() {
+            tracing::warn!("no card of this host has {at} yet: the gate waits for it, and serves the others");
+        }
         #[cfg(target_os = "linux")]
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         gate::run(config, paths, listening, stopped()).await;

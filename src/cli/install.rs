@@ -64,7 +64,7 @@ pub(super) fn site(user: bool, named: Option<&Path>, folders: &Folders) -> Resul
 
 async fn install(site: &Site, dry_run: bool) -> Result<u8, Failure> {
     if site.policy.exists() {
-        // Services that start again by one that they cannot read would not watch at all.
+        // Services that start again by one that they cannot read would go on by the one before, or not at all.
         Config::load(Some(&site.policy))?;
     }
     let found = gateways(&site.policy).await;

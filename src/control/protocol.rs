@@ -4,6 +4,8 @@
 //! `{"v":1,"ok":...}` and `{"v":1,"error":{"kind":"...","said":"..."}}`. In a stream that has
 //! nothing to say, `{"v":1,"alive":true}` comes every five seconds.
 
+use std::net::SocketAddr;
+
 use guardian_rules::fact::Suspicion;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -64,11 +66,18 @@ pub(super) enum Question {
         code: Option<Passphrase>,
     },
     /// Read the policy again.
-    Reload,
+    Reload {
+        /// And go by the clock as it is now, though it was ahead once.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        accept_clock: bool,
+    },
     /// What the gate finds suspicious; the gate's user and owners only.
     Report {
         /// All of it; a report takes the place of the one before.
         suspicions: Vec<Suspicion>,
+        /// Addresses that it would listen at, but that no card of this host has.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        waiting: Vec<SocketAddr>,
     },
 }
 
@@ -98,11 +107,16 @@ pub(crate) enum Ask {
     /// Close the circuit; the owner only.
     Close,
     /// Read the policy again; the owner only.
-    Reload,
+    Reload {
+        /// And go by the clock as it is now, though it was ahead once.
+        accept_clock: bool,
+    },
     /// Hear what the gate finds suspicious.
     Report {
         /// All of it.
         suspicions: Vec<Suspicion>,
+        /// Where it would listen, but no card of this host has the address.
+        waiting: Vec<SocketAddr>,
     },
 }
 
@@ -211,8 +225,8 @@ impl From<Ask> for Question {
             Ask::Review => Self::Review,
             Ask::Recover => Self::Recover { passphrase: None, code: None },
             Ask::Close => Self::Close { passphrase: None, code: None },
-            Ask::Reload => Self::Reload,
-            Ask::Report { suspicions } => Self::Report { suspicions },
+            Ask::Reload { accept_clock } => Self::Reload { accept_clock },
+            Ask::Report { suspicions, waiting } => Self::Report { suspicions, waiting },
         }
     }
 }

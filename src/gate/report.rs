@@ -1,4 +1,6 @@
-//! Tells the watcher who tries the gate's lock.
+//! Tells the watcher who tries the gate's lock, and where the gate would listen if it could.
+
+use std::net::SocketAddr;
 
 use tokio::time::{Duration, Instant, sleep};
 
@@ -19,19 +21,20 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Reports for ever. A watcher that cannot be reached hears of it later.
 pub(super) async fn report(gate: &Gate) {
-    let mut told = Vec::new();
+    let mut told = (Vec::new(), Vec::new());
     let mut since = Instant::now();
     loop {
         sleep(LOOK).await;
         let suspicions = gate.suspicions.borrow_mut().report(clock::moment());
-        let renews = !suspicions.is_empty() && since.elapsed() >= AGAIN;
-        if suspicions == told && !renews {
+        let report = (suspicions, gate.waiting.borrow().clone());
+        let renews = (!report.0.is_empty() || !report.1.is_empty()) && since.elapsed() >= AGAIN;
+        if report == told && !renews {
             continue;
         }
-        match tell(gate, suspicions.clone()).await {
-            Ok(()) => (told, since) = (suspicions, Instant::now()),
+        match tell(gate, report.clone()).await {
+            Ok(()) => (told, since) = (report, Instant::now()),
             Err(why) => {
-                tracing::warn!("the watcher does not hear of suspicious requests: {why}");
+                tracing::warn!("the watcher does not hear what the gate has to report: {why}");
                 sleep(RETRY).await;
             }
         }
@@ -39,9 +42,9 @@ pub(super) async fn report(gate: &Gate) {
 }
 
 /// Tells them; a sentence says why the watcher has not heard.
-async fn tell(gate: &Gate, suspicions: Vec<Suspicion>) -> Result<(), String> {
+async fn tell(gate: &Gate, (suspicions, waiting): (Vec<Suspicion>, Vec<SocketAddr>)) -> Result<(), String> {
     let client = Client::connect(&gate.paths).await.map_err(|failed| chain(&failed))?;
-    match client.ask(Ask::Report { suspicions }).await {
+    match client.ask(Ask::Report { suspicions, waiting }).await {
         Ok(Reply::Done) => Ok(()),
         Ok(Reply::Refused(why)) => Err(why.to_string()),
         Ok(other) => Err(format!("it answers another question: {other:?}")),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::plan::Step;
 use super::site::{Manager, Scope, Site};
+use crate::sys::paths::Paths;
 use guardian_probes::command::Tool;
 
 /// A service of Guardian's.
@@ -90,7 +91,9 @@ impl Unit {
             Manager::Systemd => in_systemd(&path.to_string_lossy()),
             Manager::Launchd => in_xml(&path.to_string_lossy()),
         };
-        template.replace("@PROGRAM@", &quoted(&site.program)).replace("@LOGS@", &quoted(&site.logs()))
+        let text = template.replace("@PROGRAM@", &quoted(&site.program));
+        let text = text.replace("@LOGS@", &quoted(&site.logs()));
+        text.replacen("[Service]\n", &format!("[Service]\n{}", told_apart(site)), 1)
     }
 
     /// What makes it run now and at every start of the machine, as it is described now.
@@ -162,6 +165,30 @@ fn systemctl<const N: usize>(site: &Site, arguments: [&str; N]) -> Tool {
         Some(session) => tool.with("XDG_RUNTIME_DIR", session),
         None => tool,
     }
+}
+
+/// What a user's service has to be told: where the shell that installs it has policy and state in other places than the
+/// manager of the user's services would have it look.
+fn told_apart(site: &Site) -> String {
+    if (site.manager, site.scope) != (Manager::Systemd, Scope::User) {
+        return String::new();
+    }
+    let usual = Paths::of_a_users_service(&site.home, site.session.as_deref());
+    let policy = site.home.join(".config/guardian/guardian.toml");
+    let told = [
+        ("GUARDIAN_CONFIG", &site.policy, Some(&policy)),
+        ("GUARDIAN_STATE_DIR", &site.paths.state, usual.as_ref().map(|it| &it.state)),
+        ("GUARDIAN_RUNTIME_DIR", &site.paths.runtime, usual.as_ref().map(|it| &it.runtime)),
+    ];
+    if told.iter().all(|(_, path, usual)| Some(*path) == *usual) {
+        return String::new();
+    }
+    // All of them: one that names the state alone has its runtime folder in it.
+    let lines = told.map(|(name, path, _)| {
+        let path = path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
+        format!("Environment=\"{name}={path}\"\n")
+    });
+    format!("# Where the shell that installed it has them.\n{}", lines.concat())
 }
 
 fn launchctl<const N: usize>(arguments: [&str; N]) -> Tool {

@@ -14,7 +14,7 @@ use crate::trip::{Cause, Trip};
 pub(crate) struct Event {
     /// The version of this form.
     schema: u8,
-    /// `tripped`, `news`, `would-trip`, `in-doubt`, `recovering` or `closed`.
+    /// `tripped`, `news`, `would-trip`, `in-doubt`, `recovering`, `closed` or `policy-refused`.
     #[serde(rename = "event")]
     what: &'static str,
     /// When it happened.
@@ -68,6 +68,7 @@ impl Event {
             Notice::Doubt(_) => ("in-doubt", None, None),
             Notice::Recovering(by) => ("recovering", Some(by), None),
             Notice::Closed(by) => ("closed", Some(by), None),
+            Notice::PolicyRefused(_) => ("policy-refused", None, None),
         };
         Self {
             schema: 1,

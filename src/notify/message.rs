@@ -44,6 +44,7 @@ pub(crate) fn urgency(notice: &Notice) -> Urgency {
         Notice::Tripped(_) | Notice::News(_) | Notice::WouldTrip(_) => Urgency::Critical,
         // What is not settled in time is told again, as a trip.
         Notice::Doubt(_) | Notice::Recovering(_) | Notice::Closed(_) => Urgency::Normal,
+        Notice::PolicyRefused(_) => Urgency::Critical,
     }
 }
 
@@ -55,6 +56,7 @@ pub(crate) fn key(stamped: &Stamped) -> String {
         Notice::Doubt(doubt) => format!("in doubt {}", doubt.since),
         Notice::Recovering(_) => format!("recovering {}", stamped.at),
         Notice::Closed(_) => format!("closed {}", stamped.at),
+        Notice::PolicyRefused(_) => format!("policy refused {}", stamped.at),
     }
 }
 
@@ -65,7 +67,7 @@ pub(crate) fn weight(notice: &Notice) -> usize {
             trip.findings.len().saturating_add(1)
         }
         Notice::Doubt(doubt) => doubt.findings.len().saturating_add(1),
-        Notice::Recovering(_) | Notice::Closed(_) => 1,
+        Notice::Recovering(_) | Notice::Closed(_) | Notice::PolicyRefused(_) => 1,
     }
 }
 
@@ -108,6 +110,11 @@ pub(crate) fn message(stamped: &Stamped, host: &str, count: u32) -> Message {
         Notice::Closed(by) => (
             format!("Back to normal on {host}"),
             vec![format!("{} ended the recovery at {at}. Allowed clients get through again.", name(by))],
+        ),
+        // What is wrong with it may quote it.
+        Notice::PolicyRefused(_) => (
+            format!("Guardian's policy is refused on {host}"),
+            vec![format!("It started at {at} without it, by the last one that was in force, or by none.")],
         ),
     };
     if count > 1 && matches!(stamped.notice, Notice::Tripped(_) | Notice::WouldTrip(_)) {

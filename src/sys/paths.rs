@@ -3,14 +3,14 @@
 //! | | root, Linux | root, macOS | user |
 //! |---|---|---|---|
 //! | state | `/var/lib/guardian` | `/Library/Application Support/Guardian` | the platform's state folder |
-//! | runtime | `/run/guardian` | `/var/run/guardian` | the runtime folder, else `run` in the state folder |
+//! | runtime | `/run/guardian` | `/var/run/guardian` | the runtime folder (`/run/user/UID`), else `run` in the state folder |
 //!
 //! `GUARDIAN_STATE_DIR`, `GUARDIAN_RUNTIME_DIR` and the flags of the same names come first.
 
 use std::env;
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, Uid, User};
@@ -100,24 +100,45 @@ impl Paths {
     }
 
     fn of_a_user() -> Option<Self> {
-        let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = absolute("HOME");
+        let state = absolute("XDG_STATE_HOME").filter(|_| !cfg!(target_os = "macos"));
+        // cron(8) and su(1) set none, and the session's is there all the same.
+        let runtime = absolute("XDG_RUNTIME_DIR").or_else(|| session_folder(Uid::effective().as_raw()));
+        Self::of_a_user_with(home.as_deref(), state, runtime)
+    }
+
+    /// Those of a service of a user's, whose manager knows nothing of what a shell's start-up files set.
+    pub(crate) fn of_a_users_service(home: &Path, session: Option<&Path>) -> Option<Self> {
+        Self::of_a_user_with(Some(home), None, session.map(Path::to_owned))
+    }
+
+    fn of_a_user_with(
+        home: Option<&Path>,
+        state_home: Option<PathBuf>,
+        runtime: Option<PathBuf>,
+    ) -> Option<Self> {
         let state = if cfg!(target_os = "macos") {
             home?.join("Library/Application Support/Guardian")
         } else {
-            absolute("XDG_STATE_HOME").or_else(|| Some(home?.join(".local/state")))?.join("guardian")
+            state_home.or_else(|| Some(home?.join(".local/state")))?.join("guardian")
         };
-        let runtime =
-            absolute("XDG_RUNTIME_DIR").map_or_else(|| state.join("run"), |folder| folder.join("guardian"));
+        let runtime = runtime.map_or_else(|| state.join("run"), |folder| folder.join("guardian"));
         Some(Self { state, runtime })
     }
 
-    /// Where a daemon may be that can be asked: in these folders first, then, if they are the usual
-    /// ones of a user, in root's.
+    /// Where a daemon may be that can be asked: in these folders first, then, if they are the usual ones of a user, in
+    /// those of a service of that user's that was not told of them, and in root's.
     pub(crate) fn to_ask(&self) -> Vec<Self> {
-        let machine = Self::of_the_machine();
         let usual = Self::of_a_user().is_some_and(|usual| usual == *self);
-        if usual && *self != machine { vec![self.clone(), machine] } else { vec![self.clone()] }
+        let mut places = vec![self.clone()];
+        if usual {
+            let session = absolute("XDG_RUNTIME_DIR").or_else(|| session_folder(Uid::effective().as_raw()));
+            let home = absolute("HOME");
+            let service = home.and_then(|home| Self::of_a_users_service(&home, session.as_deref()));
+            let others = service.into_iter().chain([Self::of_the_machine()]);
+            places.extend(others.filter(|other| other != self));
+        }
+        places
     }
 
     /// While this file is there the circuit is open.
@@ -128,6 +149,11 @@ impl Paths {
     /// What the breaker knew last.
     pub(crate) fn breaker(&self) -> PathBuf {
         self.state.join("breaker.json")
+    }
+
+    /// The policy that was in force last.
+    pub(crate) fn last_policy(&self) -> PathBuf {
+        self.state.join("policy.toml")
     }
 
     /// Everything that happened.
@@ -262,6 +288,25 @@ impl Paths {
     }
 }
 
+/// A path that the environment names.
+fn absolute(name: &str) -> Option<PathBuf> {
+    env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// The folder that systemd makes for the sessions of a user, if it is there and nobody else can look into it.
+fn session_folder(uid: u32) -> Option<PathBuf> {
+    if cfg!(target_os = "macos") {
+        return None;
+    }
+    let folder = PathBuf::from(format!("/run/user/{uid}"));
+    is_private(&folder, uid).then_some(folder)
+}
+
+fn is_private(folder: &Path, uid: u32) -> bool {
+    const OTHERS: u32 = 0o077;
+    fs::symlink_metadata(folder).is_ok_and(|it| it.is_dir() && it.uid() == uid && it.mode() & OTHERS == 0)
+}
+
 /// The group of the user that the installer makes for the gate; to root alone it matters.
 fn gate_group() -> Option<u32> {
     if !Uid::effective().is_root() {
@@ -356,6 +401,37 @@ mod tests {
         paths.prepare().unwrap();
         std::os::unix::fs::chown(&paths.state, Some(4001), None).unwrap();
         assert!(matches!(paths.prepare(), Err(PathsError::Owner { uid: 4001, .. })));
+    }
+
+    #[test]
+    fn a_session_is_found_without_being_told_of_it_unless_somebody_else_could_have_made_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let uid = Uid::effective().as_raw();
+        let is = |mode: u32, uid| {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            is_private(folder.path(), uid)
+        };
+        assert!(is(0o700, uid));
+        assert!(!is(0o700, uid + 1) && !is(0o750, uid) && !is(0o701, uid));
+        let link = folder.path().join("link");
+        symlink(folder.path(), &link).unwrap();
+        assert!(is(0o700, uid) && !is_private(&link, uid));
+        assert!(!is_private(Path::new("/nonexistent"), uid));
+    }
+
+    #[cfg(not(target_os = "macos"))]
+    #[test]
+    fn a_users_folders_follow_the_environment_and_a_service_has_none_of_it() {
+        let home = Path::new("/home/ana");
+        let of = |state: Option<&str>, runtime: Option<&str>| {
+            Paths::of_a_user_with(Some(home), state.map(Into::into), runtime.map(Into::into)).unwrap()
+        };
+        let service = Paths::of_a_users_service(home, Some(Path::new("/run/user/7"))).unwrap();
+        assert_eq!(service, of(None, Some("/run/user/7")));
+        assert_eq!(service.state, Path::new("/home/ana/.local/state/guardian"));
+        assert_eq!(service.runtime, Path::new("/run/user/7/guardian"));
+        assert_eq!(of(Some("/data"), None).runtime, Path::new("/data/guardian/run"));
+        assert_eq!(Paths::of_a_user_with(None, None, None), None);
     }
 
     #[test]

@@ -28,6 +28,12 @@ impl Watcher {
         self.record_changes(&changes);
     }
 
+    /// Writes down what holds again because the clock that had ended it was wrong.
+    pub(super) fn record_revived(&mut self, before: Timestamp) {
+        let changes = revived(&self.config.settings.allowance, before, self.latest);
+        self.record_changes(&changes);
+    }
+
     fn record_changes(&mut self, changes: &[Change]) {
         for Change { what, allowance } in changes {
             // It can always be put into JSON: texts and an instant.
@@ -52,6 +58,12 @@ fn between(before: &[Allowance], after: &[Allowance], now: Timestamp) -> Vec<Cha
 fn ended(allowances: &[Allowance], before: Timestamp, now: Timestamp) -> Vec<Change> {
     let over = allowances.iter().filter(|it| it.until > before && it.until <= now);
     over.map(|it| Change { what: "allowance ended", allowance: it.into() }).collect()
+}
+
+/// What had ended at an instant, and has not at an earlier one.
+fn revived(allowances: &[Allowance], before: Timestamp, now: Timestamp) -> Vec<Change> {
+    let again = allowances.iter().filter(|it| it.until > now && it.until <= before);
+    again.map(|it| Change { what: "allowance holds again", allowance: it.into() }).collect()
 }
 
 #[cfg(test)]
@@ -89,6 +101,13 @@ mod tests {
         assert_eq!(told(&changes), [("allowance removed", "nat"), ("allowance added", "nat")]);
         assert_eq!(changes[1].allowance, AllowanceStatus::from(&longer), "its end and reason with it");
         assert!(between(&both, &[nat, ngrok], at(1)).is_empty(), "their order says nothing");
+    }
+
+    #[test]
+    fn what_a_wrong_clock_had_ended_and_nothing_else_holds_again() {
+        let all = [allowance("ngrok", 100), allowance("nat", 200), allowance("container", 400)];
+        assert_eq!(told(&revived(&all, at(300), at(150))), [("allowance holds again", "nat")]);
+        assert!(revived(&all, at(100), at(100)).is_empty());
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use guardian_rules::fact::{Intent, Suspicion};
 
-use super::standing_orders::Users;
 use super::stations::cadence;
 use super::trouble::Part;
-use super::{Watcher, rules};
-use crate::breaker::effect::Refusal;
+use super::{Watcher, rules, users};
+use crate::breaker::effect::{Notice, Refusal};
 use crate::breaker::event::{Event, Review};
 use crate::breaker::state::State;
 use crate::cli::chain;
 use crate::config::Config;
 use crate::control::protocol::{Ask, Reply, Request};
+use crate::memory::policy;
 use crate::notify::Ways;
 use crate::sys::clock::{self, Moment, Now};
 
@@ -76,14 +76,20 @@ impl Watcher {
         let by = request.asker.clone();
         let answer = match &request.ask {
             Ask::Review => Some(Reply::Refused(Refusal::NotOwner)),
-            Ask::Reload if !by.owner => Some(Reply::Refused(Refusal::NotOwner)),
-            Ask::Reload => Some(match self.reload() {
-                Ok(()) => Reply::Done,
+            Ask::Reload { .. } if !by.owner => Some(Reply::Refused(Refusal::NotOwner)),
+            Ask::Reload { accept_clock } => Some(match self.reload() {
+                Ok(()) => {
+                    if *accept_clock {
+                        self.accept_clock(now);
+                    }
+                    Reply::Done
+                }
                 Err(why) => Reply::Failed(why),
             }),
-            Ask::Report { suspicions } => {
+            Ask::Report { suspicions, waiting } => {
                 self.reported = Some(now.moment);
                 self.sight.set_suspicions(one_of_each(suspicions));
+                self.gatekeeper.set_waiting(waiting);
                 Some(Reply::Done)
             }
             Ask::Trip { reason } => self.step_for(Event::Trip { by, reason: reason.clone() }, now),
@@ -93,6 +99,22 @@ impl Watcher {
         };
         self.tell_status();
         reply(request, answer);
+    }
+
+    /// Keeps the policy for the next start; or says that the written one is refused, and what is gone by instead.
+    pub(super) fn begin_with_policy(&mut self, refused: Option<String>, now: Now) {
+        let Some(why) = refused else {
+            self.keep_policy();
+            return;
+        };
+        self.record("policy refused", serde_json::json!({ "why": why }));
+        self.notice(&Notice::PolicyRefused(why.clone()), now);
+        self.trouble.note(Part::Policy, Err(why));
+    }
+
+    fn keep_policy(&mut self) {
+        let kept = policy::keep(&self.paths, &self.config).map_err(|failed| chain(&failed));
+        self.trouble.note(Part::KeptPolicy, kept);
     }
 
     /// Reads the policy again. One that cannot be used is refused, and the old one stays.
@@ -106,18 +128,22 @@ impl Watcher {
         match loaded {
             Ok(config) => {
                 let before = std::mem::replace(&mut self.config, config).settings;
+                let now = clock::moment();
+                self.powers = self.powers.clone().under(&self.config);
+                self.look_at_equipment(now);
                 self.rules = rules(&self.config, &self.powers);
-                self.users = Users::of(&self.config);
+                self.users.follow(&self.config.settings, users::AT_RELOAD, now);
                 let cadences = &self.config;
                 self.schedule.set_cadences(|probe| cadences.cadence(probe).unwrap_or_else(|| cadence(probe)));
                 self.sight.set_policy(self.config.policy(self.latest));
-                self.lines.owners.send_replace(self.config.owner_ids());
+                self.lines.owners.send_replace(self.users.owners());
                 self.trouble.note(Part::Policy, Ok(()));
+                self.keep_policy();
                 let changed = self.config.settings.changed_since(&before);
                 self.record("policy reloaded", serde_json::json!({ "changed": changed }));
                 self.record_allowed(&before.allowance);
                 self.give_orders();
-                self.metrics.follow(self.config.settings.metrics.listen, clock::now().moment);
+                self.metrics.follow(self.config.settings.metrics.listen, now);
                 self.tell_status();
                 Ok(())
             }

@@ -1,5 +1,6 @@
 //! Whether the gate runs, as far as the watcher can tell: one that does takes its leases.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::control::gates::Gates;
@@ -17,11 +18,13 @@ pub(super) struct Gatekeeper {
     since: Moment,
     /// A gate was seen.
     known: bool,
+    /// Where it would listen, but no card of this host has the address.
+    waiting: Vec<SocketAddr>,
 }
 
 impl Gatekeeper {
     pub(super) fn new(gates: Gates, now: Moment) -> Self {
-        Self { gates, since: now, known: false }
+        Self { gates, since: now, known: false, waiting: Vec::new() }
     }
 
     /// How it is now; nothing where there is to be no gate, and as long as it may be starting.
@@ -31,6 +34,24 @@ impl Gatekeeper {
             return Some(GateStatus::Running);
         }
         self.missing(now, typed::gate_is_installed)
+    }
+
+    /// Where it would listen if it could, as it reports.
+    pub(super) fn set_waiting(&mut self, waiting: &[SocketAddr]) {
+        self.waiting = waiting.to_vec();
+    }
+
+    /// That a gate that runs is not heard everywhere yet.
+    pub(super) fn waits(&self, gate: Option<GateStatus>) -> Option<String> {
+        let runs = gate == Some(GateStatus::Running) && !self.waiting.is_empty();
+        let at: Vec<String> = self.waiting.iter().map(ToString::to_string).collect();
+        runs.then(|| {
+            format!(
+                "gate: it waits for {}, which no card of this host has now (a VPN that is down?), and listens there as \
+                 soon as one does",
+                at.join(", ")
+            )
+        })
     }
 
     fn missing(&self, now: Moment, is_installed: impl Fn() -> bool) -> Option<GateStatus> {
@@ -72,6 +93,17 @@ mod tests {
                 "{known} {installed} {seconds}"
             );
         }
+    }
+
+    #[test]
+    fn a_gate_that_waits_for_an_address_says_which_and_one_that_does_not_run_says_nothing() {
+        let mut gatekeeper = Gatekeeper::new(Gates::default(), clock::moment());
+        assert_eq!(gatekeeper.waits(Some(GateStatus::Running)), None);
+        gatekeeper.set_waiting(&["100.100.1.2:18700".parse().unwrap()]);
+        let said = gatekeeper.waits(Some(GateStatus::Running)).unwrap();
+        assert!(said.contains("waits for 100.100.1.2:18700"), "{said}");
+        assert_eq!(gatekeeper.waits(Some(GateStatus::Absent)), None);
+        assert_eq!(gatekeeper.waits(None), None);
     }
 
     #[test]

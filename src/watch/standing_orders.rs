@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Watcher;
 use super::sight::Sight;
 use super::target::{Allowed, allowed};
+use super::users::Users;
 use crate::barrier::Target;
 use crate::barrier::firewall::wall::{Stance, Wall};
 use crate::breaker::state::{Level, State};
@@ -30,24 +31,6 @@ struct Means {
     others: Others,
 }
 
-/// Users that the policy names, looked up once.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Users {
-    /// Those who may always connect on loopback: root, the owners and the gate.
-    local: BTreeSet<u32>,
-    /// The gateway's own.
-    gateway: Option<u32>,
-}
-
-impl Users {
-    pub(super) fn of(config: &Config) -> Self {
-        let mut local = BTreeSet::from([0]);
-        local.extend(config.owner_ids());
-        local.extend(Config::gate_user());
-        Self { local, gateway: config.gateway_user() }
-    }
-}
-
 /// Whether there is to be a seal while the circuit is closed.
 pub(super) fn seals(config: &Config) -> bool {
     config.settings.seal && config.settings.mode != Mode::Observe
@@ -63,8 +46,8 @@ pub(super) fn of(
     target: &Target,
     others: Others,
 ) -> Orders {
-    let mut local_users = users.local.clone();
-    match users.gateway {
+    let mut local_users = users.local();
+    match users.gateway() {
         Some(gateway) => local_users.extend([gateway]),
         None => local_users.extend(&target.users),
     }
@@ -74,7 +57,7 @@ pub(super) fn of(
         allowed: allowed(&sight.policy, &sight.known),
         ports: sight.policy.ports.iter().copied().collect(),
         local_users,
-        gateway_user: users.gateway,
+        gateway_user: users.gateway(),
         others,
     };
     orders(state, &means, target)

@@ -206,6 +206,7 @@ mod tests {
             index: None,
             address: address.parse().unwrap(),
             prefix: 24,
+            tunnel: false,
         };
         Snapshot {
             listeners: Observation::Seen(vec![

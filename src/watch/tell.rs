@@ -8,7 +8,7 @@ use guardian_rules::verdict::Verdict;
 use jiff::{SignedDuration, Timestamp};
 
 use super::remains::Present;
-use super::{Watcher, gatekeeper, supervisor};
+use super::{Watcher, ahead, gatekeeper, supervisor};
 use crate::barrier::{Barrier, Held, process};
 use crate::breaker::state::{Level, State};
 use crate::lock;
@@ -44,12 +44,19 @@ impl Watcher {
         status.degraded.extend(self.trouble.sentences());
         status.degraded.extend(undo::told_of_damaged(&self.paths));
         status.degraded.extend(report.trouble().map(str::to_owned));
+        status.clock_was = ahead::ahead(self.latest, clock::now().wall);
+        status.degraded.extend(status.clock_was.map(ahead::told));
         // Nothing that is blocked depends on it.
         status.degraded.extend(self.metrics.trouble().map(str::to_owned));
         status.degraded.extend(self.resting.trouble());
         status.gate = self.gatekeeper.look(clock::moment());
         status.degraded.extend(gatekeeper::amiss(status.gate));
-        status.armed = self.powers.armed() && !self.trouble.weakens_a_trip();
+        status.degraded.extend(self.gatekeeper.waits(status.gate));
+        // Owners are no barrier; whom the seal holds is.
+        status.degraded.extend(self.users.unknown_owners());
+        let unknown_gateway = self.users.unknown_gateway();
+        status.armed = self.powers.armed() && !self.trouble.weakens_a_trip() && unknown_gateway.is_none();
+        status.degraded.extend(unknown_gateway);
         status.round = self.round;
         status.locked = lock::is_locked(&self.paths);
         status.verdict = self.verdict;

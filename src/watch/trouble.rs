@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     Journal,
+    KeptPolicy,
     Lock,
     Memory,
     Messages,
@@ -17,6 +18,7 @@ impl Part {
     fn name(self) -> &'static str {
         match self {
             Self::Journal => "journal",
+            Self::KeptPolicy => "kept policy",
             Self::Lock => "lock",
             Self::Memory => "memory",
             Self::Messages => "messages",
@@ -73,6 +75,7 @@ mod tests {
             (Part::Lock, true),
             (Part::Memory, true),
             (Part::Journal, false),
+            (Part::KeptPolicy, false),
             (Part::Messages, false),
             (Part::Policy, false),
             (Part::Undo, false),

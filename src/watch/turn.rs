@@ -39,6 +39,7 @@ impl Watcher {
         if self.reported.is_some_and(|reported| now.moment.since(reported) > REPORTED) {
             self.reported = None;
             self.sight.set_suspicions(Vec::new());
+            self.gatekeeper.set_waiting(&[]);
         }
         match &self.state {
             State::HalfOpen(_) => self.step(Event::Tick, now),
@@ -56,6 +57,11 @@ impl Watcher {
             self.save();
         }
         self.resting.turn(now.moment);
+        self.mind_equipment(now.moment);
+        if self.users.turn(now.moment) {
+            self.lines.owners.send_replace(self.users.owners());
+            self.give_orders();
+        }
         if now.moment.since(self.told) >= STATUS {
             self.tell_status();
         }

@@ -217,6 +217,24 @@ fn what_is_not_allowed_cannot_be_taken_away_and_of_several_none_is_guessed() {
 }
 
 #[test]
+fn an_allowance_that_ends_before_a_time_the_clock_has_shown_once_is_said_to_have_ended_by_that() {
+    for (was, part) in
+        [("2999-12-31T00:00:01Z", "--accept-clock"), ("2999-12-30T00:00:00Z", "another policy file")]
+    {
+        let place = Place::new().with_config("");
+        place.daemon(move |ask| {
+            let mut status = status("closed");
+            status["clock_was"] = json!(was);
+            if ask == "reload" { json!("done") } else { status }
+        });
+        let output = place.guardian(&KIOSK);
+        assert_eq!(code(&output), 70, "{}", told(&output));
+        assert!(told(&output).contains(part), "{part}: {}", told(&output));
+        assert_eq!(told(&output).contains("another policy file"), part == "another policy file");
+    }
+}
+
+#[test]
 fn a_running_daemon_is_seen_to_know_that_an_allowance_is_gone() {
     let allowed = json!({ "network": "192.168.1.0/24", "reason": "kiosk in the hall", "until": "2999-12-31T00:00:00Z" });
     for (knows, expected, part) in [(true, 0, "knows it now"), (false, 70, "another policy file")] {

@@ -25,6 +25,10 @@ fn whoever_reloads_is_told_by_the_exit_code_whether_the_watcher_goes_by_the_poli
         }
         assert_eq!(asked.lock().unwrap()[0]["ask"], "reload");
     }
+    let place = Place::new();
+    let asked = place.daemon(|_| json!("done"));
+    assert_eq!(code(&place.guardian(&["config", "reload", "--accept-clock"])), 0);
+    assert_eq!(asked.lock().unwrap()[0], json!({ "v": 1, "ask": "reload", "accept_clock": true }));
     let nobody = Place::new().guardian(&["config", "reload"]);
     assert_eq!(code(&nobody), 3, "{}", told(&nobody));
 }

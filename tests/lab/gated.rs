@@ -167,6 +167,57 @@ fn half_open_lets_this_host_in_and_nobody_of_the_vpn() {
     lets_in("closed again");
 }
 
+/// A VPN that is down when the gate starts, and one whose card is made anew while it runs: the new card has another
+/// number, by which the kernel keeps what a socket hears.
+#[test]
+fn a_vpn_that_comes_late_or_comes_anew_is_heard_and_loopback_is_served_all_the_time() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let goes = || drop(place.host.run(User::Root, &["ip", "link", "del", "tailscale0"]));
+    let comes = || {
+        place.host.wire("tailscale0", &place.outside, "tailscale0");
+        place.host.run(User::Root, &["ip", "addr", "add", "100.100.1.2/24", "dev", "tailscale0"]);
+        place.outside.run(User::Root, &["ip", "addr", "add", "100.100.1.1/24", "dev", "tailscale0"]);
+    };
+    goes();
+    let daemon = Daemon::start(&place.host, User::Root, &on_the_vpn());
+    let gate = Gate::start(&place.host, User::Root);
+    let ours = format!("Guardian-Token: {}", gate.token);
+    let signs_in = |host: &Host, door| {
+        http::ask(host, door, "GET /_guardian/sign-in", &[&ours]).map_or(0, |answer| answer.status)
+    };
+    let vpn = at(VPN, 18700);
+    let hears = |why: &str| {
+        let begun = Instant::now();
+        while signs_in(&place.outside, vpn) != 200 {
+            let printed = gate.process.printed();
+            assert!(begun.elapsed() < Duration::from_secs(20), "{why}, and nobody of it is heard\n{printed}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let told = |waits: bool| {
+        daemon.until("what the gate waits for", |status| {
+            status["gate"] == "running"
+                && status["degraded"].to_string().contains("waits for 100.100.1.2") == waits
+        });
+    };
+    assert_eq!(signs_in(&place.host, DOOR), 200, "loopback waits for nobody");
+    told(true);
+    comes();
+    hears("the VPN has come");
+    told(false);
+    goes();
+    told(true);
+    comes();
+    hears("the VPN has come again");
+    // So fast that nobody sees it gone.
+    goes();
+    comes();
+    hears("the VPN's card is another one");
+    assert_eq!(signs_in(&place.host, DOOR), 200);
+    assert!(!place.outside.reaches(at(LAN, 18700)), "and nobody of the LAN is");
+}
+
 /// How long what was open goes on after something befell the watcher.
 fn shuts_after(gate: &Gate<'_>, host: &Host, what: &str, befall: impl FnOnce()) {
     gate.until(200);

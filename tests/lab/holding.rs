@@ -150,6 +150,93 @@ fn a_folder_that_another_user_could_write_is_refused_loudly() {
     }
 }
 
+/// A typing error, and a reboot: there is no wall and no lock, and a gateway would be alone.
+#[test]
+fn a_policy_that_is_refused_at_a_start_leaves_the_one_before_in_force() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let file = "/mnt/guardian-root/guardian.toml";
+    let daemon = Daemon::start(&place.host, User::Root, "half_open.rounds = 3\nowners = [\"ana\"]\n");
+    daemon.until("a seal", |status| status["seal"] == "yes");
+    daemon.kill();
+    place.host.run(User::Root, &["nft", "delete", "table", "inet", "guardian"]);
+    place.host.write(file, "moed = 1\n");
+    let daemon = Daemon::restart(&place.host, User::Root, &[]);
+    let status = daemon.until("a seal again", |status| status["seal"] == "yes");
+    let missing = status["degraded"].to_string();
+    assert!(missing.contains("moed") && missing.contains("in force last"), "{missing}");
+    assert_eq!(status["armed"], false);
+    assert!(daemon.journal().iter().any(|entry| entry["what"] == "policy refused"));
+    // Whom that one named may still do what is theirs, and nobody goes by the new one.
+    let (code, said) = guardian(&place.host, User::Root, User::Ana, &["config", "reload"]);
+    assert!(code == 78 && said.contains("moed"), "{code}: {said}");
+    place.host.write(file, "");
+    let (code, said) = daemon.guardian(User::Root, &["config", "reload"]);
+    assert_eq!((code, daemon.status()["armed"].clone()), (0, true.into()), "{said}");
+    daemon.kill();
+    // Without one before there are the defaults.
+    place.host.write(file, "moed = 1\n");
+    place.host.run(User::Root, &["rm", "/mnt/guardian-root/state/policy.toml"]);
+    let daemon = Daemon::restart(&place.host, User::Root, &[]);
+    let status = daemon.until("a seal by default", |status| status["seal"] == "yes");
+    assert!(status["degraded"].to_string().contains("the defaults"), "{status:#}");
+}
+
+/// Another system that keeps the clock in local time, or a year that was typed wrong.
+#[test]
+fn a_clock_that_was_ahead_once_is_told_and_an_owner_alone_may_accept_it_as_it_is() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let daemon = Daemon::start(&place.host, User::Root, POLICY);
+    daemon.is("closed");
+    let memory = daemon.state("breaker.json");
+    daemon.kill();
+    let mut known: serde_json::Value = serde_json::from_slice(&fs::read(&memory).unwrap()).unwrap();
+    known["latest"] = "2199-01-01T00:00:00Z".into();
+    fs::write(&memory, known.to_string()).unwrap();
+    let daemon = Daemon::restart(&place.host, User::Root, &[]);
+    assert!(daemon.status()["degraded"].to_string().contains("2199-01-01"), "{:#}", daemon.status());
+    let allows = ["allow", "--network", "192.168.9.0/24", "--reason", "kiosk", "--until", "2h"];
+    let (code, said) = daemon.guardian(User::Root, &allows);
+    assert!(code == 70 && said.contains("2199-01-01") && said.contains("--accept-clock"), "{code}: {said}");
+    let accepts = ["config", "reload", "--accept-clock"];
+    let (code, said) = guardian(&place.host, User::Root, User::Bob, &accepts);
+    assert_eq!(code, 2, "{said}");
+    // Whoever only has the policy read again says nothing of the clock.
+    assert_eq!(daemon.guardian(User::Root, &["config", "reload"]).0, 0);
+    assert_eq!(daemon.status()["allowances"], serde_json::json!([]));
+    assert_eq!(daemon.guardian(User::Root, &accepts).0, 0);
+    let status =
+        daemon.until("the allowance", |status| status["allowances"][0]["network"] == "192.168.9.0/24");
+    assert_eq!(status["clock_was"], serde_json::Value::Null);
+    let journal = daemon.journal();
+    for what in ["clock accepted", "allowance holds again"] {
+        assert!(journal.iter().any(|entry| entry["what"] == what), "{what}: {journal:?}");
+    }
+    daemon.kill();
+    let daemon = Daemon::restart(&place.host, User::Root, &[]);
+    assert_eq!(daemon.status()["allowances"][0]["network"], "192.168.9.0/24", "and that is kept");
+}
+
+/// It is installed, or may be used, only after the watcher has begun.
+#[test]
+fn a_packet_filter_that_comes_later_is_used_after_a_reload() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let nft = place.host.run(User::Root, &["sh", "-c", "command -v nft"]);
+    let nft = nft.trim();
+    place.host.run(User::Root, &["mount", "--bind", "/dev/null", nft]);
+    let daemon = Daemon::start(&place.host, User::Root, "");
+    let status = daemon.is("closed");
+    assert!(status["degraded"].to_string().contains("firewall"), "{status:#}");
+    assert_eq!(status["seal"], serde_json::Value::Null);
+    place.host.run(User::Root, &["umount", nft]);
+    let (code, said) = daemon.guardian(User::Root, &["config", "reload"]);
+    assert_eq!(code, 0, "{said}");
+    daemon.until("a seal", |status| status["seal"] == "yes");
+    assert!(!daemon.status()["degraded"].to_string().contains("firewall"), "{}", daemon.status());
+}
+
 #[test]
 fn a_disk_that_refuses_does_not_keep_the_circuit_from_opening() {
     let Some(_lab) = Lab::open() else { return };

@@ -32,6 +32,7 @@ fn own(interface: &str, index: u32, address: &str) -> InterfaceAddress {
         index: Some(index),
         address: address.parse().unwrap(),
         prefix: 24,
+        tunnel: false,
     }
 }
 

@@ -178,8 +178,13 @@ pub(super) fn expose(world: &World, fact: Exposing, after_a_look: bool) -> World
     if after_a_look {
         looked_once(&mut snapshot);
     }
-    let card =
-        InterfaceAddress { interface: "eth9".to_owned(), index: Some(99), address: ip(CARD), prefix: 24 };
+    let card = InterfaceAddress {
+        interface: "eth9".to_owned(),
+        index: Some(99),
+        address: ip(CARD),
+        prefix: 24,
+        tunnel: false,
+    };
     add(&mut snapshot.interfaces, [card]);
     let there = format!("{CARD}:50001");
     let also = |snapshot, program: Program| also_running(snapshot, &program);

@@ -162,6 +162,7 @@ fn interfaces() -> impl Strategy<Value = Vec<InterfaceAddress>> {
                 index: Some(u32::try_from(interface.len()).unwrap_or(0)),
                 address: ip(address),
                 prefix: 24,
+                tunnel: false,
             })
             .collect()
     })

@@ -65,7 +65,13 @@ impl Host {
         };
         let address = ip(address);
         let prefix = if address.is_ipv4() { 24 } else { 64 };
-        self.interfaces.push(InterfaceAddress { interface: interface.to_owned(), index, address, prefix });
+        self.interfaces.push(InterfaceAddress {
+            interface: interface.to_owned(),
+            index,
+            address,
+            prefix,
+            tunnel: false,
+        });
         self
     }
 

@@ -27,7 +27,8 @@ fn questions_are_spelled_as_other_programs_may_spell_them() {
                 code: Some(Passphrase("123456".to_owned())),
             },
         ),
-        (r#"{"v":1,"ask":"reload"}"#, Question::Reload),
+        (r#"{"v":1,"ask":"reload"}"#, Question::Reload { accept_clock: false }),
+        (r#"{"v":1,"ask":"reload","accept_clock":true}"#, Question::Reload { accept_clock: true }),
     ] {
         assert_eq!(question(text.as_bytes()), Ok(expected), "{text}");
     }

@@ -1,5 +1,6 @@
 //! One connection: a question, and its answer or stream of answers.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use guardian_rules::fact::Suspicion;
@@ -42,6 +43,8 @@ const WRONG: Duration = Duration::from_secs(10);
 /// A place stays taken after a request for this long: a user who asks in a loop does not keep the
 /// daemon's loop from its work.
 const REST: Duration = Duration::from_millis(50);
+/// As many addresses are heard of from a gate.
+const WAITING: usize = 16;
 
 /// A connection of a user who has a place.
 #[derive(Debug)]
@@ -88,8 +91,10 @@ impl Connection {
             Question::Close { passphrase, code } => {
                 return self.request(Ask::Close, given(passphrase, code)).await;
             }
-            Question::Reload => return self.request(Ask::Reload, None).await,
-            Question::Report { suspicions } => return self.report(suspicions).await,
+            Question::Reload { accept_clock } => {
+                return self.request(Ask::Reload { accept_clock }, None).await;
+            }
+            Question::Report { suspicions, waiting } => return self.report(suspicions, waiting).await,
         };
     }
 
@@ -204,9 +209,10 @@ impl Connection {
     }
 
     /// What a gate reports counts if it is ours: anybody may open the circuit, but not in its name.
-    async fn report(mut self, suspicions: Vec<Suspicion>) {
+    async fn report(mut self, suspicions: Vec<Suspicion>, mut waiting: Vec<SocketAddr>) {
         if self.is_ours() {
-            return self.request(Ask::Report { suspicions }, None).await;
+            waiting.truncate(WAITING);
+            return self.request(Ask::Report { suspicions, waiting }, None).await;
         }
         // The connection ends either way.
         let _ = self.send(&answer_line(&Reply::Refused(Refusal::NotOwner))).await;

@@ -61,7 +61,8 @@ async fn what_is_asked_reaches_the_loop_with_who_asks_and_the_answer_comes_back(
         (Ask::Trip { reason: "a hunch".to_owned() }, Reply::Done),
         (Ask::Recover, Reply::Refused(Refusal::NotOpen)),
         (Ask::Close, Reply::AlreadySo),
-        (Ask::Reload, Reply::Failed("line 3 is wrong".to_owned())),
+        (Ask::Reload { accept_clock: true }, Reply::Done),
+        (Ask::Reload { accept_clock: false }, Reply::Failed("line 3 is wrong".to_owned())),
         (Ask::Review, Reply::Review(crate::review::ReviewReport::default())),
     ] {
         let (told, (asker, asked)) = tokio::join!(client.ask(ask.clone()), fake.reply(reply.clone()));

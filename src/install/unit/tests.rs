@@ -20,6 +20,17 @@ fn site(manager: Manager, scope: Scope, program: &str) -> Site {
     }
 }
 
+/// Of a user whose shell exports nothing.
+fn of_ana() -> Site {
+    let session: Option<std::path::PathBuf> = Some("/run/user/501".into());
+    Site {
+        paths: Paths::of_a_users_service("/home/ana".as_ref(), session.as_deref()).unwrap(),
+        session,
+        policy: "/home/ana/.config/guardian/guardian.toml".into(),
+        ..site(Manager::Systemd, Scope::User, "/g")
+    }
+}
+
 /// Of launchd.plist(5).
 const KEYS: [&str; 13] = [
     "Label",
@@ -83,7 +94,7 @@ fn the_gate_of_a_machine_looks_where_root_keeps_what_it_goes_by() {
     assert!(Unit::Gate.text(&site(Manager::Systemd, Scope::Machine, "/g")).contains(&line));
     let machine = Paths::of_the_machine();
     assert!(machine == mac || machine == linux, "{machine:?}");
-    let users = Unit::Gate.text(&site(Manager::Systemd, Scope::User, "/g"));
+    let users = Unit::Gate.text(&of_ana());
     assert!(!users.contains("GUARDIAN_STATE_DIR"), "a user's gate has the user's");
 }
 
@@ -102,6 +113,28 @@ fn the_access_log_of_a_gate_of_launchds_is_in_the_gates_own_folder_of_logs() {
         let log = Path::new(job["StandardErrorPath"].as_string().unwrap());
         assert_eq!(log.parent(), Path::new(path).parent(), "where its user may write");
     }
+}
+
+/// The manager of a user's services knows nothing of what a shell exports.
+#[test]
+fn a_users_services_are_told_where_the_shell_that_installs_them_has_policy_and_state() {
+    let usual = of_ana();
+    for unit in Unit::ALL {
+        assert!(!unit.text(&usual).contains("Environment="), "they look there anyway");
+        let state = Paths { state: "/data/100% mine/guardian".into(), ..usual.paths.clone() };
+        let text = unit.text(&Site { paths: state, ..usual.clone() });
+        for line in [
+            "Environment=\"GUARDIAN_CONFIG=/home/ana/.config/guardian/guardian.toml\"",
+            "Environment=\"GUARDIAN_STATE_DIR=/data/100%% mine/guardian\"",
+            "Environment=\"GUARDIAN_RUNTIME_DIR=/run/user/501/guardian\"",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+        }
+        let text = unit.text(&Site { policy: "/etc-of-ana/guardian/guardian.toml".into(), ..usual.clone() });
+        assert!(text.contains("GUARDIAN_CONFIG=/etc-of-ana/"), "{text}");
+    }
+    let machine = Unit::Watcher.text(&site(Manager::Systemd, Scope::Machine, "/g"));
+    assert!(!machine.contains("Environment="), "{machine}");
 }
 
 #[test]

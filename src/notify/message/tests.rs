@@ -61,6 +61,14 @@ fn observing_never_claims_that_something_was_blocked() {
 }
 
 #[test]
+fn a_policy_that_is_refused_is_told_without_quoting_it() {
+    let message = message(&stamped(Notice::PolicyRefused("moed = \"s3cr3t\"".to_owned())), "pine", 1);
+    assert_eq!(message.title, "Guardian's policy is refused on pine");
+    assert!(!message.body.contains("s3cr3t") && message.body.contains("guardian status"), "{message:?}");
+    assert_eq!(message.urgency, Urgency::Critical);
+}
+
+#[test]
 fn a_doubt_says_what_cannot_be_told_and_when_the_circuit_opens() {
     let at: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
     let doubt = Doubt {

@@ -32,6 +32,7 @@ fn sight() -> (Sight, Schedule) {
         index: None,
         address: "192.168.1.5".parse().unwrap(),
         prefix: 24,
+        tunnel: false,
     }]);
     known.gateway = Observation::Seen(vec![GatewayProcess {
         pid: 812,
@@ -103,6 +104,7 @@ fn a_card_that_comes_and_goes_waits_too_unless_a_gateway_is_open_on_it() {
             index: None,
             address: address.parse().unwrap(),
             prefix: 24,
+            tunnel: false,
         };
         let keep = Box::new(move |known: &mut Snapshot| {
             known.interfaces = Observation::Seen(addresses.iter().map(own).collect());
@@ -193,7 +195,7 @@ fn an_allowed_proxy_is_not_accused_while_the_list_of_sockets_is_looked_at_again(
 fn vpn_comes_up(known: &mut Snapshot) {
     let Observation::Seen(addresses) = &mut known.interfaces else { panic!("they are seen") };
     let (interface, address) = ("tailscale0".to_owned(), "100.100.1.2".parse().unwrap());
-    addresses.push(InterfaceAddress { interface, index: None, address, prefix: 24 });
+    addresses.push(InterfaceAddress { interface, index: None, address, prefix: 24, tunnel: false });
 }
 
 #[test]
