@@ -16,8 +16,8 @@ pub use gateway::{AccessSummary, Gateway};
 
 use crate::address::Scope;
 use crate::fact::{
-    Announcement, Engine, Flow, GatewayProcess, InterfaceAddress, Listener, Peer, Process, ReachAnswer,
-    Redirects, Role, Route, Router, Tunnel,
+    Access, Announcement, Engine, Flow, GatewayProcess, InterfaceAddress, Listener, Peer, Process,
+    ReachAnswer, Redirects, Role, Route, Router, Tunnel,
 };
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
@@ -235,6 +235,42 @@ impl<'a> Scene<'a> {
         ports
     }
 
+    /// Sockets of others through which one comes to a gateway.
+    pub fn carriers(&self) -> impl Iterator<Item = &Door<'a>> {
+        self.doors.iter().filter(|door| matches!(door.part, Part::Carries(_)))
+    }
+
+    /// Where a gateway answers that is in none of this host's processes, and where one comes to it: what carries it
+    /// though no gateway that is seen here could be behind it, and what container engines and the packet filter hand on
+    /// to a guest.
+    #[must_use]
+    pub fn ways_elsewhere(&self) -> BTreeSet<SocketAddr> {
+        let mut places = BTreeSet::new();
+        let explained = self.a_gateway_answers();
+        for door in self.carriers() {
+            // What publishes ports of containers has nothing of this host behind it.
+            let publishes =
+                door.listener.owner.pids().iter().any(|pid| {
+                    self.process(*pid).is_some_and(|process| process.role == Role::ContainerEngine)
+                });
+            if publishes || (!explained && door.speaks_gateway()) {
+                places.extend(door.listener.as_bound());
+            }
+        }
+        for port in self.engines().into_iter().filter_map(|engine| engine.ports.as_ref().ok()).flatten() {
+            if port.access.is_gateway() {
+                places.insert(port.on);
+                places.extend(port.to);
+            }
+        }
+        for redirect in self.redirects().into_iter().filter_map(|it| it.rules.as_ref().ok()).flatten() {
+            if redirect.guest.as_ref().is_some_and(Access::is_gateway) {
+                places.extend(redirect.to.and_then(|to| to.only()));
+            }
+        }
+        places
+    }
+
     /// Instructions that end at a gateway's port, or at a door that carries a gateway.
     pub fn routes_to_gateways(&self) -> impl Iterator<Item = &'a Route> {
         let routes = in_order(self.snapshot.routes.known().map(|told| &told.routes));
@@ -354,4 +390,13 @@ fn exactness(listener: &Listener, address: SocketAddr) -> Option<u8> {
 #[must_use]
 pub fn gateway_ports(policy: &Policy, snapshot: &Snapshot) -> BTreeSet<u16> {
     Scene::new(policy, snapshot).gateway_ports()
+}
+
+/// The ports by which one may come to a gateway: those on which gateways take connections here, those the policy names,
+/// and those of whoever carries one.
+#[must_use]
+pub fn ports_to_gateways(policy: &Policy, snapshot: &Snapshot) -> BTreeSet<u16> {
+    let scene = Scene::new(policy, snapshot);
+    let carried = scene.carriers().map(|door| door.listener.bound.port());
+    scene.gateway_ports().into_iter().chain(carried).collect()
 }

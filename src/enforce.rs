@@ -17,6 +17,7 @@ mod wall;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub(crate) struct Orders {
     pub(crate) leaning: Leaning,
     /// What belongs to gateways.
     pub(crate) target: Target,
+    /// A gateway answers there that is in none of this host's processes, so that none can be ended for it.
+    pub(crate) elsewhere: Option<SocketAddr>,
 }
 
 /// What becomes of connections of users of this host whom a wall does not admit.
@@ -162,7 +165,11 @@ impl Report {
 
     /// When the last of the barriers was found to stand, if the circuit is open and all of them do.
     pub(crate) fn blocked_at(&self, wanted: &Orders) -> Option<Moment> {
-        let stand = self.held(wanted).into_values().all(|held| held == Held::Yes);
+        let held = self.held(wanted);
+        // Where no process can be ended, it is the packet filter that blocks.
+        let walled = wanted.elsewhere.is_some() && held.get(&Barrier::Firewall) == Some(&Held::Yes);
+        let stands = |(barrier, held)| held == Held::Yes || (walled && barrier == Barrier::Process);
+        let stand = held.into_iter().all(stands);
         (wanted.open && stand).then(|| self.parts().into_iter().map(|found| found.at).max()).flatten()
     }
 
@@ -250,6 +257,7 @@ mod tests {
             others: Others::Stay,
             leaning: Leaning::Nobody,
             target: Target::default(),
+            elsewhere: None,
         }
     }
 
@@ -330,5 +338,21 @@ mod tests {
         assert!(report.blocked_at(&by).is_some());
         report.wall.held.insert(Barrier::Firewall, Held::Unknown);
         assert_eq!(report.blocked_at(&by), None);
+    }
+
+    #[test]
+    fn where_no_process_can_be_ended_it_is_the_packet_filter_that_blocks() {
+        let door = "0.0.0.0:8080".parse().ok();
+        let by = Orders { stopped: true, elsewhere: door, ..orders(true, 1) };
+        let lives = || BTreeMap::from([(Barrier::Process, Held::No)]);
+        let mut report = Report { wall: found(by.clone(), Held::Yes), ..Report::default() };
+        report.processes = Found { orders: Some(by.clone()), held: lives(), ..Found::default() };
+        assert!(report.blocked_at(&by).is_some());
+        assert_eq!(report.held(&by)[&Barrier::Process], Held::No, "and it is said");
+        report.wall.held.insert(Barrier::Firewall, Held::No);
+        assert_eq!(report.blocked_at(&by), None);
+        let here = Orders { elsewhere: None, ..by };
+        report.wall.held.insert(Barrier::Firewall, Held::Yes);
+        assert_eq!(report.blocked_at(&here), None, "a process of this host that lives on is no block");
     }
 }

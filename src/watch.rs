@@ -5,6 +5,7 @@
 
 mod allowances;
 mod asked;
+mod carried;
 mod carry_out;
 mod configurations;
 mod exposures;
@@ -136,6 +137,8 @@ pub(crate) struct Watcher {
     target: Target,
     /// What lasts, though it is not seen now: it was so in a whole picture, or when it tripped.
     lasting: Target,
+    /// What was so when it tripped, or when this watcher began.
+    tripped: Target,
     /// When exactly its processes were born.
     pins: Pins,
     /// What was last written down.
@@ -252,6 +255,7 @@ impl Watcher {
             state,
             saved: Saved { target: target.clone(), past: past.clone(), at: now.moment },
             lasting: target.clone(),
+            tripped: target.clone(),
             pins: Pins::default(),
             schedule,
             stations,

@@ -45,6 +45,8 @@ impl Watcher {
             self.note_turn(now.wall.max(self.latest));
             self.isolation = Isolation::begun(now.moment);
             if matches!(self.state, State::HalfOpen(_)) {
+                // Who still carries a gateway answers again, and is seen then.
+                self.lasting.carried.clear();
                 self.doubt_all();
             }
             self.tell_status();
@@ -110,6 +112,7 @@ impl Watcher {
         crash::point("lock-after");
         self.note("lock", locked);
         self.lasting = self.target.clone();
+        self.tripped = self.target.clone();
         if trip.cause == Cause::Exposed {
             exposures::begin(&mut self.past.exposures, self.cleared);
             self.sight.set_exposures(&self.past.exposures);

@@ -41,6 +41,7 @@ mod containers;
 mod crashed;
 mod cut_off;
 mod decoys;
+mod elsewhere;
 mod encrypted;
 mod formula;
 mod forwarded;
