@@ -330,7 +330,20 @@ impl<'a> Scene<'a> {
     /// The policy lets this other host connect to a program of this host.
     #[must_use]
     pub fn admits(&self, flow: &Flow) -> bool {
-        self.is_vpn(flow.local.ip()) || self.policy.names(flow.remote.ip())
+        self.comes_by_vpn(flow.local.ip(), flow.remote.ip()) || self.policy.names(flow.remote.ip())
+    }
+
+    /// A connection between these came by a VPN. Linux takes any of its addresses on any card: a neighbour on the wire
+    /// comes to the VPN's address too, if he sends there. So whoever is in a card's network rather than in a VPN's came
+    /// by that card.
+    #[must_use]
+    pub fn comes_by_vpn(&self, own: IpAddr, remote: IpAddr) -> bool {
+        let addresses = || self.snapshot.interfaces.known().into_iter().flatten();
+        let nearest = |vpn: bool| {
+            let networks = addresses().filter(|it| (it.scope() == Scope::Vpn) == vpn);
+            networks.filter_map(|it| it.network_has(remote)).max()
+        };
+        self.is_vpn(own) && nearest(false) <= nearest(true)
     }
 
     /// The owner has allowed this way of publishing.
