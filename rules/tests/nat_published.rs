@@ -1,4 +1,4 @@
-use guardian_rules::fact::{Access, ContainerPort, Destination, Engine, Redirect, Redirects};
+use guardian_rules::fact::{Access, ContainerPort, Destination, Engine, Redirect, Redirects, Seal};
 use guardian_rules::finding::{Answer, Severity};
 use guardian_rules::snapshot::Snapshot;
 
@@ -6,8 +6,41 @@ use crate::scenery::*;
 
 const RULE: &str = "nat-published";
 
-fn laptop() -> Host {
+/// A sound gateway on loopback.
+fn unsealed() -> Host {
     host().runs(gateway(812).on("127.0.0.1:18789", asking_for_credentials()))
+}
+
+/// The same behind the seal, so that nobody sends to loopback without a rule.
+fn laptop() -> Host {
+    unsealed().but(sealed)
+}
+
+fn sealed(snapshot: &mut Snapshot) {
+    snapshot.seal = Some(Seal { ports: [18789].into(), admitted: [0, 1000].into() });
+}
+
+#[test]
+fn where_neighbours_may_send_to_loopback_themselves_a_gateway_there_is_doubted_unless_the_seal_stands() {
+    let none = |reaches| rules(&[], reaches);
+    let exposed = unsealed().redirecting(none(Some(true))).judged();
+    exposed.doubts(RULE, "127.0.0.1:18789").because(RULE, "route_localnet is set").is_blind();
+    laptop().redirecting(none(Some(true))).judged().nothing_of(RULE).is_safe();
+    // Where the kernel drops them, or the system has no such switch.
+    for reaches in [Some(false), None] {
+        unsealed().redirecting(none(reaches)).judged().nothing_of(RULE).is_safe();
+    }
+    // A seal of other ports holds nothing here, and whoever carries a gateway is a way to it too.
+    let another = |snapshot: &mut Snapshot| {
+        snapshot.seal = Some(Seal { ports: [4711].into(), admitted: [0].into() });
+    };
+    unsealed().redirecting(none(Some(true))).but(another).judged().doubts(RULE, "127.0.0.1:18789");
+    let carried = laptop().runs(socat(950).on("127.0.0.1:8088", carrying_the_gateway()));
+    carried.redirecting(none(Some(true))).judged().doubts(RULE, "127.0.0.1:8088");
+    // Nothing there leads to a gateway; or the owner has written that it is to be so.
+    let postgres = host().runs(unknown_program(70).on("127.0.0.1:5432", another_protocol()));
+    postgres.redirecting(none(Some(true))).judged().nothing_of(RULE).is_safe();
+    unsealed().allowing_path("nat").redirecting(none(Some(true))).judged().notes(RULE, "18789").is_safe();
 }
 
 /// A rule that sends whatever matches it there.
