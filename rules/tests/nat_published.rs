@@ -222,6 +222,7 @@ fn a_gateway_in_a_guest_is_exposed_by_a_redirect_to_it() {
 #[test]
 fn a_container_that_its_engine_publishes_is_told_once() {
     let engine = |on: &str| Engine {
+        is_roots: true,
         name: "docker".to_owned(),
         socket: "/run/docker.sock".into(),
         ports: Ok(vec![ContainerPort {

@@ -327,6 +327,7 @@ mod tests {
                 containers: Observation::Seen(vec![Engine {
                     name: "docker".to_owned(),
                     socket: "/var/run/docker.sock".into(),
+                    is_roots: true,
                     ports: Ok(vec![port(access.clone())]),
                 }]),
                 redirects: Observation::Seen(Redirects {

@@ -284,7 +284,12 @@ fn publishing(on: &str) -> Engine {
         to: None,
         access: Access::Required,
     };
-    Engine { name: "podman".to_owned(), socket: "/run/podman/podman.sock".into(), ports: Ok(vec![port]) }
+    Engine {
+        name: "podman".to_owned(),
+        socket: "/run/podman/podman.sock".into(),
+        is_roots: true,
+        ports: Ok(vec![port]),
+    }
 }
 
 /// The answer that could not be had.

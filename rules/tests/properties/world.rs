@@ -113,8 +113,10 @@ fn engines() -> impl Strategy<Value = Vec<Engine>> {
         access,
     });
     let ports = prop_oneof![4 => vec(port, 1..3).prop_map(Ok), 1 => Just(Err(denied()))];
-    let engine = (select(&["docker", "podman"][..]), ports).prop_map(|(name, ports)| Engine {
+    let engine = (select(&["docker", "podman"][..]), any::<bool>(), ports);
+    let engine = engine.prop_map(|(name, is_roots, ports)| Engine {
         name: name.to_owned(),
+        is_roots,
         socket: format!("/run/{name}.sock").into(),
         ports,
     });
