@@ -3,6 +3,7 @@
 mod beyond;
 mod casting;
 mod door;
+mod elsewhere;
 mod gateway;
 mod kept_away;
 mod silence;
@@ -12,12 +13,13 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use beyond::Beyond;
 pub use door::{Door, Part};
+pub use elsewhere::guests;
 pub use gateway::{AccessSummary, Gateway};
 
 use crate::address::Scope;
 use crate::fact::{
-    Access, Announcement, Engine, Flow, GatewayProcess, InterfaceAddress, Listener, Peer, Process,
-    ReachAnswer, Redirects, Role, Route, Router, Tunnel,
+    Announcement, Engine, Flow, GatewayProcess, InterfaceAddress, Listener, Peer, Process, ReachAnswer,
+    Redirects, Role, Route, Router, Tunnel,
 };
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
@@ -238,37 +240,6 @@ impl<'a> Scene<'a> {
     /// Sockets of others through which one comes to a gateway.
     pub fn carriers(&self) -> impl Iterator<Item = &Door<'a>> {
         self.doors.iter().filter(|door| matches!(door.part, Part::Carries(_)))
-    }
-
-    /// Where a gateway answers that is in none of this host's processes, and where one comes to it: what carries it
-    /// though no gateway that is seen here could be behind it, and what container engines and the packet filter hand on
-    /// to a guest.
-    #[must_use]
-    pub fn ways_elsewhere(&self) -> BTreeSet<SocketAddr> {
-        let mut places = BTreeSet::new();
-        let explained = self.a_gateway_answers();
-        for door in self.carriers() {
-            // What publishes ports of containers has nothing of this host behind it.
-            let publishes =
-                door.listener.owner.pids().iter().any(|pid| {
-                    self.process(*pid).is_some_and(|process| process.role == Role::ContainerEngine)
-                });
-            if publishes || (!explained && door.speaks_gateway()) {
-                places.extend(door.listener.as_bound());
-            }
-        }
-        for port in self.engines().into_iter().filter_map(|engine| engine.ports.as_ref().ok()).flatten() {
-            if port.access.is_gateway() {
-                places.insert(port.on);
-                places.extend(port.to);
-            }
-        }
-        for redirect in self.redirects().into_iter().filter_map(|it| it.rules.as_ref().ok()).flatten() {
-            if redirect.guest.as_ref().is_some_and(Access::is_gateway) {
-                places.extend(redirect.to.and_then(|to| to.only()));
-            }
-        }
-        places
     }
 
     /// Instructions that end at a gateway's port, or at a door that carries a gateway.

@@ -43,7 +43,8 @@ fn to_loopback_without_a_rule(rule: &Rule, scene: &Scene<'_>, all: &Redirects) -
             "net.ipv4.conf.*.route_localnet is set: a card with it takes what a neighbour on its wire sends to \
              127.0.0.1, without any rule"
                 .to_owned(),
-            "whether a filter on the way stops that is not known; Guardian's own seal would, and does not stand"
+            "whether a filter on the way stops that is not known; Guardian's own seal would, and its daemon tells whether \
+             that stands"
                 .to_owned(),
         ];
         let remedy = "Type `sysctl -a | grep route_localnet`, and for each card that has it `sysctl -w \

@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use guardian_rules::fact::Access;
-use guardian_rules::scene::{Door, Scene};
+use guardian_rules::fact::Listener;
+use guardian_rules::policy::Policy;
+use guardian_rules::scene::{Door, Scene, guests};
 use guardian_rules::snapshot::{ProbeId, Snapshot};
 
 use super::{Watcher, exposures};
@@ -61,11 +62,7 @@ impl Watcher {
 }
 
 /// Where somebody else's socket gave a gateway's own answer to this probe; none if it saw nothing.
-fn answering(
-    policy: &guardian_rules::policy::Policy,
-    known: &Snapshot,
-    probe: ProbeId,
-) -> Option<BTreeSet<SocketAddr>> {
+fn answering(policy: &Policy, known: &Snapshot, probe: ProbeId) -> Option<BTreeSet<SocketAddr>> {
     let speaks: fn(&Door<'_>) -> bool = match probe {
         ProbeId::Access if known.access.seen().is_some() => {
             |door| door.access.iter().any(|answer| answer.access.is_gateway())
@@ -85,27 +82,16 @@ pub(super) fn still_there(carried: &BTreeSet<SocketAddr>, known: &Snapshot) -> O
     if carried.is_empty() {
         return None;
     }
-    let listening: BTreeSet<SocketAddr> = listeners.iter().flat_map(|it| it.as_bound()).collect();
-    let engines = known.containers.known().into_iter().flatten();
-    let published = engines.filter_map(|engine| engine.ports.as_ref().ok()).flatten();
-    let published = published.filter(|port| port.access.is_gateway());
-    let published: BTreeSet<SocketAddr> =
-        published.flat_map(|port| std::iter::once(port.on).chain(port.to)).collect();
-    let redirects = known.redirects.known().and_then(|it| it.rules.as_ref().ok()).into_iter().flatten();
-    let guests = redirects.filter(|it| it.guest.as_ref().is_some_and(Access::is_gateway));
-    let guests: BTreeSet<SocketAddr> = guests.filter_map(|it| it.to?.only()).collect();
-    carried
-        .iter()
-        .find(|at| [&listening, &published, &guests].iter().any(|there| there.contains(at)))
-        .copied()
+    let listening = listeners.iter().flat_map(Listener::as_bound);
+    let there: BTreeSet<SocketAddr> = listening.chain(guests(known)).collect();
+    carried.intersection(&there).next().copied()
 }
 
 #[cfg(test)]
 mod tests {
     use guardian_rules::blindness::Blindness;
-    use guardian_rules::fact::{AccessAnswer, Attribution, Listener, Process, Role, Transport};
+    use guardian_rules::fact::{Access, AccessAnswer, Attribution, Process, Role, Transport};
     use guardian_rules::observation::Observation;
-    use guardian_rules::policy::Policy;
 
     use super::*;
 
