@@ -156,6 +156,12 @@ impl Report {
         held.copied().unwrap_or(Held::Unknown)
     }
 
+    /// There is no wall, as ordered.
+    pub(crate) fn has_no_wall(&self) -> bool {
+        let Found { orders, trouble, .. } = &self.wall;
+        trouble.is_empty() && orders.as_ref().is_some_and(|by| by.wall.is_none())
+    }
+
     /// Whether this wall stands, for whoever leans on it now, and how often one was put up: it may have been lost, and
     /// stand again, before anybody heard of it.
     pub(crate) fn wall_at(&self, wanted: &Wall, now: Moment) -> (Held, u64) {
@@ -305,6 +311,17 @@ mod tests {
         assert_eq!(report.wall(new.wall.as_ref().unwrap()), Held::Unknown);
         assert!(!report.wall.stands(&new) && report.wall.stands(&old));
         assert_eq!(Report::default().wall(old.wall.as_ref().unwrap()), Held::Unknown);
+    }
+
+    #[test]
+    fn a_wall_is_gone_when_that_was_done_and_not_when_it_was_ordered() {
+        let wanted = Orders { wall: None, ..orders(false, 1) };
+        let mut report = Report { wall: found(orders(false, 1), Held::Yes), ..Report::default() };
+        assert!(!report.has_no_wall() && !Report::default().has_no_wall());
+        report.wall = Found { orders: Some(wanted), ..Found::default() };
+        assert!(report.has_no_wall());
+        report.wall.trouble.insert(Barrier::Firewall, "it cannot be taken away".to_owned());
+        assert!(!report.has_no_wall());
     }
 
     #[test]

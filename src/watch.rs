@@ -201,6 +201,8 @@ pub(crate) struct Watcher {
     awake: Duration,
     /// Whether the wall of the present state holds.
     isolation: Isolation,
+    /// The wall of a recovery is to go, and has not been found gone yet: nothing that is seen counts.
+    falling: bool,
     /// A round was whole since time last passed that nobody watched.
     rested: bool,
     /// When the gate last said what it finds suspicious.
@@ -295,6 +297,7 @@ impl Watcher {
             turned: now.moment,
             awake: clock::awake(),
             isolation: Isolation::begun(now.moment),
+            falling: false,
             rested: true,
             reported: None,
         };

@@ -14,6 +14,11 @@ use crate::sys::clock::{self, Moment, Now};
 impl Watcher {
     pub(super) fn reported(&mut self, report: &Report) {
         self.renew_seal();
+        if self.falling && report.has_no_wall() {
+            // Whoever was asked meanwhile may have been asked behind it.
+            self.falling = false;
+            self.doubt_all();
+        }
         let blocked =
             report.blocked_at(&self.enforcer.orders.borrow()).filter(|_| !self.isolation.is_pierced());
         if let (State::Open(_), Some(began), None, Some(at)) =

@@ -78,6 +78,9 @@ impl Watcher {
 
     /// Judges the picture if it is whole, and goes on to the next one.
     fn conclude(&mut self, now: Now) {
+        if self.falling {
+            return;
+        }
         let Some(judgement) = self.sight.whole(&self.schedule) else { return };
         let round = sight::round(judgement);
         self.leans_on_the_seal = sight::leans_on_the_seal(judgement);

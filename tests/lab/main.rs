@@ -75,3 +75,4 @@ mod timing;
 mod told;
 mod trips;
 mod tunnels;
+mod unsealed;
