@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::address::unmap;
+use crate::address::{is_tunnel, unmap};
 use crate::catalog::Rule;
 use crate::fact::{Access, Destination, Redirect, Redirects};
 use crate::finding::{Answer, Finding, Severity};
@@ -31,25 +31,29 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
 /// With `route_localnet` a neighbour on the wire needs no rule: what he sends to 127.0.0.1 himself is taken. Guardian's
 /// own seal refuses whatever does not come in by loopback.
 fn to_loopback_without_a_rule(rule: &Rule, scene: &Scene<'_>, all: &Redirects) -> Vec<Finding> {
-    if all.reaches_loopback != Some(true) {
-        return Vec::new();
-    }
+    let cards: Vec<&str> =
+        all.open_cards.iter().map(String::as_str).filter(|card| !is_tunnel(card)).collect();
+    let Some(first) = cards.first() else { return Vec::new() };
     let sealed = |port| scene.snapshot.seal.as_ref().is_some_and(|seal| seal.ports.contains(&port));
     let leads = |door: &&Door<'_>| door.part.is_gateways() || matches!(door.part, Part::Carries(_));
     let of_door = |door: &Door<'_>| {
         let bound = door.listener.bound;
         let evidence = vec![
             format!("{} listens on {bound}", scene.holder_of(door)),
-            "net.ipv4.conf.*.route_localnet is set: a card with it takes what a neighbour on its wire sends to \
-             127.0.0.1, without any rule"
-                .to_owned(),
+            format!(
+                "net.ipv4.conf.{first}.route_localnet is in force: a card takes what a neighbour on its wire sends to \
+                 127.0.0.1, without any rule; so do {} cards here",
+                cards.len()
+            ),
             "whether a filter on the way stops that is not known; Guardian's own seal would, and its daemon tells whether \
              that stands"
                 .to_owned(),
         ];
-        let remedy = "Type `sysctl -a | grep route_localnet`, and for each card that has it `sysctl -w \
-                      net.ipv4.conf.CARD.route_localnet=0`; or let the daemon run as root with its seal."
-            .to_owned();
+        let remedy = format!(
+            "Type `sysctl -w net.ipv4.conf.all.route_localnet=0 net.ipv4.conf.{first}.route_localnet=0`, and the same \
+             for each other card that `sysctl -a | grep route_localnet` shows; or let the daemon run as root with its \
+             seal."
+        );
         let finding = Finding { remedy, ..rule.unknown(&bound, evidence) };
         if scene.allows_path("nat") { finding.allowed() } else { finding }
     };

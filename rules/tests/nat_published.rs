@@ -22,10 +22,19 @@ fn sealed(snapshot: &mut Snapshot) {
 
 #[test]
 fn where_neighbours_may_send_to_loopback_themselves_a_gateway_there_is_doubted_unless_the_seal_stands() {
-    let none = |reaches| rules(&[], reaches);
+    let none = |reaches: Option<bool>| {
+        let cards = if reaches == Some(true) { vec!["wlan0".to_owned()] } else { Vec::new() };
+        Redirects { open_cards: cards, ..rules(&[], reaches) }
+    };
     let exposed = unsealed().redirecting(none(Some(true))).judged();
-    exposed.doubts(RULE, "127.0.0.1:18789").because(RULE, "route_localnet is set").is_blind();
+    exposed.doubts(RULE, "127.0.0.1:18789").because(RULE, "wlan0.route_localnet").is_blind();
     laptop().redirecting(none(Some(true))).judged().nothing_of(RULE).is_safe();
+    // Where guests of this host alone, or members of a VPN, might.
+    let guests = Redirects { open_cards: Vec::new(), ..none(Some(true)) };
+    let members = Redirects { open_cards: vec!["tailscale0".to_owned()], ..none(Some(true)) };
+    for nobodys in [guests, members] {
+        unsealed().redirecting(nobodys).judged().nothing_of(RULE).is_safe();
+    }
     // Where the kernel drops them, or the system has no such switch.
     for reaches in [Some(false), None] {
         unsealed().redirecting(none(reaches)).judged().nothing_of(RULE).is_safe();
@@ -56,7 +65,7 @@ fn to(ip_address: &str, port: u16) -> Redirect {
 }
 
 fn rules(rules: &[Redirect], reaches_loopback: Option<bool>) -> Redirects {
-    Redirects { rules: Ok(rules.to_vec()), reaches_loopback }
+    Redirects { rules: Ok(rules.to_vec()), reaches_loopback, open_cards: Vec::new() }
 }
 
 fn lost() -> Redirect {
@@ -188,7 +197,8 @@ fn a_target_that_is_not_understood_may_be_a_gateway() {
 
 #[test]
 fn rules_that_cannot_be_read_matter_where_they_could_lead_to_a_gateway() {
-    let unread = |reaches_loopback| Redirects { rules: Err(denied()), reaches_loopback };
+    let unread =
+        |reaches_loopback| Redirects { rules: Err(denied()), reaches_loopback, open_cards: Vec::new() };
     laptop().redirecting(unread(Some(false))).judged().nothing_of(RULE).is_safe();
     laptop().redirecting(unread(Some(true))).judged().doubts(RULE, "the packet filter").is_blind();
     let on_a_mac = laptop().redirecting(unread(None)).judged();

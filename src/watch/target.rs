@@ -333,6 +333,7 @@ mod tests {
                 redirects: Observation::Seen(Redirects {
                     rules: Ok(vec![redirect(access.clone())]),
                     reaches_loopback: Some(false),
+                    open_cards: Vec::new(),
                 }),
                 ..snapshot()
             };

@@ -81,7 +81,12 @@ fn redirects() -> impl Strategy<Value = Redirects> {
         1 => Just(Err(denied())),
     ];
     let reaches = select(&[Some(false), Some(false), Some(true), None][..]);
-    (rules, reaches).prop_map(|(rules, reaches_loopback)| Redirects { rules, reaches_loopback })
+    let cards = select(vec![Vec::new(), vec!["eth0"], vec!["wg0"]]);
+    (rules, reaches, cards).prop_map(|(rules, reaches_loopback, cards)| Redirects {
+        rules,
+        reaches_loopback,
+        open_cards: cards.iter().map(|card| (*card).to_owned()).collect(),
+    })
 }
 
 fn redirect() -> impl Strategy<Value = Redirect> {
