@@ -1,8 +1,8 @@
 //! Asks container engines which ports they publish.
 //!
 //! An engine may publish a port by the packet filter alone (Docker with `userland-proxy` off), so
-//! that no socket listens for it. What an engine says may accuse, never clear: anybody may put a
-//! socket into his own place and answer on it.
+//! that no socket listens for it. What an engine says may accuse; it excuses only where root
+//! alone can put a socket: anybody may put one into his own place and answer on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -173,6 +173,7 @@ async fn look_behind(
         .map(|(place, said)| Engine {
             name: place.engine.to_owned(),
             socket: place.socket,
+            is_roots: !place.is_users,
             ports: said.and_then(|published| {
                 if published.len() > MAX_PORTS {
                     let many = format!("it publishes more than {MAX_PORTS} ports");

@@ -56,6 +56,11 @@ impl Guests {
         Self { networks: networks.collect() }
     }
 
+    /// On this interface are guests of this host and nobody else.
+    pub(crate) fn are_behind(&self, interface: &str) -> bool {
+        self.networks.iter().any(|(_, bridge)| bridge.as_deref() == Some(interface))
+    }
+
     /// The bridge by which a guest of this address is reached; none if it is nobody's or this
     /// host's own.
     pub(crate) fn way_to(&self, ip: IpAddr) -> Option<&str> {

@@ -3,6 +3,8 @@
 pub(crate) mod page;
 pub(crate) mod side_door;
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use guardian_rules::blindness::{Blindness, Cause};
@@ -22,7 +24,11 @@ const PAGE: usize = 256 * 1024;
 
 /// Asks every listener for its page.
 #[derive(Debug, Default)]
-pub struct Panel;
+pub struct Panel {
+    /// Whose turn did not come the last time, by address asked and listener: they come first the next time, so that
+    /// whoever opens silent sockets by the hundred keeps nobody from being asked for long.
+    late: BTreeSet<(SocketAddr, SocketAddr)>,
+}
 
 impl Probe for Panel {
     type Facts = Vec<PanelAnswer>;
@@ -31,17 +37,25 @@ impl Probe for Panel {
     const DEADLINE: Duration = Duration::from_secs(8);
 
     async fn observe(&mut self, ground: Ground) -> Result<Vec<PanelAnswer>, Blindness> {
-        let targets = targets(&ground.policy, &ground.known);
+        let targets = in_turn(targets(&ground.policy, &ground.known), &self.late);
         let turns = each(targets, BUDGET, |target| {
             let target = target.clone();
             async move { look(&target).await }
         })
         .await;
+        let late = turns.iter().filter(|(_, turn)| matches!(turn, Turn::Late));
+        self.late = late.map(|(target, _)| (target.at, target.bound)).collect();
         Ok(turns
             .into_iter()
             .map(|(target, turn)| PanelAnswer { at: target.at, bound: target.bound, reply: reply(turn) })
             .collect())
     }
+}
+
+/// Where a gateway is expected is asked first, then whose turn did not come the last time.
+fn in_turn(mut targets: Vec<Target>, late: &BTreeSet<(SocketAddr, SocketAddr)>) -> Vec<Target> {
+    targets.sort_by_key(|it| (!it.rank.is_keen(), !late.contains(&(it.at, it.bound))));
+    targets
 }
 
 fn reply(turn: Turn<Reply>) -> Reply {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{InterfaceAddress, ReachAnswer, Reached};
-use guardian_rules::scene::gateway_ports;
+use guardian_rules::scene::ports_to_gateways;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -28,7 +28,8 @@ const ATTEMPTS: usize = 4;
 /// All attempts together end after this.
 const BUDGET: Duration = Duration::from_secs(2);
 
-/// Connects to every gateway port on every address of this host, and says nothing.
+/// Connects to every gateway port, and to the port of whoever carries a gateway, on every address of this host, and says
+/// nothing.
 ///
 /// A connection is reset at once: no byte is sent, and nothing is left in a closing state on
 /// either side, which at this cadence would add up to thousands. It comes from the address it
@@ -51,7 +52,7 @@ impl Probe for Reach {
             let cause = ground.known.interfaces.blindness().map_or(Cause::NeverRan, |why| why.cause);
             return Err(Blindness::new(cause, "the addresses of this host are not known"));
         };
-        let ports = gateway_ports(&ground.policy, &ground.known);
+        let ports = ports_to_gateways(&ground.policy, &ground.known);
         let mut places: Vec<SocketAddr> =
             ports.iter().flat_map(|port| own.iter().map(|own| reached_at(own, *port))).collect();
         places.sort_unstable();
@@ -161,7 +162,7 @@ fn of_failure(failure: &io::Error) -> Blindness {
 mod tests {
     use std::sync::Arc;
 
-    use guardian_rules::fact::{Attribution, Listener};
+    use guardian_rules::fact::{Access, AccessAnswer, Attribution, Listener, Process, Role, Transport};
     use guardian_rules::observation::Observation;
     use guardian_rules::policy::Policy;
 
@@ -198,6 +199,41 @@ mod tests {
                 (format!("127.0.0.2:{port}"), Reached::Refused)
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn the_port_of_whoever_carries_a_gateway_is_tried_as_well_and_no_others() {
+        let stage = plain(async |stream| drop(stream)).await;
+        let mut ground = ground(9, vec![own("127.0.0.1")]);
+        let answer =
+            |access| AccessAnswer { at: stage.at, bound: stage.at, transport: Transport::Plain, access };
+        let forwarder = Process {
+            pid: 7,
+            parent: None,
+            started: 1,
+            uid: None,
+            user: None,
+            name: "socat".to_owned(),
+            exe: None,
+            argv: Vec::new(),
+            role: Role::Forwarder,
+        };
+        let listener = Listener {
+            bound: stage.at,
+            dual_stack: false,
+            device: None,
+            uid: None,
+            socket: 1,
+            owner: Attribution::Named(vec![7]),
+        };
+        let known = Arc::make_mut(&mut ground.known);
+        known.listeners = Observation::Seen(vec![listener]);
+        known.owner = Observation::Seen(vec![forwarder]);
+        for (access, tried) in [(Access::Required, true), (Access::NoGateway, false)] {
+            Arc::make_mut(&mut ground.known).access = Observation::Seen(vec![answer(access)]);
+            let answers = Reach.observe(ground.clone()).await.unwrap();
+            assert_eq!(answers.iter().any(|it| it.at == stage.at), tried);
+        }
     }
 
     #[tokio::test]

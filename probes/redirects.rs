@@ -48,20 +48,23 @@ impl Probe for Redirects {
     const DEADLINE: Duration = Duration::from_secs(20);
 
     async fn observe(&mut self, ground: Ground) -> Result<Facts, Blindness> {
-        let reaches_loopback = blocking(|| Ok(platform::reaches_loopback())).await?;
+        let taking = blocking(|| Ok(platform::taking_loopback())).await?;
         let mut rules = self.filter.redirects().await;
-        if let Ok(redirects) = &mut rules
-            && !redirects.is_empty()
-        {
+        let takes = |taking: &Vec<String>| !taking.is_empty();
+        let mut open_cards = Vec::new();
+        if rules.as_ref().is_ok_and(|rules| !rules.is_empty()) || taking.as_ref().is_some_and(takes) {
             let own = ground.known.interfaces.known().cloned().unwrap_or_default();
             let guests = blocking(move || Ok(Guests::of_this_host(&own))).await?;
-            *redirects = each_port(std::mem::take(redirects), &guests);
-            ask_guests(redirects, &guests).await;
+            let taking = taking.as_deref().unwrap_or_default();
+            open_cards.extend(platform::cards(taking).filter(|card| !guests.are_behind(card)).cloned());
+            if let Ok(redirects) = &mut rules {
+                *redirects = each_port(std::mem::take(redirects), &guests);
+                ask_guests(redirects, &guests).await;
+            }
         }
-        Ok(Facts { rules, reaches_loopback })
+        Ok(Facts { rules, reaches_loopback: taking.as_ref().map(takes), open_cards })
     }
 }
-
 /// A few ports of a guest are told apart, so that each can be asked.
 fn each_port(redirects: Vec<Redirect>, guests: &Guests) -> Vec<Redirect> {
     let ports = |redirect: &Redirect| -> Vec<Option<Destination>> {

@@ -150,7 +150,7 @@ pub static CATALOG: &[Rule] = &[
         id: "nat-published",
         severity: Severity::Critical,
         title: "The packet filter sends connections of others to a gateway.",
-        why: "A redirect needs no listening socket: whoever lists the open ports of this host does not see it.",
+        why: "A redirect needs no listening socket: whoever lists the open ports of this host does not see it. Where Linux has route_localnet set, a neighbour on the wire reaches loopback even without one.",
         remedy: "Take the rule away. Linux: `nft -a list ruleset` shows its handle for `nft delete rule`; `iptables-legacy -t nat -S` shows older ones. macOS: \
                  `pfctl -s nat`, and `pfctl -a ANCHOR -s nat` for an anchor named here. If a VPN or a container engine made it and you want it so: \
                  `guardian allow --path nat --reason TEXT --until 30d`.",

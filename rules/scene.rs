@@ -3,6 +3,7 @@
 mod beyond;
 mod casting;
 mod door;
+mod elsewhere;
 mod gateway;
 mod kept_away;
 mod silence;
@@ -12,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use beyond::Beyond;
 pub use door::{Door, Part};
+pub use elsewhere::guests;
 pub use gateway::{AccessSummary, Gateway};
 
 use crate::address::Scope;
@@ -236,6 +238,11 @@ impl<'a> Scene<'a> {
         ports
     }
 
+    /// Sockets of others through which one comes to a gateway.
+    pub fn carriers(&self) -> impl Iterator<Item = &Door<'a>> {
+        self.doors.iter().filter(|door| matches!(door.part, Part::Carries(_)))
+    }
+
     /// Instructions that end at a gateway's port, or at a door that carries a gateway.
     pub fn routes_to_gateways(&self) -> impl Iterator<Item = &'a Route> {
         let routes = in_order(self.snapshot.routes.known().map(|told| &told.routes));
@@ -295,7 +302,20 @@ impl<'a> Scene<'a> {
     /// The policy lets this other host connect to a program of this host.
     #[must_use]
     pub fn admits(&self, flow: &Flow) -> bool {
-        self.is_vpn(flow.local.ip()) || self.policy.names(flow.remote.ip())
+        self.comes_by_vpn(flow.local.ip(), flow.remote.ip()) || self.policy.names(flow.remote.ip())
+    }
+
+    /// A connection between these came by a VPN. Linux takes any of its addresses on any card: a neighbour on the wire
+    /// comes to the VPN's address too, if he sends there. So whoever is in a card's network rather than in a VPN's came
+    /// by that card.
+    #[must_use]
+    pub fn comes_by_vpn(&self, own: IpAddr, remote: IpAddr) -> bool {
+        let addresses = || self.snapshot.interfaces.known().into_iter().flatten();
+        let nearest = |vpn: bool| {
+            let networks = addresses().filter(|it| (it.scope() == Scope::Vpn) == vpn);
+            networks.filter_map(|it| it.network_has(remote)).max()
+        };
+        self.is_vpn(own) && nearest(false) <= nearest(true)
     }
 
     /// The owner has allowed this way of publishing.
@@ -355,4 +375,13 @@ fn exactness(listener: &Listener, address: SocketAddr) -> Option<u8> {
 #[must_use]
 pub fn gateway_ports(policy: &Policy, snapshot: &Snapshot) -> BTreeSet<u16> {
     Scene::new(policy, snapshot).gateway_ports()
+}
+
+/// The ports by which one may come to a gateway: those on which gateways take connections here, those the policy names,
+/// and those of whoever carries one.
+#[must_use]
+pub fn ports_to_gateways(policy: &Policy, snapshot: &Snapshot) -> BTreeSet<u16> {
+    let scene = Scene::new(policy, snapshot);
+    let carried = scene.carriers().map(|door| door.listener.bound.port());
+    scene.gateway_ports().into_iter().chain(carried).collect()
 }

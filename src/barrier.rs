@@ -85,6 +85,10 @@ pub(crate) struct Target {
     /// Their places on ports on which somebody else listens as well, elsewhere.
     #[serde(default)]
     pub(crate) doors: BTreeSet<SocketAddr>,
+    /// Where one comes to a gateway that is in none of this host's processes: what carries it, and its own place where
+    /// that is a guest of this host. Held while the circuit is open.
+    #[serde(default)]
+    pub(crate) carried: BTreeSet<SocketAddr>,
     /// Addresses that gateways listen on, as bound.
     pub(crate) bound: BTreeSet<SocketAddr>,
     /// Their processes.

@@ -42,7 +42,8 @@ pub(crate) struct Rules {
     pub(crate) can_isolate: bool,
     /// Blind for this long trips.
     pub(crate) patience: Duration,
-    /// Safe rounds in a row before a recovery can be closed.
+    /// Safe rounds in a row before a recovery can be closed: as many looks at the listening sockets, each judged with what
+    /// all probes have brought back since the recovery began.
     pub(crate) rounds: u16,
     /// How long a recovery may take.
     pub(crate) recovery: Duration,

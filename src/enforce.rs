@@ -17,6 +17,7 @@ mod wall;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub(crate) struct Orders {
     pub(crate) leaning: Leaning,
     /// What belongs to gateways.
     pub(crate) target: Target,
+    /// A gateway answers there that is in none of this host's processes, so that none can be ended for it.
+    pub(crate) elsewhere: Option<SocketAddr>,
 }
 
 /// What becomes of connections of users of this host whom a wall does not admit.
@@ -153,6 +156,12 @@ impl Report {
         held.copied().unwrap_or(Held::Unknown)
     }
 
+    /// There is no wall, as ordered.
+    pub(crate) fn has_no_wall(&self) -> bool {
+        let Found { orders, trouble, .. } = &self.wall;
+        trouble.is_empty() && orders.as_ref().is_some_and(|by| by.wall.is_none())
+    }
+
     /// Whether this wall stands, for whoever leans on it now, and how often one was put up: it may have been lost, and
     /// stand again, before anybody heard of it.
     pub(crate) fn wall_at(&self, wanted: &Wall, now: Moment) -> (Held, u64) {
@@ -162,7 +171,11 @@ impl Report {
 
     /// When the last of the barriers was found to stand, if the circuit is open and all of them do.
     pub(crate) fn blocked_at(&self, wanted: &Orders) -> Option<Moment> {
-        let stand = self.held(wanted).into_values().all(|held| held == Held::Yes);
+        let held = self.held(wanted);
+        // Where no process can be ended, it is the packet filter that blocks.
+        let walled = wanted.elsewhere.is_some() && held.get(&Barrier::Firewall) == Some(&Held::Yes);
+        let stands = |(barrier, held)| held == Held::Yes || (walled && barrier == Barrier::Process);
+        let stand = held.into_iter().all(stands);
         (wanted.open && stand).then(|| self.parts().into_iter().map(|found| found.at).max()).flatten()
     }
 
@@ -250,6 +263,7 @@ mod tests {
             others: Others::Stay,
             leaning: Leaning::Nobody,
             target: Target::default(),
+            elsewhere: None,
         }
     }
 
@@ -300,6 +314,17 @@ mod tests {
     }
 
     #[test]
+    fn a_wall_is_gone_when_that_was_done_and_not_when_it_was_ordered() {
+        let wanted = Orders { wall: None, ..orders(false, 1) };
+        let mut report = Report { wall: found(orders(false, 1), Held::Yes), ..Report::default() };
+        assert!(!report.has_no_wall() && !Report::default().has_no_wall());
+        report.wall = Found { orders: Some(wanted), ..Found::default() };
+        assert!(report.has_no_wall());
+        report.wall.trouble.insert(Barrier::Firewall, "it cannot be taken away".to_owned());
+        assert!(!report.has_no_wall());
+    }
+
+    #[test]
     fn what_was_found_too_long_ago_is_nothing_to_lean_on() {
         let by = orders(false, 1);
         let wall = by.wall.clone().unwrap();
@@ -330,5 +355,21 @@ mod tests {
         assert!(report.blocked_at(&by).is_some());
         report.wall.held.insert(Barrier::Firewall, Held::Unknown);
         assert_eq!(report.blocked_at(&by), None);
+    }
+
+    #[test]
+    fn where_no_process_can_be_ended_it_is_the_packet_filter_that_blocks() {
+        let door = "0.0.0.0:8080".parse().ok();
+        let by = Orders { stopped: true, elsewhere: door, ..orders(true, 1) };
+        let lives = || BTreeMap::from([(Barrier::Process, Held::No)]);
+        let mut report = Report { wall: found(by.clone(), Held::Yes), ..Report::default() };
+        report.processes = Found { orders: Some(by.clone()), held: lives(), ..Found::default() };
+        assert!(report.blocked_at(&by).is_some());
+        assert_eq!(report.held(&by)[&Barrier::Process], Held::No, "and it is said");
+        report.wall.held.insert(Barrier::Firewall, Held::No);
+        assert_eq!(report.blocked_at(&by), None);
+        let here = Orders { elsewhere: None, ..by };
+        report.wall.held.insert(Barrier::Firewall, Held::Yes);
+        assert_eq!(report.blocked_at(&here), None, "a process of this host that lives on is no block");
     }
 }

@@ -6,6 +6,7 @@
 mod ahead;
 mod allowances;
 mod asked;
+mod carried;
 mod carry_out;
 mod configurations;
 mod equipment;
@@ -145,6 +146,8 @@ pub(crate) struct Watcher {
     target: Target,
     /// What lasts, though it is not seen now: it was so in a whole picture, or when it tripped.
     lasting: Target,
+    /// What was so when it tripped, or when this watcher began.
+    tripped: Target,
     /// When exactly its processes were born.
     pins: Pins,
     /// What was last written down.
@@ -207,6 +210,8 @@ pub(crate) struct Watcher {
     awake: Duration,
     /// Whether the wall of the present state holds.
     isolation: Isolation,
+    /// The wall of a recovery is to go, and has not been found gone yet: nothing that is seen counts.
+    falling: bool,
     /// A round was whole since time last passed that nobody watched.
     rested: bool,
     /// When the gate last said what it finds suspicious.
@@ -276,6 +281,7 @@ impl Watcher {
             state,
             saved: Saved { target: target.clone(), past: past.clone(), at: now.moment },
             lasting: target.clone(),
+            tripped: target.clone(),
             pins: Pins::default(),
             schedule,
             stations,
@@ -315,6 +321,7 @@ impl Watcher {
             turned: now.moment,
             awake: clock::awake(),
             isolation: Isolation::begun(now.moment),
+            falling: false,
             rested: true,
             reported: None,
         };

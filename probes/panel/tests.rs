@@ -28,7 +28,7 @@ async fn heard_in_passing(stage: &Stage) -> Reply {
 
 async fn heard_on(stage: &Stage, ground: Ground) -> Reply {
     let began = Instant::now();
-    let mut answers = Panel.observe(ground).await.unwrap();
+    let mut answers = Panel::default().observe(ground).await.unwrap();
     assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
     assert_eq!(answers.len(), 1);
     let answer = answers.remove(0);
@@ -254,7 +254,7 @@ async fn whoever_hangs_up_is_closed_politely_or_not() {
 async fn nobody_there_is_refused() {
     let at = saying("").await.at;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let answers = Panel.observe(expecting(&[at])).await.unwrap();
+    let answers = Panel::default().observe(expecting(&[at])).await.unwrap();
     assert_eq!(answers[0].reply, Reply::Refused);
 }
 
@@ -270,7 +270,7 @@ async fn a_refusal_by_a_socket_tied_to_an_interface_tells_nothing() {
         ..Default::default()
     };
     ground.known = std::sync::Arc::new(known);
-    let answers = Panel.observe(ground).await.unwrap();
+    let answers = Panel::default().observe(ground).await.unwrap();
     assert!(matches!(&answers[0].reply, Reply::Unknown(why) if why.cause == Cause::Denied));
 }
 
@@ -381,9 +381,33 @@ async fn many_silent_listeners_are_asked_at_once_and_none_is_dropped() {
     // Loopback is a whole network: as many listeners as there are addresses.
     let at: Vec<_> = (0..80).map(|n| ([127, 0, 0, 1 + n], stage.at.port()).into()).collect();
     let began = Instant::now();
-    let answers = Panel.observe(ordinary(&at)).await.unwrap();
+    let answers = Panel::default().observe(ordinary(&at)).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     assert_eq!(answers.len(), 80);
     assert_eq!(answers.iter().filter(|answer| answer.reply == Reply::Silent).count(), 1);
     assert_eq!(answers.iter().filter(|answer| answer.reply == Reply::Refused).count(), 79);
+}
+
+#[test]
+fn whose_turn_did_not_come_comes_first_the_next_time_after_the_gateways() {
+    use crate::ask::targets::Rank;
+    let target = |port: u16, rank| {
+        let at = SocketAddr::from(([192, 168, 1, 5], port));
+        Target { at, bound: at, rank, tied_to: None, through: None }
+    };
+    let targets = vec![
+        target(18789, Rank::PolicyPort),
+        target(4711, Rank::Gateway),
+        target(1, Rank::Beyond),
+        target(2, Rank::Beyond),
+        target(3, Rank::Loopback),
+    ];
+    let order = |late: &[u16]| {
+        let late =
+            targets.iter().filter(|it| late.contains(&it.at.port())).map(|it| (it.at, it.bound)).collect();
+        in_turn(targets.clone(), &late).iter().map(|it| it.at.port()).collect::<Vec<_>>()
+    };
+    assert_eq!(order(&[]), [18789, 4711, 1, 2, 3]);
+    assert_eq!(order(&[2, 3]), [18789, 4711, 2, 3, 1]);
+    assert_eq!(order(&[4711, 3]), [4711, 18789, 3, 1, 2], "nobody comes before a gateway");
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::Redirect;
@@ -196,18 +197,66 @@ fn of_io(why: &io::Error, what: &str) -> Blindness {
     Blindness::new(cause, format!("{what}: {why}"))
 }
 
-/// Whether some interface takes packets of others for 127/8. Everybody may read that; where it
-/// cannot be read, it is taken to.
+/// Who stands for every interface in the kernel's settings, those to come, and loopback itself.
+const NO_CARDS: [&str; 3] = ["all", "default", "lo"];
+
+/// The interfaces that take packets of others for 127/8, by the kernel's settings: `all` and `default` among them.
+/// Everybody may read that; where it cannot be read, all are taken to.
 #[expect(clippy::unnecessary_wraps, reason = "macOS has no such switch")]
-pub(super) fn reaches_loopback() -> Option<bool> {
-    let Ok(interfaces) = fs::read_dir("/proc/sys/net/ipv4/conf") else { return Some(true) };
-    let is_set = |interface: io::Result<fs::DirEntry>| {
-        let value = interface.and_then(|it| fs::read_to_string(it.path().join("route_localnet")));
-        match value {
-            Ok(value) => value.trim() != "0",
-            // It has just gone.
-            Err(why) => why.kind() != io::ErrorKind::NotFound,
-        }
+pub(super) fn taking_loopback() -> Option<Vec<String>> {
+    Some(taking_loopback_in(Path::new("/proc/sys/net/ipv4/conf")))
+}
+
+fn taking_loopback_in(settings: &Path) -> Vec<String> {
+    let Ok(interfaces) = fs::read_dir(settings) else { return vec!["all".to_owned()] };
+    let is_set = |interface: &fs::DirEntry| match fs::read_to_string(interface.path().join("route_localnet"))
+    {
+        Ok(value) => value.trim() != "0",
+        // It has just gone.
+        Err(why) => why.kind() != io::ErrorKind::NotFound,
     };
-    Some(interfaces.into_iter().any(is_set))
+    let name = |interface: &fs::DirEntry| interface.file_name().to_string_lossy().into_owned();
+    let all: Vec<(String, bool)> =
+        interfaces.flatten().map(|interface| (name(&interface), is_set(&interface))).collect();
+    // What is set for all is set for each.
+    let every = all.iter().any(|(name, set)| name == "all" && *set);
+    let taking = |(name, set): &(String, bool)| *set || (every && !NO_CARDS.contains(&name.as_str()));
+    let mut names: Vec<String> = all.into_iter().filter(taking).map(|(name, _)| name).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Those of them that have a wire.
+pub(super) fn cards(taking: &[String]) -> impl Iterator<Item = &String> {
+    taking.iter().filter(|name| !NO_CARDS.contains(&name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(of: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, value) in of {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join("route_localnet"), format!("{value}\n")).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn the_cards_that_take_what_is_sent_to_loopback_are_told_by_name() {
+        let taking = |of: &[(&str, &str)]| {
+            let taking = taking_loopback_in(settings(of).path());
+            let cards = cards(&taking).cloned().collect::<Vec<_>>();
+            (taking, cards)
+        };
+        let none = [("all", "0"), ("default", "0"), ("eth0", "0"), ("lo", "0")];
+        assert_eq!(taking(&none), (Vec::new(), Vec::new()));
+        let one = [("all", "0"), ("eth0", "0"), ("podman0", "1")];
+        assert_eq!(taking(&one).1, ["podman0"]);
+        let every = [("all", "1"), ("default", "0"), ("eth0", "0"), ("lo", "0"), ("wlan0", "0")];
+        assert_eq!(taking(&every).1, ["eth0", "wlan0"], "loopback is no card");
+        assert_eq!(taking_loopback_in(Path::new("/nowhere")), ["all"], "what cannot be read");
+    }
 }

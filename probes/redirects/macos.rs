@@ -49,6 +49,11 @@ async fn pfctl(arguments: &[&str]) -> Result<String, Blindness> {
 }
 
 /// macOS has no such switch.
-pub(super) fn reaches_loopback() -> Option<bool> {
+pub(super) fn taking_loopback() -> Option<Vec<String>> {
     None
+}
+
+/// There are none, where there is no such switch.
+pub(super) fn cards(taking: &[String]) -> impl Iterator<Item = &String> {
+    taking.iter()
 }

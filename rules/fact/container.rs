@@ -13,6 +13,8 @@ pub struct Engine {
     pub name: String,
     /// The socket on which it was asked.
     pub socket: PathBuf,
+    /// It answers where root alone can put a socket: what it says may also excuse.
+    pub is_roots: bool,
     /// What it publishes, or why it does not tell.
     pub ports: Result<Vec<ContainerPort>, Blindness>,
 }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
 use crate::address::{Scope, scope_of, unmap};
 
 /// An address of this host and the interface that has it.
@@ -29,6 +31,13 @@ impl InterfaceAddress {
             _ => true,
         };
         same_interface && unmap(self.address) == unmap(address.ip())
+    }
+
+    /// As many leading bits of an address are this interface's network's; none if it is not in it, or everybody is.
+    #[must_use]
+    pub fn network_has(&self, address: IpAddr) -> Option<u8> {
+        let network = IpNet::new(unmap(self.address), self.prefix).ok()?;
+        (self.prefix > 0 && network.contains(&unmap(address))).then_some(self.prefix)
     }
 
     /// Who can reach this address.

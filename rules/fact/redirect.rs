@@ -16,6 +16,9 @@ pub struct Redirects {
     /// Whether packets of other hosts may be sent to 127/8 at all: Linux refuses unless
     /// `net.ipv4.conf.*.route_localnet` is set. None where the system has no such switch.
     pub reaches_loopback: Option<bool>,
+    /// The cards that take what a neighbour sends to 127/8 himself, in order; those on which there are guests of this
+    /// host alone are left out, for container engines set the switch there.
+    pub open_cards: Vec<String>,
 }
 
 /// A rule that gives arriving connections another destination: they need no listening socket

@@ -43,12 +43,13 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     proven.chain(perhaps).collect()
 }
 
-/// Within a VPN, when the gateway's end is an address of the VPN; else when the owner has named
-/// the network. A stranger at a loopback address came through a redirect, which lets in whomever
+/// Within a VPN, when the gateway's end is an address of the VPN and the other end is no neighbour on a
+/// card's network; else when the owner has named the network. A stranger at a loopback address came through a redirect, which lets in whomever
 /// it lets in: never allowed.
 fn allowed(scene: &Scene<'_>, peer: &Peer) -> bool {
     let own = peer.gateway.ip();
-    !unmap(own).is_loopback() && (scene.is_vpn(own) || scene.policy.names(peer.remote.ip()))
+    let remote = peer.remote.ip();
+    !unmap(own).is_loopback() && (scene.comes_by_vpn(own, remote) || scene.policy.names(remote))
 }
 
 /// The port is one that the policy names, and a program holds it that is no gateway. A connection

@@ -3,27 +3,65 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::address::unmap;
+use crate::address::{is_tunnel, unmap};
 use crate::blindness::{Blindness, Cause};
 use crate::catalog::Rule;
 use crate::fact::{Access, Destination, Redirect, Redirects};
 use crate::finding::{Answer, Finding, Severity};
-use crate::scene::{Behind, Scene};
+use crate::scene::{Behind, Door, Part, Scene};
 use crate::way;
 
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
     let Some(redirects) = scene.redirects() else { return Vec::new() };
-    match &redirects.rules {
+    let neighbours = to_loopback_without_a_rule(rule, scene, redirects);
+    let by_rules: Vec<Finding> = match &redirects.rules {
         Ok(rules) => {
             let mut rules: Vec<&Redirect> = rules.iter().collect();
             rules.sort_unstable();
             let found = rules.into_iter().flat_map(|it| of_redirect(rule, scene, redirects, it));
-            found.map(|it| if scene.allows_path(way::NAT) { it.allowed() } else { it }).collect()
+            found.map(|it| if scene.allows_path(way::NAT) { it.allowed() } else { it }).collect::<Vec<_>>()
         }
         // Without a gateway there is nothing that they could lead to.
         Err(_) if !scene.may_have_a_gateway() => Vec::new(),
         Err(why) => unread(rule, scene, redirects, why).into_iter().collect(),
-    }
+    };
+    by_rules.into_iter().chain(neighbours).collect()
+}
+
+/// With `route_localnet` a neighbour on the wire needs no rule: what he sends to 127.0.0.1 himself is taken. Guardian's
+/// own seal refuses whatever does not come in by loopback.
+fn to_loopback_without_a_rule(rule: &Rule, scene: &Scene<'_>, all: &Redirects) -> Vec<Finding> {
+    let cards: Vec<&str> =
+        all.open_cards.iter().map(String::as_str).filter(|card| !is_tunnel(card)).collect();
+    let Some(first) = cards.first() else { return Vec::new() };
+    let sealed = |port| scene.snapshot.seal.as_ref().is_some_and(|seal| seal.ports.contains(&port));
+    let leads = |door: &&Door<'_>| door.part.is_gateways() || matches!(door.part, Part::Carries(_));
+    let of_door = |door: &Door<'_>| {
+        let bound = door.listener.bound;
+        let evidence = vec![
+            format!("{} listens on {bound}", scene.holder_of(door)),
+            format!(
+                "net.ipv4.conf.{first}.route_localnet is in force: a card takes what a neighbour on its wire sends to \
+                 127.0.0.1, without any rule; so do {} cards here",
+                cards.len()
+            ),
+            "whether a filter on the way stops that is not known; Guardian's own seal would, and its daemon tells whether \
+             that stands"
+                .to_owned(),
+        ];
+        let remedy = format!(
+            "Type `sysctl -w net.ipv4.conf.all.route_localnet=0 net.ipv4.conf.{first}.route_localnet=0`, and the same \
+             for each other card that `sysctl -a | grep route_localnet` shows; or let the daemon run as root with its \
+             seal."
+        );
+        let finding = Finding { remedy, ..rule.unknown(&bound, evidence) };
+        if scene.allows_path(way::NAT) { finding.allowed() } else { finding }
+    };
+    let at_risk = |door: &&Door<'_>| {
+        let bound = door.listener.bound;
+        bound.is_ipv4() && door.listener.is_loopback_only() && !sealed(bound.port())
+    };
+    scene.doors.iter().filter(leads).filter(at_risk).map(of_door).collect()
 }
 
 /// Rules that cannot be read matter where they could lead to a gateway.

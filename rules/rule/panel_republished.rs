@@ -85,7 +85,14 @@ fn remedy(rule: &Rule, scene: &Scene<'_>, door: &Door<'_>) -> String {
         !name.is_empty() && !name.starts_with('-') && name.chars().all(word)
     };
     let only = programs.first().copied().filter(|_| is_proxy && is_roots && programs.len() == 1);
+    let is_engines =
+        !holders.is_empty() && holders.iter().all(|it| it.role == Role::ContainerEngine && it.uid == Some(0));
     match only.filter(is_plain) {
+        None if is_engines => {
+            "Publish that container on loopback alone, or allow what containers publish for a while: \
+                               `guardian allow --path container --reason TEXT --until 2h`."
+                .to_owned()
+        }
         None => rule.remedy.to_owned(),
         Some(name) => format!(
             "Stop that program, bind it to loopback or the VPN, or allow it for a while: `guardian allow --path {name} \

@@ -210,7 +210,7 @@ impl<'c, 'a> Casting<'c, 'a> {
             Attribution::Unnamed(why) => Some(format!("its process cannot be named ({why})")),
             Attribution::Named(pids) => {
                 let vanished = || pids.iter().find(|pid| !self.processes.contains_key(pid));
-                if let Some(role) = relays {
+                if let Some(role) = relays.filter(|_| !self.publishes_what_is_known(door)) {
                     Some(format!("its program is {}", role.as_a()))
                 } else if self.is_connected(door) {
                     Some("its process is connected to a gateway".to_owned())
@@ -319,6 +319,22 @@ impl<'c, 'a> Casting<'c, 'a> {
                 *part = Part::Unrelated;
             }
         }
+    }
+
+    /// Root's own container engine says what is behind a port that it publishes, and that is no gateway by what it
+    /// answers, nor by its name. A user's engine is that user's, and may say anything.
+    fn publishes_what_is_known(&self, door: &Door<'a>) -> bool {
+        let is_roots_engine = |pid: &u32| {
+            let process = self.processes.get(pid);
+            process.is_some_and(|it| it.role == Role::ContainerEngine && it.uid == Some(0))
+        };
+        if pids(door).is_empty() || !pids(door).iter().all(is_roots_engine) {
+            return false;
+        }
+        let engines = self.snapshot.containers.seen().into_iter().flatten().filter(|engine| engine.is_roots);
+        let ports = engines.filter_map(|engine| engine.ports.as_ref().ok()).flatten();
+        let mut here = ports.filter(|port| door.listener.as_bound().contains(&port.on)).peekable();
+        here.peek().is_some() && here.all(|port| !port.is_named_like_a_gateway && !port.access.is_gateway())
     }
 
     fn speaks(&self, pid: u32, ports: RangeInclusive<u16>) -> bool {

@@ -1,6 +1,8 @@
-use guardian_rules::fact::{Access, ContainerPort, Engine};
+use guardian_rules::fact::{Access, ContainerPort, Engine, Role};
 use guardian_rules::finding::{Answer, Severity};
+use guardian_rules::observation::Observation;
 use guardian_rules::snapshot::Snapshot;
+use guardian_rules::verdict::Verdict;
 
 use crate::scenery::*;
 
@@ -21,8 +23,18 @@ fn named(port: ContainerPort) -> ContainerPort {
     ContainerPort { is_named_like_a_gateway: true, ..port }
 }
 
+/// A sound gateway, and whatever else runs beside it.
+fn laptop() -> Host {
+    host().runs(gateway(812).on("127.0.0.1:18789", asking_for_credentials()))
+}
+
 fn docker(port: ContainerPort) -> Engine {
-    Engine { name: "docker".to_owned(), socket: "/run/docker.sock".into(), ports: Ok(vec![port]) }
+    Engine {
+        name: "docker".to_owned(),
+        socket: "/run/docker.sock".into(),
+        is_roots: true,
+        ports: Ok(vec![port]),
+    }
 }
 
 #[test]
@@ -53,6 +65,45 @@ fn a_container_without_a_gateway_is_nothing_whatever_it_is_called() {
             .nothing_of(RULE)
             .is_safe();
     }
+}
+
+/// Pi-hole takes `GE` for a length and waits; Syncthing wants a certificate of whoever asks.
+#[test]
+fn a_silent_port_of_a_container_that_roots_engine_knows_is_odd_and_any_other_one_a_doubt() {
+    const DOOR: &str = "panel-republished";
+    let proxy =
+        || program("docker-proxy", 900, Role::ContainerEngine).of_user(0, "root").on("0.0.0.0:53", silent());
+    let judged = |proxy: Program, engine: Engine| laptop().runs(proxy).with_engine(engine).judged();
+    let unknown = || Access::Unknown(timed_out());
+    let of = |access| publishing("0.0.0.0:53", access);
+    for access in [Access::NoGateway, unknown()] {
+        judged(proxy(), docker(of(access))).notes(DOOR, "0.0.0.0:53").is_safe();
+    }
+    // It answers as a gateway, or is named like one.
+    for port in [of(Access::Required), named(of(unknown()))] {
+        assert_ne!(judged(proxy(), docker(port)).0.verdict, Verdict::Safe);
+    }
+    // A user's engine may say what it likes; one that does not tell, or not of this port, says nothing.
+    let users = Engine { is_roots: false, ..docker(of(Access::NoGateway)) };
+    let mute = Engine { ports: Err(denied()), ..docker(of(Access::NoGateway)) };
+    let another = docker(publishing("0.0.0.0:5353", Access::NoGateway));
+    for engine in [users, mute, another] {
+        let doubted = judged(proxy(), engine);
+        doubted.doubts(DOOR, "0.0.0.0:53").is_blind();
+        assert!(doubted.findings(DOOR).any(|it| it.remedy.contains("guardian allow --path container")));
+    }
+    // Whoever only calls himself so, and who is connected to a gateway, is none of root's engine.
+    let bobs = proxy().of_user(1001, "bob");
+    judged(bobs, docker(of(Access::NoGateway))).doubts(DOOR, "0.0.0.0:53");
+    let attached = proxy().connected_to("127.0.0.1:18789");
+    judged(attached, docker(of(Access::NoGateway))).doubts(DOOR, "0.0.0.0:53");
+    // What was said earlier excuses nobody now.
+    let earlier =
+        laptop().runs(proxy()).with_engine(docker(of(Access::NoGateway))).but(|snapshot: &mut Snapshot| {
+            let last = snapshot.containers.known().cloned();
+            snapshot.containers = Observation::Blind { why: timed_out(), last };
+        });
+    earlier.judged().doubts(DOOR, "0.0.0.0:53");
 }
 
 #[test]

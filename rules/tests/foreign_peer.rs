@@ -44,6 +44,25 @@ fn a_member_of_the_vpn_at_an_address_of_the_vpn_is_allowed() {
         .is_safe();
 }
 
+/// Linux takes any of its addresses on any card: `ip route add 100.100.1.2 via 192.168.1.5` is all it takes.
+#[test]
+fn a_neighbour_on_the_wire_who_comes_to_the_vpns_address_is_a_stranger() {
+    let in_the_vpn = || host().runs(gateway(812).on("100.100.1.2:18789", asking_for_credentials()));
+    let visit = |from: &str| in_the_vpn().visited_by(stranger(from, "100.100.1.2:18789"));
+    visit("192.168.1.77:50111").judged().exposes(RULE, "192.168.1.77");
+    visit("[::ffff:192.168.1.77]:50111").judged().exposes(RULE, "192.168.1.77");
+    visit("100.100.1.7:50111").judged().nothing_of(RULE).is_safe();
+    // Behind a router of the VPN's, or of the network's: addresses do not tell.
+    visit("10.20.30.40:50111").judged().nothing_of(RULE).is_safe();
+    visit("192.168.1.77:50111").allowing_network("192.168.1.0/24").judged().nothing_of(RULE).is_safe();
+    // The nearer network is the one it came by.
+    let within = || in_the_vpn().interface("eth1", "100.90.1.1");
+    within()
+        .visited_by(stranger("100.90.1.7:50111", "100.100.1.2:18789"))
+        .judged()
+        .exposes(RULE, "100.90.1.7");
+}
+
 #[test]
 fn an_address_that_a_card_has_as_well_is_no_address_of_the_vpn_alone() {
     host()

@@ -1,5 +1,5 @@
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{Access, ContainerPort, Destination, Engine, Redirect, Redirects};
+use guardian_rules::fact::{Access, ContainerPort, Destination, Engine, Redirect, Redirects, Seal};
 use guardian_rules::finding::{Answer, Severity};
 use guardian_rules::snapshot::Snapshot;
 
@@ -7,8 +7,50 @@ use crate::scenery::*;
 
 const RULE: &str = "nat-published";
 
-fn laptop() -> Host {
+/// A sound gateway on loopback.
+fn unsealed() -> Host {
     host().runs(gateway(812).on("127.0.0.1:18789", asking_for_credentials()))
+}
+
+/// The same behind the seal, so that nobody sends to loopback without a rule.
+fn laptop() -> Host {
+    unsealed().but(sealed)
+}
+
+fn sealed(snapshot: &mut Snapshot) {
+    snapshot.seal = Some(Seal { ports: [18789].into(), admitted: [0, 1000].into() });
+}
+
+#[test]
+fn where_neighbours_may_send_to_loopback_themselves_a_gateway_there_is_doubted_unless_the_seal_stands() {
+    let none = |reaches: Option<bool>| {
+        let cards = if reaches == Some(true) { vec!["wlan0".to_owned()] } else { Vec::new() };
+        Redirects { open_cards: cards, ..rules(&[], reaches) }
+    };
+    let exposed = unsealed().redirecting(none(Some(true))).judged();
+    exposed.doubts(RULE, "127.0.0.1:18789").because(RULE, "wlan0.route_localnet").is_blind();
+    laptop().redirecting(none(Some(true))).judged().nothing_of(RULE).is_safe();
+    // Where guests of this host alone, or members of a VPN, might.
+    let guests = Redirects { open_cards: Vec::new(), ..none(Some(true)) };
+    let members = Redirects { open_cards: vec!["tailscale0".to_owned()], ..none(Some(true)) };
+    for nobodys in [guests, members] {
+        unsealed().redirecting(nobodys).judged().nothing_of(RULE).is_safe();
+    }
+    // Where the kernel drops them, or the system has no such switch.
+    for reaches in [Some(false), None] {
+        unsealed().redirecting(none(reaches)).judged().nothing_of(RULE).is_safe();
+    }
+    // A seal of other ports holds nothing here, and whoever carries a gateway is a way to it too.
+    let another = |snapshot: &mut Snapshot| {
+        snapshot.seal = Some(Seal { ports: [4711].into(), admitted: [0].into() });
+    };
+    unsealed().redirecting(none(Some(true))).but(another).judged().doubts(RULE, "127.0.0.1:18789");
+    let carried = laptop().runs(socat(950).on("127.0.0.1:8088", carrying_the_gateway()));
+    carried.redirecting(none(Some(true))).judged().doubts(RULE, "127.0.0.1:8088");
+    // Nothing there leads to a gateway; or the owner has written that it is to be so.
+    let postgres = host().runs(unknown_program(70).on("127.0.0.1:5432", another_protocol()));
+    postgres.redirecting(none(Some(true))).judged().nothing_of(RULE).is_safe();
+    unsealed().allowing_path("nat").redirecting(none(Some(true))).judged().notes(RULE, "18789").is_safe();
 }
 
 /// A rule that sends whatever matches it there.
@@ -24,7 +66,7 @@ fn to(ip_address: &str, port: u16) -> Redirect {
 }
 
 fn rules(rules: &[Redirect], reaches_loopback: Option<bool>) -> Redirects {
-    Redirects { rules: Ok(rules.to_vec()), reaches_loopback }
+    Redirects { rules: Ok(rules.to_vec()), reaches_loopback, open_cards: Vec::new() }
 }
 
 fn lost() -> Redirect {
@@ -156,7 +198,8 @@ fn a_target_that_is_not_understood_may_be_a_gateway() {
 
 #[test]
 fn rules_that_cannot_be_read_matter_where_they_could_lead_to_a_gateway() {
-    let unread = |reaches_loopback| Redirects { rules: Err(denied()), reaches_loopback };
+    let unread =
+        |reaches_loopback| Redirects { rules: Err(denied()), reaches_loopback, open_cards: Vec::new() };
     laptop().redirecting(unread(Some(false))).judged().nothing_of(RULE).is_safe();
     laptop().redirecting(unread(Some(true))).judged().doubts(RULE, "the packet filter").is_blind();
     let on_a_mac = laptop().redirecting(unread(None)).judged();
@@ -180,7 +223,11 @@ fn only_whoever_was_refused_is_told_to_be_root() {
         (Cause::Malformed, "Look yourself: `nft list ruleset`"),
         (Cause::TooMuch, "Look yourself: `nft list ruleset`"),
     ] {
-        let unread = Redirects { rules: Err(Blindness::new(cause, "so")), reaches_loopback: Some(true) };
+        let unread = Redirects {
+            rules: Err(Blindness::new(cause, "so")),
+            reaches_loopback: Some(true),
+            open_cards: Vec::new(),
+        };
         laptop().redirecting(unread).judged().doubts(RULE, "the packet filter").advises(RULE, remedy);
     }
 }
@@ -205,6 +252,7 @@ fn a_gateway_in_a_guest_is_exposed_by_a_redirect_to_it() {
 #[test]
 fn a_container_that_its_engine_publishes_is_told_once() {
     let engine = |on: &str| Engine {
+        is_roots: true,
         name: "docker".to_owned(),
         socket: "/run/docker.sock".into(),
         ports: Ok(vec![ContainerPort {

@@ -32,6 +32,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 const FRESH: Duration = Duration::from_secs(2);
 /// An answer comes within this time; a stream says something this often, or nobody is there.
 const ANSWER: Duration = Duration::from_secs(15);
+/// A review looks at everything anew, and waits for whoever is slow.
+pub(crate) const REVIEW: Duration = Duration::from_mins(1);
 
 /// A daemon that can be asked. Every question has a connection of its own.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Stream<T> {
     lines: Lines<OwnedReadHalf>,
+    /// The next line comes within this time, or nobody is there.
+    patience: Duration,
     /// Open, so that the server does not take it for hung up.
     _writer: OwnedWriteHalf,
     of: PhantomData<fn() -> T>,
@@ -102,8 +106,9 @@ impl Client {
 
     async fn once<T: DeserializeOwned>(&self, question: &Question) -> Result<T, ControlError> {
         let mut stream = self.stream(question).await?;
+        stream.patience = patience(question);
         // One that only says that it is there does not keep anybody waiting.
-        timeout(ANSWER, stream.next()).await.map_err(|_| ControlError::Silent)?
+        timeout(stream.patience, stream.next()).await.map_err(|_| ControlError::Silent)?
     }
 
     async fn stream<T>(&self, question: &Question) -> Result<Stream<T>, ControlError> {
@@ -117,7 +122,16 @@ impl Client {
         if timeout(CONNECT, writer.write_all(&question_line(question))).await.is_err() {
             return Err(ControlError::Silent);
         }
-        Ok(Stream { lines: Lines::new(reader, LONGEST_ANSWER), _writer: writer, of: PhantomData })
+        let lines = Lines::new(reader, LONGEST_ANSWER);
+        Ok(Stream { lines, patience: ANSWER, _writer: writer, of: PhantomData })
+    }
+}
+
+/// An answer to this comes within this time.
+fn patience(question: &Question) -> Duration {
+    match question {
+        Question::Review | Question::Recover { .. } => REVIEW,
+        _ => ANSWER,
     }
 }
 
@@ -125,7 +139,7 @@ impl<T: DeserializeOwned> Stream<T> {
     /// The next answer.
     pub(crate) async fn next(&mut self) -> Result<T, ControlError> {
         loop {
-            let line = match timeout(ANSWER, self.lines.next()).await {
+            let line = match timeout(self.patience, self.lines.next()).await {
                 Err(_) => return Err(ControlError::Silent),
                 Ok(Ok(Some(line))) => line,
                 Ok(Ok(None) | Err(LineError::Failed(_))) => return Err(ControlError::Closed),

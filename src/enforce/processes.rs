@@ -130,8 +130,17 @@ impl Work {
         if let Some(amiss) = &self.amiss {
             self.trouble.insert(Barrier::Process, amiss.clone());
         }
+        if let Some(at) = orders.elsewhere {
+            let door =
+                if behind_a_wall { "the packet filter holds that door" } else { "nothing holds that door" };
+            let why = format!(
+                "whatever answers as a gateway at {at} is in no process that can be ended here (a container, a \
+                 virtual machine, another machine): {door}; stop it where it runs"
+            );
+            self.trouble.insert(Barrier::Process, why);
+        }
         if alive.is_empty() {
-            return Held::Yes;
+            return if orders.elsewhere.is_some() { Held::No } else { Held::Yes };
         }
         if let Some(anothers) = alive.iter().find(|it| !process::may_end(it)) {
             let why = format!("{} belongs to another user, and only root could end it", anothers.name);

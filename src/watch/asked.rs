@@ -15,8 +15,9 @@ use crate::memory::policy;
 use crate::notify::Ways;
 use crate::sys::clock::{self, Moment, Now};
 
-/// A look that is made for a review may take this long; then it fails.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(6);
+/// A look that is made for a review may take this long; then it fails. What probes may take one after the other fits into
+/// it: a recovery must not fail for ever because somebody on the way is slow.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(45);
 
 /// Somebody who waits for a review.
 pub(super) struct Waiting {
@@ -168,5 +169,29 @@ fn reply(request: Request, answer: Option<Reply>) {
     if let Some(answer) = answer {
         // Whoever asked may have gone.
         let _ = request.reply.send(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use guardian_rules::snapshot::ProbeId;
+
+    use super::*;
+    use crate::watch::stations::deadline;
+
+    #[test]
+    fn whatever_probes_may_take_one_after_the_other_is_waited_for() {
+        use ProbeId::{Access, Handshake, Listeners, Owner, Panel, Router};
+        for last in [Handshake, Router] {
+            let chain = [Listeners, Owner, Panel, Access, last];
+            let most: Duration = chain.into_iter().map(deadline).sum();
+            assert!(most < LOOK, "{chain:?} may take {most:?}");
+        }
+        for probe in ProbeId::ALL {
+            assert!(deadline(probe) < LOOK, "{probe}");
+        }
+        assert!(LOOK < crate::control::client::REVIEW, "or whoever asks has gone");
     }
 }

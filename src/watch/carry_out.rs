@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::isolation::Isolation;
 use super::trouble::Part;
-use super::{LEASE_ROUNDS, SHORTEST_LEASE, Saved, Watcher, exposures};
+use super::{LEASE_ROUNDS, SHORTEST_LEASE, Saved, Watcher, exposures, standing_orders};
 use crate::breaker::effect::{Effect, Notice, Reach};
 use crate::breaker::event::Event;
 use crate::breaker::state::State;
@@ -45,7 +45,16 @@ impl Watcher {
         if self.state.circuit() != before {
             self.note_turn(now.wall.max(self.latest));
             self.isolation = Isolation::begun(now.moment);
+            self.falling = false;
             if matches!(self.state, State::HalfOpen(_)) {
+                // Who still carries a gateway answers again, and is seen then.
+                self.lasting.carried.clear();
+                self.doubt_all();
+            }
+            if matches!(self.state, State::Closed(_)) && !standing_orders::seals(&self.config) {
+                // The wall of the recovery goes, and what was heard behind it goes with it.
+                self.lines.lease.send_replace(None);
+                self.falling = self.powers.firewall();
                 self.doubt_all();
             }
             self.tell_status();
@@ -111,6 +120,7 @@ impl Watcher {
         crash::point("lock-after");
         self.trouble.note(Part::Lock, locked);
         self.lasting = self.target.clone();
+        self.tripped = self.target.clone();
         if trip.cause == Cause::Exposed {
             exposures::begin(&mut self.past.exposures, self.cleared);
             self.sight.set_exposures(&self.past.exposures);

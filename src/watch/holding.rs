@@ -14,7 +14,13 @@ use crate::sys::clock::{self, Moment, Now};
 impl Watcher {
     pub(super) fn reported(&mut self, report: &Report) {
         self.renew_seal();
-        let blocked = report.blocked_at(&self.enforcer.orders.borrow());
+        if self.falling && report.has_no_wall() {
+            // Whoever was asked meanwhile may have been asked behind it.
+            self.falling = false;
+            self.doubt_all();
+        }
+        let blocked =
+            report.blocked_at(&self.enforcer.orders.borrow()).filter(|_| !self.isolation.is_pierced());
         if let (State::Open(_), Some(began), None, Some(at)) =
             (&self.state, self.times.began, self.times.block, blocked)
         {
@@ -63,6 +69,7 @@ impl Watcher {
     /// The gateways' places were tried, in a look that began then.
     pub(super) fn judge_isolation(&mut self, began: Moment, now: Now) {
         let State::Open(_) = self.state else { return };
+        self.renew_isolation(now);
         let wall = self.enforcer.orders.borrow().wall.clone();
         let held = |at| wall.as_ref().is_some_and(|wall| wall.holds(at));
         let answers = self.sight.known.reach.seen().into_iter().flatten();
@@ -74,12 +81,17 @@ impl Watcher {
 
     /// A gateway that is cut off and is not proven to be for too long is stopped.
     pub(super) fn doubt_isolation(&mut self, now: Now) {
-        if !self.wall_stands(&self.enforcer.report.borrow()) {
-            self.isolation.wall(false, now.moment);
-        }
+        self.renew_isolation(now);
         let isolated = matches!(&self.state, State::Open(open) if open.level == Level::Isolated);
         if isolated && self.isolation.is_lost(now.moment) {
             self.step(Event::Isolation { proven: false }, now);
+        }
+    }
+
+    /// A wall that is to be another one does not stand yet.
+    pub(super) fn renew_isolation(&mut self, now: Now) {
+        if !self.wall_stands(&self.enforcer.report.borrow()) {
+            self.isolation.wall(false, now.moment);
         }
     }
 

@@ -25,12 +25,14 @@ pub(super) struct Isolation {
     unproven: Option<Moment>,
     /// A connection came through though it stands.
     pierced: bool,
+    /// A gateway's answer did, at a place that it holds.
+    answered: bool,
 }
 
 impl Isolation {
     /// Another state has another wall.
     pub(super) fn begun(now: Moment) -> Self {
-        Self { stands: None, fallen: Some(now), unproven: Some(now), pierced: false }
+        Self { stands: None, fallen: Some(now), unproven: Some(now), pierced: false, answered: false }
     }
 
     /// The wall was looked at. Answers whether it stands now and did not before.
@@ -56,13 +58,13 @@ impl Isolation {
         began: Moment,
         now: Moment,
     ) -> bool {
-        if self.stands.is_none_or(|stands| began < stands) {
+        if !self.stood_at(began) {
             return false;
         }
         let answers: Vec<&Reached> = answers.collect();
         self.pierced = answers.contains(&&Reached::Accepted);
         let shut = |answer: &Reached| matches!(answer, Reached::Refused | Reached::Absent);
-        let refused = !answers.is_empty() && answers.into_iter().all(shut);
+        let refused = !self.answered && !answers.is_empty() && answers.into_iter().all(shut);
         if refused {
             self.unproven = None;
         } else {
@@ -71,10 +73,28 @@ impl Isolation {
         refused
     }
 
+    /// Whether it stood already when a look began.
+    pub(super) fn stood_at(&self, began: Moment) -> bool {
+        self.stands.is_some_and(|stands| began >= stands)
+    }
+
+    /// Whether somebody whom the wall holds gave a gateway's answer, in a look that began while it stood.
+    pub(super) fn answered(&mut self, answered: bool, now: Moment) {
+        self.answered = answered;
+        if answered {
+            self.unproven.get_or_insert(now);
+        }
+    }
+
+    /// Something came through though it stands.
+    pub(super) fn is_pierced(&self) -> bool {
+        self.pierced || self.answered
+    }
+
     /// It has been doubtful for too long.
     pub(super) fn is_lost(&self, now: Moment) -> bool {
         let lasts = |since: Option<Moment>, most| since.is_some_and(|since| now.since(since) >= most);
-        lasts(self.fallen, PROOF) || lasts(self.unproven, if self.pierced { PROOF } else { PATIENCE })
+        lasts(self.fallen, PROOF) || lasts(self.unproven, if self.is_pierced() { PROOF } else { PATIENCE })
     }
 }
 
@@ -122,6 +142,26 @@ mod tests {
         assert!(!isolation.is_lost(at(3009)) && isolation.is_lost(at(3010)));
         assert!(isolation.reached(REFUSED.iter(), at(3020), at(3030)), "and then no more");
         assert!(!isolation.is_lost(at(3040)));
+    }
+
+    #[test]
+    fn whoever_is_held_and_answers_as_a_gateway_loses_the_wall_though_every_place_refuses() {
+        let mut isolation = standing();
+        isolation.answered(false, at(150));
+        assert!(isolation.reached(REFUSED.iter(), at(150), at(160)) && !isolation.is_pierced());
+        isolation.answered(true, at(1000));
+        assert!(isolation.is_pierced());
+        assert!(!isolation.reached(REFUSED.iter(), at(1100), at(1110)), "an answer weighs more");
+        assert!(!isolation.is_lost(at(2999)) && isolation.is_lost(at(3000)));
+        isolation.answered(false, at(3010));
+        assert!(isolation.reached(REFUSED.iter(), at(3020), at(3030)) && !isolation.is_lost(at(9000)));
+    }
+
+    #[test]
+    fn what_was_heard_before_the_wall_stood_does_not_count() {
+        let isolation = standing();
+        assert!(!isolation.stood_at(at(99)) && isolation.stood_at(at(100)));
+        assert!(!Isolation::begun(at(0)).stood_at(at(1)), "it does not stand");
     }
 
     #[test]

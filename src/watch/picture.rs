@@ -35,8 +35,10 @@ impl Watcher {
         if changed {
             self.see_target();
         }
-        if probe == ProbeId::Reach {
-            self.judge_isolation(began, now);
+        match probe {
+            ProbeId::Reach => self.judge_isolation(began, now),
+            ProbeId::Access | ProbeId::Handshake => self.judge_carriers(probe, began, now),
+            _ => {}
         }
         if let Some(round) = self.sight.accusation(&self.schedule) {
             self.verdict = Some(round.verdict);
@@ -76,6 +78,9 @@ impl Watcher {
 
     /// Judges the picture if it is whole, and goes on to the next one.
     fn conclude(&mut self, now: Now) {
+        if self.falling {
+            return;
+        }
         let Some(judgement) = self.sight.whole(&self.schedule) else { return };
         let round = sight::round(judgement);
         self.leans_on_the_seal = sight::leans_on_the_seal(judgement);
@@ -91,7 +96,7 @@ impl Watcher {
                 // All of it is seen: what is not there any more is forgotten.
                 State::Closed(_) => self.lasting = seen,
                 // What has gone is what a recovery brings back.
-                State::Open(_) | State::HalfOpen(_) => self.lasting.remember(seen),
+                State::Open(_) | State::HalfOpen(_) => self.lasting.remember(seen, &self.tripped),
             }
             doubted = self.see_target();
         }
@@ -132,14 +137,15 @@ impl Watcher {
     /// Takes in what belongs to gateways now. Between two whole pictures somebody's listener may be
     /// taken for a gateway's for a moment: that counts now, and is not remembered. Answers whether all that was
     /// concluded is in doubt since.
-    fn see_target(&mut self) -> bool {
-        let seen = self.seen_target();
+    pub(super) fn see_target(&mut self) -> bool {
+        let mut seen = self.seen_target();
+        self.keep_carried(&mut seen);
         if !matches!(self.state, State::Closed(_)) {
             self.lasting.services.extend(seen.services.iter().cloned());
             self.lasting.configs.extend(seen.configs.iter().cloned());
         }
         self.target = self.lasting.clone();
-        self.target.remember(seen);
+        self.target.add(seen);
         self.give_orders()
     }
 

@@ -11,11 +11,13 @@ use guardian_rules::catalog::configuration_at_next_start;
 use guardian_rules::fact::{ConfigState, Device, Product};
 use guardian_rules::finding::{Answer, Finding, Severity};
 use guardian_rules::scene::Scene;
+use guardian_rules::snapshot::Snapshot;
 use guardian_rules::verdict::judge;
 use jiff::Timestamp;
 
-use super::Watcher;
 use super::configurations::Configuration;
+use super::{Watcher, carried};
+use crate::barrier::Target;
 use crate::breaker::event::Review;
 use crate::review::{ReviewItem, ReviewReport};
 
@@ -65,6 +67,7 @@ impl Watcher {
         }
         let judgement = judge(&self.sight.policy, &self.sight.known);
         items.extend(CHECKS.iter().map(|(title, rules)| check(title, rules, &judgement.findings)));
+        items.extend(held(&self.target, &self.sight.known));
         items.push(sight(&self.sight.known));
         let since = self.state.trip().map(|trip| trip.at);
         items.extend(configs.iter().filter_map(|it| Some(paired(&it.path, it.devices.as_ref()?, since))));
@@ -129,7 +132,17 @@ fn judged(title: String, findings: &[&Finding], sound: &str) -> ReviewItem {
     }
 }
 
-fn sight(known: &guardian_rules::snapshot::Snapshot) -> ReviewItem {
+/// Whoever is held for carrying a gateway from elsewhere does not answer, and so nobody accuses it.
+fn held(target: &Target, known: &Snapshot) -> Option<ReviewItem> {
+    let at = carried::still_there(&target.carried, known)?;
+    let detail = format!(
+        "a gateway that does not run here was reached by {at}, which is there still and is not asked while it is \
+         held: stop it first, or the recovery ends as soon as it answers"
+    );
+    Some(ReviewItem { title: "Nothing leads to a gateway elsewhere".to_owned(), passed: None, detail })
+}
+
+fn sight(known: &Snapshot) -> ReviewItem {
     let title = "Every probe sees".to_owned();
     match known.blind().next() {
         None => ReviewItem { title, passed: Some(true), detail: "all of them".to_owned() },

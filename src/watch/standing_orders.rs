@@ -1,8 +1,10 @@
 //! What is to be so on the host, by the state of the circuit.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use super::Watcher;
+use super::carried;
 use super::sight::Sight;
 use super::target::{Allowed, allowed};
 use super::users::Users;
@@ -29,6 +31,8 @@ struct Means {
     gateway_user: Option<u32>,
     /// Connections of other users.
     others: Others,
+    /// A gateway answers there that is in none of this host's processes.
+    elsewhere: Option<SocketAddr>,
 }
 
 /// Whether there is to be a seal while the circuit is closed.
@@ -59,6 +63,7 @@ pub(super) fn of(
         local_users,
         gateway_user: users.gateway(),
         others,
+        elsewhere: carried::still_there(&target.carried, &sight.known),
     };
     orders(state, &means, target)
 }
@@ -90,7 +95,9 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
         means.firewall.then(|| Wall {
             stance,
             ports: &target.ports | &means.ports,
-            doors: target.doors.clone(),
+            // Whoever carries a gateway that nobody can stop here is held itself, but only while the circuit is open:
+            // a recovery has to ask it, and a seal is not for what others serve.
+            doors: if admits { target.doors.clone() } else { &target.doors | &target.carried },
             vpn: if sealed { means.allowed.vpn.clone() } else { BTreeSet::new() },
             // A gateway that is bound to nothing but the VPN's address is tried there, too.
             own: if admits { means.allowed.own.clone() } else { BTreeSet::new() },
@@ -117,6 +124,7 @@ fn orders(state: &State, means: &Means, target: &Target) -> Orders {
                 others: Others::Stay,
                 leaning: Leaning::Nobody,
                 target: if stopped { target.clone() } else { Target::default() },
+                elsewhere: if stopped { means.elsewhere } else { None },
             }
         }
     }
@@ -132,6 +140,7 @@ fn let_go() -> Orders {
         others: Others::Stay,
         leaning: Leaning::Nobody,
         target: Target::default(),
+        elsewhere: None,
     }
 }
 
@@ -202,6 +211,22 @@ mod tests {
         assert_eq!(stopped.target, target());
         let observing = Means { seals: false, ..means() };
         assert_eq!(stance(&orders(&open(Level::Isolated), &observing, &target())), Some(Stance::Block));
+    }
+
+    #[test]
+    fn whoever_carries_a_gateway_from_elsewhere_is_held_while_the_circuit_is_open_and_only_then() {
+        let door: SocketAddr = "0.0.0.0:8080".parse().unwrap();
+        let target = Target { carried: BTreeSet::from([door]), ..target() };
+        let holds = |state: State| orders(&state, &means(), &target).wall.unwrap().holds(door);
+        for level in [Level::Isolated, Level::Stopped] {
+            assert!(holds(open(level)), "{level:?}");
+        }
+        let (since, began, level) = (Timestamp::UNIX_EPOCH, Moment::default(), Level::Isolated);
+        assert!(!holds(HalfOpen { since, began, trip: trip(), level, safe: 0 }.into()));
+        assert!(!holds(Closed::since(since).into()));
+        let means = Means { elsewhere: Some(door), ..means() };
+        let told = |level| orders(&open(level), &means, &target).elsewhere;
+        assert_eq!((told(Level::Stopped), told(Level::Isolated)), (Some(door), None));
     }
 
     #[test]

@@ -137,6 +137,29 @@ pub(crate) fn cadence(probe: ProbeId) -> Duration {
     }
 }
 
+/// How long a probe may take.
+#[cfg(test)]
+pub(crate) fn deadline(probe: ProbeId) -> Duration {
+    match probe {
+        ProbeId::Listeners => Listeners::DEADLINE,
+        ProbeId::Witness => Witness::DEADLINE,
+        ProbeId::Interfaces => Interfaces::DEADLINE,
+        ProbeId::Owner => Owner::DEADLINE,
+        ProbeId::Gateway => Gateway::DEADLINE,
+        ProbeId::Routes => Routes::DEADLINE,
+        ProbeId::Reach => Reach::DEADLINE,
+        ProbeId::Panel => Panel::DEADLINE,
+        ProbeId::Access => AccessProbe::DEADLINE,
+        ProbeId::Handshake => Handshake::DEADLINE,
+        ProbeId::Peers => Peers::DEADLINE,
+        ProbeId::Tunnels => Tunnels::DEADLINE,
+        ProbeId::Redirects => Redirects::DEADLINE,
+        ProbeId::Containers => Containers::DEADLINE,
+        ProbeId::Router => Router::DEADLINE,
+        ProbeId::Announcements => Announcements::DEADLINE,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use guardian_rules::blindness::Cause;

@@ -46,6 +46,7 @@ pub(crate) fn target(policy: &Policy, known: &Snapshot) -> Target {
     Target {
         ports,
         doors,
+        carried: scene.ways_elsewhere(),
         bound: gateways().map(|door| door.listener.bound).collect(),
         users: gateways().filter_map(|door| door.listener.uid).collect(),
         processes,
@@ -123,28 +124,39 @@ impl Target {
     /// Remembers what has gone in the meantime: a service that was stopped has no process to name
     /// it. Processes are as they are now.
     ///
-    /// Whoever makes up gateways all the time has no end of them remembered.
-    pub(crate) fn remember(&mut self, seen: Self) {
-        fn add<T: Ord>(known: &mut BTreeSet<T>, seen: BTreeSet<T>) {
-            for one in seen {
-                if known.len() < MOST || known.contains(&one) {
-                    known.insert(one);
-                }
-            }
+    /// Whoever makes up gateways all the time has no end of them remembered, and keeps no other one from being
+    /// remembered: what is seen now goes in, and what was there from the `first` stays.
+    pub(crate) fn remember(&mut self, seen: Self, first: &Self) {
+        fn add<T: Ord>(known: &mut BTreeSet<T>, seen: BTreeSet<T>, first: &BTreeSet<T>) {
+            let mut over = (known.union(&seen).count()).saturating_sub(MOST);
+            known.retain(|one| {
+                let goes = over > 0 && !seen.contains(one) && !first.contains(one);
+                over -= usize::from(goes);
+                !goes
+            });
+            known.extend(seen);
         }
-        add(&mut self.ports, seen.ports);
-        add(&mut self.doors, seen.doors);
-        add(&mut self.bound, seen.bound);
-        add(&mut self.users, seen.users);
-        add(&mut self.services, seen.services);
-        add(&mut self.configs, seen.configs);
+        add(&mut self.ports, seen.ports, &first.ports);
+        add(&mut self.doors, seen.doors, &first.doors);
+        add(&mut self.carried, seen.carried, &first.carried);
+        add(&mut self.bound, seen.bound, &first.bound);
+        add(&mut self.users, seen.users, &first.users);
+        add(&mut self.services, seen.services, &first.services);
+        add(&mut self.configs, seen.configs, &first.configs);
         self.processes = seen.processes;
+    }
+
+    /// The same with all that is seen now.
+    pub(crate) fn add(&mut self, seen: Self) {
+        let known = self.clone();
+        self.remember(seen, &known);
     }
 
     /// What lasts beyond a process is the same.
     pub(crate) fn lasts_as(&self, other: &Self) -> bool {
         self.ports == other.ports
             && self.doors == other.doors
+            && self.carried == other.carried
             && self.bound == other.bound
             && self.users == other.users
             && self.services == other.services
@@ -154,9 +166,11 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
+    use guardian_rules::blindness::Blindness;
     use guardian_rules::fact::{
-        Attribution, ConfigFile, ConfigState, GatewayProcess, InterfaceAddress, Listener, Manager, Product,
-        Service,
+        Access, AccessAnswer, Attribution, ConfigFile, ConfigState, ContainerPort, Destination, Engine,
+        GatewayProcess, InterfaceAddress, Listener, Manager, Product, Redirect, Redirects, Service,
+        Transport,
     };
     use guardian_rules::observation::Observation;
     use guardian_rules::policy::AllowedNetwork;
@@ -266,6 +280,69 @@ mod tests {
     }
 
     #[test]
+    fn whoever_carries_a_gateway_that_is_not_here_is_part_of_the_target_and_an_ordinary_proxy_is_not() {
+        let mut snapshot = snapshot();
+        assert!(target(&Policy::default(), &snapshot).carried.is_empty(), "nobody answers as a gateway");
+        let answer = |bound: &str, access| AccessAnswer {
+            at: bound.parse().unwrap(),
+            bound: bound.parse().unwrap(),
+            transport: Transport::Plain,
+            access,
+        };
+        let carried = |snapshot: &Snapshot| {
+            target(&Policy::default(), snapshot).carried.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        snapshot.access = Observation::Seen(vec![answer("0.0.0.0:8088", Access::Required)]);
+        assert_eq!(carried(&snapshot), ["0.0.0.0:8088"], "no gateway of this host answers");
+        let both = [answer("0.0.0.0:8088", Access::Required), answer("0.0.0.0:4711", Access::Required)];
+        snapshot.access = Observation::Seen(both.to_vec());
+        assert!(carried(&snapshot).is_empty(), "the gateway that is held is behind it");
+        let Observation::Seen(processes) = &mut snapshot.owner else { unreachable!() };
+        for process in processes.iter_mut().filter(|it| it.pid == 900) {
+            process.role = Role::ContainerEngine;
+        }
+        assert_eq!(carried(&snapshot), ["0.0.0.0:8088"], "nothing of this host is behind a container engine");
+    }
+
+    #[test]
+    fn what_an_engine_publishes_and_what_the_packet_filter_leads_to_is_part_of_it_where_a_gateway_answers() {
+        let port = |access| ContainerPort {
+            container: "box".to_owned(),
+            image: "box".to_owned(),
+            is_named_like_a_gateway: true,
+            on: "0.0.0.0:8080".parse().unwrap(),
+            to: Some("172.17.0.2:3000".parse().unwrap()),
+            access,
+        };
+        let redirect = |guest| Redirect {
+            to: Some(Destination { ip: "172.17.0.3".parse().unwrap(), ports: (18789, 18789) }),
+            arriving_at: Vec::new(),
+            arriving_on: Vec::new(),
+            from: Vec::new(),
+            guest: Some(guest),
+            text: "dnat to 172.17.0.3:18789".to_owned(),
+        };
+        let unknown = || Access::Unknown(Blindness::timed_out("after 1 s"));
+        for (access, places) in [(Access::Required, 3), (Access::NoGateway, 0), (unknown(), 0)] {
+            let snapshot = Snapshot {
+                containers: Observation::Seen(vec![Engine {
+                    name: "docker".to_owned(),
+                    socket: "/var/run/docker.sock".into(),
+                    is_roots: true,
+                    ports: Ok(vec![port(access.clone())]),
+                }]),
+                redirects: Observation::Seen(Redirects {
+                    rules: Ok(vec![redirect(access.clone())]),
+                    reaches_loopback: Some(false),
+                    open_cards: Vec::new(),
+                }),
+                ..snapshot()
+            };
+            assert_eq!(target(&Policy::default(), &snapshot).carried.len(), places, "{access:?}");
+        }
+    }
+
+    #[test]
     fn a_look_alike_beside_anothers_service_takes_its_port_only_where_it_listens() {
         let mut snapshot = snapshot();
         let Observation::Seen(listeners) = &mut snapshot.listeners else { unreachable!() };
@@ -290,20 +367,27 @@ mod tests {
     #[test]
     fn what_has_gone_is_remembered_but_not_its_processes() {
         let mut target = target(&Policy::default(), &snapshot());
-        target.remember(Target::default());
+        target.remember(Target::default(), &Target::default());
         assert!(target.processes.is_empty());
         assert!(target.ports.contains(&4711) && target.services.len() == 1);
     }
 
     #[test]
-    fn whoever_makes_up_gateways_without_end_has_no_end_of_them_remembered() {
+    fn whoever_makes_up_gateways_without_end_has_no_end_of_them_remembered_and_keeps_no_new_one_out() {
         let mut target = target(&Policy::default(), &snapshot());
-        for port in 1..=60_000_u16 {
+        let first = target.clone();
+        for port in (1..=6_000_u16).rev() {
             let bound = BTreeSet::from([SocketAddr::from(([127, 0, 0, 9], port))]);
-            target.remember(Target { ports: BTreeSet::from([port]), bound, ..Target::default() });
+            let seen = Target { ports: BTreeSet::from([port]), bound: bound.clone(), ..Target::default() };
+            target.remember(seen, &first);
+            assert!(target.ports.contains(&port) && target.bound.is_superset(&bound), "what is there now");
         }
         assert_eq!((target.ports.len(), target.bound.len()), (MOST, MOST));
-        assert!(target.ports.contains(&4711), "the first ones stay");
+        assert!(target.ports.contains(&4711), "what was there when it tripped stays");
+        // Whatever there is at once is held, however much it is.
+        let all: BTreeSet<u16> = (1..=60_000).collect();
+        target.remember(Target { ports: all.clone(), ..Target::default() }, &first);
+        assert!(target.ports.is_superset(&all));
     }
 
     #[test]

@@ -159,6 +159,11 @@ impl Watcher {
         let lock = if lock::is_locked(&self.paths) { Held::Yes } else { Held::No };
         std::iter::once((Barrier::Lock, lock))
             .chain(report.held(&self.enforcer.orders.borrow()))
+            // It reads back as it was put up, and something came through.
+            .map(|(barrier, held)| match barrier {
+                Barrier::Firewall if self.isolation.is_pierced() => (barrier, Held::No),
+                _ => (barrier, held),
+            })
             .map(|(barrier, held)| BarrierStatus { barrier, held })
             .collect()
     }

@@ -118,17 +118,22 @@ fn a_redirect_by_legacy_iptables_is_read() {
 }
 
 #[test]
-fn a_redirect_to_another_port_and_one_for_the_vpn_alone_are_safe() {
+fn a_redirect_to_another_port_and_one_for_the_vpn_alone_accuse_nobody() {
     let Some(lab) = Lab::open() else { return };
     let scene = SOUND_9_6.hold(&lab);
     route_localnet(scene.host(), true);
     let rules = Rules::nft(scene.host(), "tcp dport 8080 dnat to 127.0.0.1:5432");
+    // A neighbour needs no rule: with this switch on he may send to loopback himself, and no seal stands.
+    check(scene.host()).is("blind").does_not_accuse(RULE, "").cannot_tell("without any rule");
+    route_localnet(scene.host(), false);
     check(scene.host()).is("safe").is_silent_about(RULE);
     drop(rules);
     let rule = format!("iifname tailscale0 tcp dport 8080 dnat to 127.0.0.1:{PORT}");
     let _rules = Rules::nft(scene.host(), &rule);
     route_localnet(scene.host(), true);
-    check(scene.host()).is("safe").notes(RULE, "info", at(LOOPBACK, PORT));
+    check(scene.host()).is("blind").does_not_accuse(RULE, "").notes(RULE, "info", "allowed networks only");
+    route_localnet(scene.host(), false);
+    check(scene.host()).is("safe").notes(RULE, "info", "allowed networks only");
 }
 
 #[test]
@@ -221,6 +226,8 @@ fn a_redirect_that_is_made_while_the_watcher_runs_trips_it() {
     assert_eq!(scene.host().holders(PORT), gateway, "it was not ended");
     // Guardian's own table stays: only the rule goes.
     scene.host().run(User::Root, &["nft", "delete", "table", "ip", "lab"]);
+    // Without a seal a neighbour might send to loopback himself.
+    route_localnet(scene.host(), false);
     daemon.recovers_and_closes();
     drop(daemon);
     drop(rules);

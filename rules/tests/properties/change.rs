@@ -96,7 +96,11 @@ fn looked_once(snapshot: &mut Snapshot) {
     once(&mut snapshot.peers);
     once(&mut snapshot.tunnels);
     if let Observation::Blind { last, .. } = &mut snapshot.redirects {
-        last.get_or_insert_with(|| Redirects { rules: Ok(Vec::new()), reaches_loopback: Some(false) });
+        last.get_or_insert_with(|| Redirects {
+            rules: Ok(Vec::new()),
+            reaches_loopback: Some(false),
+            open_cards: Vec::new(),
+        });
     }
     once(&mut snapshot.containers);
     once(&mut snapshot.router);
@@ -289,7 +293,12 @@ fn publishing(on: &str) -> Engine {
         to: None,
         access: Access::Required,
     };
-    Engine { name: "podman".to_owned(), socket: "/run/podman/podman.sock".into(), ports: Ok(vec![port]) }
+    Engine {
+        name: "podman".to_owned(),
+        socket: "/run/podman/podman.sock".into(),
+        is_roots: true,
+        ports: Ok(vec![port]),
+    }
 }
 
 /// The answer that could not be had.

@@ -81,7 +81,12 @@ fn redirects() -> impl Strategy<Value = Redirects> {
         1 => Just(Err(denied())),
     ];
     let reaches = select(&[Some(false), Some(false), Some(true), None][..]);
-    (rules, reaches).prop_map(|(rules, reaches_loopback)| Redirects { rules, reaches_loopback })
+    let cards = select(vec![Vec::new(), vec!["eth0"], vec!["wg0"]]);
+    (rules, reaches, cards).prop_map(|(rules, reaches_loopback, cards)| Redirects {
+        rules,
+        reaches_loopback,
+        open_cards: cards.iter().map(|card| (*card).to_owned()).collect(),
+    })
 }
 
 fn redirect() -> impl Strategy<Value = Redirect> {
@@ -113,8 +118,10 @@ fn engines() -> impl Strategy<Value = Vec<Engine>> {
         access,
     });
     let ports = prop_oneof![4 => vec(port, 1..3).prop_map(Ok), 1 => Just(Err(denied()))];
-    let engine = (select(&["docker", "podman"][..]), ports).prop_map(|(name, ports)| Engine {
+    let engine = (select(&["docker", "podman"][..]), any::<bool>(), ports);
+    let engine = engine.prop_map(|(name, is_roots, ports)| Engine {
         name: name.to_owned(),
+        is_roots,
         socket: format!("/run/{name}.sock").into(),
         ports,
     });

@@ -56,7 +56,7 @@ pub(crate) fn ruleset(wall: &Wall) -> Value {
         ("door", door(wall)),
         ("answers", answers(wall)),
         ("published", published(wall)),
-        ("translated", by_translated_port()),
+        ("translated", by_translated_port(wall)),
         ("forwarded", forwarded(wall)),
         ("input", to_a_gateway(|place| [place, vec![jump("door")]].concat())),
         ("output", output(wall)),
@@ -204,13 +204,12 @@ fn output(wall: &Wall) -> Vec<Rule> {
             [vec![oifname("lo")], place, vec![unequal(&skuid(), "@users"), goto("refuse")]].concat()
         }));
     }
-    rules.push(vec![
-        translated(),
-        direction("original"),
-        l4proto(),
-        matches(&original("proto-dst"), "@ports"),
-        jump("published"),
-    ]);
+    let published =
+        |place: Rule| [vec![translated(), direction("original")], place, vec![jump("published")]].concat();
+    rules.push(published(vec![l4proto(), matches(&original("proto-dst"), "@ports")]));
+    if wall.stance == Stance::Block {
+        rules.extend(asked_for_a_shared_port(published));
+    }
     rules
 }
 
@@ -251,12 +250,41 @@ fn published(wall: &Wall) -> Vec<Rule> {
 
 /// Forwarded connections whose destination has been translated: to a gateway's port, or one that
 /// came for it. Answers are seen too, so that live connections end.
-fn by_translated_port() -> Vec<Rule> {
-    vec![
+///
+/// While the circuit is open that is so for the places on shared ports as well: a container engine
+/// publishes by translation what it listens for, and what answers may be a guest's own place.
+fn by_translated_port(wall: &Wall) -> Vec<Rule> {
+    let mut rules = vec![
         vec![direction("original"), matches(&dport(), "@ports"), goto("forwarded")],
         vec![direction("reply"), matches(&sport(), "@ports"), goto("forwarded")],
         vec![l4proto(), matches(&original("proto-dst"), "@ports"), goto("forwarded")],
-    ]
+    ];
+    if wall.stance == Stance::Block {
+        let forwarded = |place: Rule| [place, vec![goto("forwarded")]].concat();
+        for (family, doors) in DOORS {
+            let (to, from) = (both(&daddr(family), &dport()), both(&saddr(family), &sport()));
+            rules.push(vec![direction("original"), matches(&to, doors), goto("forwarded")]);
+            rules.push(vec![direction("reply"), matches(&from, doors), goto("forwarded")]);
+        }
+        rules.extend(asked_for_a_shared_port(forwarded));
+    }
+    rules
+}
+
+/// The places on shared ports, by family.
+const DOORS: [(&str, &str); 2] = [("ip", "@doors4"), ("ip6", "@doors6")];
+
+/// Rules for connections that came for a place on a shared port, whatever that was translated to.
+fn asked_for_a_shared_port(rule: impl Fn(Rule) -> Rule) -> Vec<Rule> {
+    let mut rules = vec![
+        rule(vec![family("ipv4"), l4proto(), matches(&original("proto-dst"), "@ports4")]),
+        rule(vec![family("ipv6"), l4proto(), matches(&original("proto-dst"), "@ports6")]),
+    ];
+    for (family, doors) in DOORS {
+        let place = both(&original(&format!("{family} daddr")), &original("proto-dst"));
+        rules.push(rule(vec![l4proto(), matches(&place, doors)]));
+    }
+    rules
 }
 
 /// Connections of others through this host.

@@ -65,6 +65,24 @@ fn while_blocked_no_chain_lets_anything_through_but_resets() {
     assert!(rules(&wall, "output").iter().any(|rule| rule.contains("sport")));
 }
 
+/// Elsewhere a place on a shared port is one socket's; while blocked it may be what an engine publishes by translation.
+#[test]
+fn what_came_for_a_shared_place_is_followed_through_translation_while_blocked_and_only_then() {
+    for (stance, followed) in [(Stance::Block, true), (Stance::Loopback, false), (Stance::Seal, false)] {
+        let wall = Wall { stance, ..Wall::sample() };
+        for chain in ["translated", "output"] {
+            let rules = rules(&wall, chain);
+            for set in ["@ports4", "@ports6", "@doors4", "@doors6"] {
+                let by = |rule: &&String| rule.contains("proto-dst") && rule.contains(set);
+                assert_eq!(rules.iter().any(|rule| by(&rule)), followed, "{stance:?} {chain} {set}");
+            }
+        }
+        let own =
+            rules(&wall, "translated").iter().any(|it| it.contains("daddr") && it.contains("\"dport\""));
+        assert_eq!(own, followed, "a guest's own place, {stance:?}");
+    }
+}
+
 #[test]
 fn every_chain_that_lets_something_through_ends_with_what_stops_the_rest() {
     for chain in ["door", "answers", "published", "forwarded"] {
