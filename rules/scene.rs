@@ -16,8 +16,8 @@ pub use gateway::{AccessSummary, Gateway};
 
 use crate::address::Scope;
 use crate::fact::{
-    Announcement, Engine, Flow, GatewayProcess, InterfaceAddress, Listener, Peer, Process, ReachAnswer,
-    Redirects, Role, Route, Router, Tunnel,
+    Announcement, Engine, Flow, GatewayProcess, Guest, InterfaceAddress, Listener, Peer, Process,
+    ReachAnswer, Redirects, Role, Route, Router, Tunnel,
 };
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
@@ -239,6 +239,11 @@ impl<'a> Scene<'a> {
     pub fn routes_to_gateways(&self) -> impl Iterator<Item = &'a Route> {
         let routes = in_order(self.snapshot.routes.known().map(|told| &told.routes));
         routes.into_iter().filter(|route| self.leading.contains(&route.to_port))
+    }
+
+    /// Instructions that end at a guest of this host.
+    pub fn routes_to_guests(&self) -> impl Iterator<Item = &'a (Route, Guest)> {
+        in_order(self.snapshot.routes.known().map(|told| &told.to_guests)).into_iter()
     }
 
     /// Instructions that end at a door which looks like a gateway's panel, and may be one.

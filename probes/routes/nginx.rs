@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::file::{Links, View};
+use crate::routes::Age;
 use crate::routes::argument::Instruction;
 use crate::routes::glob::{MAX_MATCHES, matching};
 use crate::routes::nginx::syntax::{Directive, parse};
@@ -51,12 +52,12 @@ pub struct Told {
 /// The instructions in the configuration of a running nginx, and the file in which it begins. None
 /// if it cannot be found or read; what is wrong with an included file costs only that file.
 #[must_use]
-pub fn instructions(view: &View, argv: &[String]) -> Option<(PathBuf, Told)> {
+pub(crate) fn instructions(view: &View, argv: &[String], age: &mut Age) -> Option<(PathBuf, Told)> {
     let exists = |path: &Path| view.stamp(path).is_some();
     let arguments = arguments(argv);
     let main = main_file(&arguments, &exists)?;
     let mut reading =
-        Reading { view, folder: main.parent()?.to_owned(), files: 0, left: MAX_TOTAL, missed: false };
+        Reading { view, folder: main.parent()?.to_owned(), files: 0, left: MAX_TOTAL, missed: false, age };
     let tree = reading.file(&main, 0)?;
     // With `-g` whole blocks may stand among the arguments.
     reading.missed |= arguments.iter().any(|argument| argument.contains('{'));
@@ -109,6 +110,7 @@ struct Reading<'a> {
     left: u64,
     /// A file that is included was not read.
     missed: bool,
+    age: &'a mut Age,
 }
 
 impl Reading<'_> {
@@ -124,6 +126,7 @@ impl Reading<'_> {
             .inspect_err(|why| tracing::info!(path = %path.display(), %why, "not read"))
             .ok()?;
         self.left = self.left.saturating_sub(u64::try_from(content.bytes.len()).unwrap_or(u64::MAX));
+        self.age.note(&content.stamp);
         let directives = parse(&String::from_utf8_lossy(&content.bytes))
             .inspect_err(|why| tracing::info!(path = %path.display(), %why, "not understood"))
             .ok()?;
@@ -135,7 +138,13 @@ impl Reading<'_> {
         for mut directive in directives {
             match directive.arguments.first() {
                 Some(pattern) if directive.name == "include" => {
-                    let paths = matching(self.view, &self.folder.join(pattern));
+                    let pattern = self.folder.join(pattern);
+                    let paths = matching(self.view, &pattern);
+                    // A file that is gone leaves its trace in its folder.
+                    if let Some(folder) = pattern.parent().filter(|_| paths.as_slice() != [pattern.as_path()])
+                    {
+                        self.age.note_at(self.view, folder);
+                    }
                     // There may be more than are told.
                     self.missed |= paths.len() >= MAX_MATCHES;
                     for path in paths {

@@ -137,6 +137,7 @@ impl Reading<'_> {
         let (path, audience) = if funnel { (FUNNEL, Audience::Internet) } else { (SERVE, Audience::Vpn) };
         match self.host.upstream(to) {
             Upstream::Here(port) => self.told.publish(path, audience, public, port),
+            Upstream::Guest(at) => self.told.publish_guest(path, audience, public, at),
             Upstream::Elsewhere => {}
             Upstream::Anywhere | Upstream::Unclear => {
                 self.told.doubt(Blindness::malformed("where tailscaled carries a name is not understood"));

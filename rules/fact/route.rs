@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use crate::fact::Guest;
+
 /// What the proxies, forwarders and tunnels of this host are told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Instructions {
     /// To carry to a port of this host.
     pub routes: Vec<Route>,
+    /// To carry to a guest of this host; each route's port is that guest's.
+    pub to_guests: Vec<(Route, Guest)>,
     /// The processes that say of themselves what they run by, all of it: they carry to no other port of
     /// this host.
     pub outspoken: BTreeSet<u32>,

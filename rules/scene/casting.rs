@@ -265,6 +265,15 @@ impl<'c, 'a> Casting<'c, 'a> {
             }
         }
         ports.extend(leading.into_iter().filter(|(_, carries)| *carries).map(|(port, _)| port));
+        for (door, part) in self.doors.iter().zip(&mut *parts) {
+            if let Some(route) = self.route_to_guest(door).filter(|_| !part.is_gateways()) {
+                *part = Part::Carries(format!(
+                    "{} is told to carry a gateway that is a guest of this host: {}",
+                    route.program, route.text
+                ));
+                ports.insert(port(door));
+            }
+        }
         loop {
             let before = ports.len();
             for (door, part) in self.doors.iter().zip(&mut *parts) {
@@ -326,16 +335,16 @@ impl<'c, 'a> Casting<'c, 'a> {
     }
 
     fn route(&self, door: &Door<'a>, ports: &BTreeSet<u16>) -> Option<&'a Route> {
-        let bound = door.listener.bound;
-        self.routes.get(&bound.port())?.iter().copied().find(|route| {
-            ports.contains(&route.to_port)
-                && route.listens.iter().any(|listens| {
-                    listens.port() == bound.port()
-                        && (listens.ip() == bound.ip()
-                            || listens.ip().is_unspecified()
-                            || door.listener.covers(listens.ip()))
-                })
-        })
+        let mut routes = self.routes.get(&door.listener.bound.port())?.iter().copied();
+        routes.find(|route| ports.contains(&route.to_port) && is_at(route, door))
+    }
+
+    /// What leads from here to a guest of this host that is a gateway.
+    fn route_to_guest(&self, door: &Door<'a>) -> Option<&'a Route> {
+        let told = self.snapshot.routes.known()?;
+        let mut gateways =
+            told.to_guests.iter().filter(|(_, guest)| guest.is_gateway()).map(|(route, _)| route);
+        gateways.find(|route| is_at(route, door))
     }
 
     fn is_marked(&self, door: &Door<'a>) -> bool {
@@ -379,6 +388,17 @@ impl Likeness {
         page.digest.is_some_and(|digest| self.digests.contains(&digest))
             || page.build.as_ref().is_some_and(|build| self.builds.contains(build))
     }
+}
+
+/// Whether an instruction takes connections at a door.
+fn is_at(route: &Route, door: &Door<'_>) -> bool {
+    let bound = door.listener.bound;
+    route.listens.iter().any(|listens| {
+        listens.port() == bound.port()
+            && (listens.ip() == bound.ip()
+                || listens.ip().is_unspecified()
+                || door.listener.covers(listens.ip()))
+    })
 }
 
 fn connected(snapshot: &Snapshot) -> BTreeSet<u32> {

@@ -148,7 +148,7 @@ fn included_files_stand_in_the_place_of_their_directive() {
     write("pass.inc", "location / { proxy_pass http://bot; include nginx.conf; }");
     let main = folder.path().join("nginx.conf");
     let argv = ["nginx".to_owned(), "-c".to_owned(), main.display().to_string()];
-    let (file, found) = instructions(&View::own().unwrap(), &argv).unwrap();
+    let (file, found) = instructions(&View::own().unwrap(), &argv, &mut Age::default()).unwrap();
     assert_eq!(file, main);
     assert_eq!(found.astray, None, "one is broken, and one is not there");
     let found = found.instructions;
