@@ -21,7 +21,7 @@ use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 use crate::file::{Links, View};
 use crate::guests::{self, Guests};
 use crate::owner::role::{Relay, Shown, may_relay, relay};
-use crate::owner::table::{Entry, Table};
+use crate::owner::table::{Entry, Table, hidden};
 use crate::probe::{Ground, Probe, blocking};
 use crate::routes::argument::{Instruction, instructions};
 use crate::routes::target::Target;
@@ -79,8 +79,12 @@ impl Probe for Routes {
         })
         .await?;
         self.table = table;
-        let mut told =
-            Instructions { routes: seen.routes, accounted: seen.accounted, ..Instructions::default() };
+        let mut told = Instructions {
+            routes: seen.routes,
+            accounted: seen.accounted,
+            hidden: hidden(),
+            ..Instructions::default()
+        };
         let mut away = seen.away;
         let asked = seen.may_be_asked.into_iter().map(|pid| {
             let listeners = &ground.known.listeners;

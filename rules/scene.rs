@@ -15,6 +15,7 @@ pub use door::{Door, Part};
 pub use gateway::{AccessSummary, Gateway};
 
 use crate::address::Scope;
+use crate::blindness::Blindness;
 use crate::fact::{
     Announcement, Engine, Flow, GatewayProcess, Guest, InterfaceAddress, Listener, Peer, Process,
     ReachAnswer, Redirects, Role, Route, Router, Tunnel,
@@ -239,6 +240,12 @@ impl<'a> Scene<'a> {
     pub fn routes_to_gateways(&self) -> impl Iterator<Item = &'a Route> {
         let routes = in_order(self.snapshot.routes.known().map(|told| &told.routes));
         routes.into_iter().filter(|route| self.leading.contains(&route.to_port))
+    }
+
+    /// Why the processes of other users, tunnels among them, cannot be seen, if they cannot.
+    #[must_use]
+    pub fn hidden_processes(&self) -> Option<&'a Blindness> {
+        self.snapshot.routes.known().and_then(|told| told.hidden.as_ref())
     }
 
     /// Instructions that end at a guest of this host.

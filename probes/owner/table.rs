@@ -49,6 +49,13 @@ pub fn runs(program: &str) -> Option<bool> {
     }))
 }
 
+/// Why the processes of other users are hidden from this program, if they are: procfs can be mounted so (`hidepid` of
+/// proc(5)). The first process is always there, and readable for everybody unless something hides it.
+pub(crate) fn hidden() -> Option<Blindness> {
+    let is_hidden = cfg!(target_os = "linux") && std::fs::read("/proc/1/stat").is_err();
+    is_hidden.then(|| Blindness::denied("/proc hides the processes of other users (hidepid)"))
+}
+
 /// Reads the process table.
 ///
 /// Nothing of a process is kept between looks: a process that executes another program, or gives

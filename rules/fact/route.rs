@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use crate::blindness::Blindness;
 use crate::fact::Guest;
 
 /// What the proxies, forwarders and tunnels of this host are told.
@@ -12,6 +13,8 @@ pub struct Instructions {
     pub routes: Vec<Route>,
     /// To carry to a guest of this host; each route's port is that guest's.
     pub to_guests: Vec<(Route, Guest)>,
+    /// Why processes of other users, which may be told to carry anything, cannot be seen, if they cannot.
+    pub hidden: Option<Blindness>,
     /// The processes that say of themselves what they run by, all of it: they carry to no other port of
     /// this host.
     pub outspoken: BTreeSet<u32>,

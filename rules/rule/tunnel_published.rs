@@ -6,7 +6,17 @@ use crate::finding::{Answer, Finding, Severity};
 use crate::scene::{Behind, Scene};
 
 pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
-    scene.tunnels().into_iter().flat_map(|tunnel| of_tunnel(rule, scene, tunnel)).collect()
+    let told = scene.tunnels().into_iter().flat_map(|tunnel| of_tunnel(rule, scene, tunnel));
+    told.chain(of_hidden_processes(rule, scene)).collect()
+}
+
+/// Nobody knows what runs that cannot be seen. Without a gateway there is nothing that it could publish.
+fn of_hidden_processes(rule: &Rule, scene: &Scene<'_>) -> Option<Finding> {
+    let why = scene.hidden_processes().filter(|_| scene.may_have_a_gateway())?;
+    let evidence = vec![format!("tunnels and forwarders of other users cannot be seen: {why}")];
+    let remedy =
+        "Run Guardian as root, or add its user to the group that may see all processes (`gid` of proc(5)).";
+    Some(Finding { remedy: remedy.to_owned(), ..rule.unknown(&"the processes of other users", evidence) })
 }
 
 fn of_tunnel(rule: &Rule, scene: &Scene<'_>, tunnel: &Tunnel) -> Vec<Finding> {

@@ -1,6 +1,7 @@
 use guardian_rules::blindness::Blindness;
 use guardian_rules::fact::{Access, Audience, Reply, Role, TunnelKind};
 use guardian_rules::finding::{Answer, Severity};
+use guardian_rules::observation::Observation;
 
 use crate::scenery::*;
 
@@ -163,4 +164,19 @@ fn a_guest_that_a_tunnel_publishes_is_a_gateway_or_none_by_its_answer() {
         .judged()
         .says(RULE, Severity::Info, Answer::Yes, PUBLIC)
         .is_safe();
+}
+
+#[test]
+fn hidden_processes_may_be_tunnels_where_there_is_a_gateway() {
+    let hiding = |host: Host| {
+        host.but(|snapshot| {
+            let Observation::Seen(told) = &mut snapshot.routes else { unreachable!("it was seen") };
+            told.hidden = Some(Blindness::denied("hidepid"));
+        })
+    };
+    hiding(laptop()).judged().doubts(RULE, "the processes of other users").is_blind();
+    hiding(host()).judged().nothing_of(RULE).is_safe();
+    laptop().judged().nothing_of(RULE).is_safe();
+    let accused = hiding(laptop().runs(ngrok().publishing("ngrok", Audience::Internet, 18789)));
+    accused.judged().exposes(RULE, PUBLIC);
 }

@@ -102,7 +102,7 @@ fn a_reverse_tunnel_by_ssh_is_found_idle_where_only_its_file_tells_and_unknown_w
     drop(ssh);
 
     host.run(User::Root, &["install", "-d", "-m", "700", "/root/.ssh"]);
-    let mut start = |port: u16, forward: &str| {
+    let start = |port: u16, forward: &str| {
         let file = format!(
             "Host vps\n HostName {NEIGHBOUR}\n User root\n IdentityFile /root/ssh/key\n BatchMode yes\n \
              StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n RemoteForward 0.0.0.0:{port} {forward}\n"

@@ -207,6 +207,7 @@ pub(crate) fn snapshot_of(
         routes: Observation::Seen(Instructions {
             routes: programs.iter().flat_map(|it| it.routes.clone()).collect(),
             to_guests: programs.iter().flat_map(|it| it.to_guests.clone()).collect(),
+            hidden: None,
             accounted: programs.iter().filter(|it| !it.strays).flat_map(accounted).collect(),
             outspoken: programs.iter().filter(|it| it.outspoken).map(|it| it.process.pid).collect(),
         }),
