@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{Guest, Instructions, InterfaceAddress, Route, RouteSource};
+use guardian_rules::fact::{Guest, Instructions, InterfaceAddress, Role, Route, RouteSource};
 use guardian_rules::snapshot::{ProbeId, Snapshot};
 use ipnet::IpNet;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
@@ -32,6 +32,7 @@ pub mod caddy;
 pub mod frp;
 mod glob;
 pub mod haproxy;
+mod modules;
 pub mod nginx;
 pub mod rathole;
 pub mod reverse;
@@ -83,6 +84,7 @@ impl Probe for Routes {
             routes: seen.routes,
             accounted: seen.accounted,
             hidden: hidden(),
+            vague: seen.vague,
             ..Instructions::default()
         };
         let mut away = seen.away;
@@ -125,6 +127,9 @@ fn take_in(
     own: &BTreeSet<IpAddr>,
     known: &Snapshot,
 ) {
+    if running.whole {
+        told.vague.remove(&(pid, None));
+    }
     if running.whole && !running.instructions.iter().any(|it| leads_on(&it.target, known)) {
         told.outspoken.insert(pid);
     }
@@ -182,6 +187,8 @@ struct Seen {
     away: Vec<(Route, SocketAddr)>,
     /// Processes that may say themselves what they run by.
     may_be_asked: Vec<u32>,
+    /// Proxies, and ports, that may be told what is not known.
+    vague: BTreeSet<(u32, Option<u16>)>,
     /// Processes and ports whose instructions are all among the routes.
     accounted: BTreeSet<(u32, u16)>,
 }
@@ -201,7 +208,7 @@ fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Resul
     let programs: BTreeMap<u32, String> =
         entries.iter().filter_map(|entry| Some((entry.process.pid, relay(&shown(entry))?.name))).collect();
     let workers = Workers::of(&entries, &programs);
-    let Seen { mut routes, mut away, mut may_be_asked, mut accounted } = Seen::default();
+    let Seen { mut routes, mut away, mut may_be_asked, mut vague, mut accounted } = Seen::default();
     for entry in &entries {
         let Some(relay) = relay(&shown(entry)) else { continue };
         let process = &entry.process;
@@ -216,6 +223,10 @@ fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Resul
         let told = instructions(&relay.name, relay.arguments);
         let of_arguments = told.into_iter().map(|told| (told, RouteSource::Arguments));
         let configured = configured(entry, &relay, workers.since(entry, &relay.name));
+        if relay.role == Role::Proxy {
+            let ports = vague_ports(process.pid, &relay.name, configured.as_ref());
+            vague.extend(ports.into_iter().map(|port| (process.pid, port)));
+        }
         let ports = configured.as_ref().map(|found| found.accounted(own)).unwrap_or_default();
         accounted.extend(ports.into_iter().map(|port| (process.pid, port)));
         let of_file = configured.into_iter().flat_map(|found| {
@@ -228,7 +239,18 @@ fn look(table: &mut Table, met: &BTreeSet<u32>, own: &BTreeSet<IpAddr>) -> Resul
             return Err(too_many());
         }
     }
-    Ok(Seen { routes, away, may_be_asked, accounted })
+    Ok(Seen { routes, away, may_be_asked, vague, accounted })
+}
+
+/// The ports at which a proxy may carry to where nobody knows; none in place of a port for any.
+fn vague_ports(pid: u32, program: &str, configured: Option<&Configured>) -> BTreeSet<Option<u16>> {
+    if platform::maps(pid).and_then(|maps| modules::relays(program, &maps)) == Some(false) {
+        return BTreeSet::new();
+    }
+    match configured.filter(|it| !it.is_outdated) {
+        Some(Configured { vague: Some(ports), .. }) => ports.iter().copied().map(Some).collect(),
+        _ => BTreeSet::from([None]),
+    }
 }
 
 pub(crate) fn shown(entry: &Entry) -> Shown<'_> {
@@ -273,6 +295,8 @@ pub(crate) struct Configured {
     pub(crate) told: Understood,
     /// Where connections are taken that may lead to what is not among the instructions; none if anywhere.
     astray: Option<BTreeSet<u16>>,
+    /// Where connections are taken that may lead to a host and a port that are not known; none if anywhere.
+    vague: Option<BTreeSet<u16>>,
     /// It was changed after the process took it up, which may run by something else.
     pub(crate) is_outdated: bool,
 }
@@ -303,17 +327,14 @@ struct Format {
 
 impl Format {
     fn of(program: &str) -> Option<Self> {
-        // What these leave out does no harm: each of their listeners is judged by its answers.
+        // Caddy says itself what it runs by; without that, what this leaves out is not known.
         fn caddy(text: &str) -> Understood {
             Understood { instructions: caddy::interpret(text), whole: false }
-        }
-        fn haproxy(text: &str) -> Understood {
-            Understood { instructions: haproxy::interpret(text), whole: false }
         }
         let format = |options, positional, usual, interpret| Self { options, positional, usual, interpret };
         Some(match program {
             "caddy" => format(&["--config", "-c"], false, &caddy::USUAL, caddy),
-            "haproxy" => format(&["-f"], false, &haproxy::USUAL, haproxy),
+            "haproxy" => format(&["-f"], false, &haproxy::USUAL, haproxy::interpret),
             "frpc" => format(&["--config", "-c"], false, &frp::USUAL, frp::interpret),
             "rathole" => format(&["--client", "-c"], true, &[], rathole::interpret),
             "tor" => format(&["-f"], false, &torrc::USUAL, torrc::interpret),
@@ -331,7 +352,7 @@ impl Format {
     }
 }
 
-/// Options that name a configuration of V2Ray's or Xray's.
+/// Options that name a configuration of `V2Ray`'s or Xray's.
 const V2RAY: [&str; 3] = ["-config", "--config", "-c"];
 
 /// What a proxy's or tunnel's configuration says; none if there is none that could be read. `since`: when the process took
@@ -345,8 +366,10 @@ pub(crate) fn configured(entry: &Entry, relay: &Relay<'_>, since: u64) -> Option
     let view = View::of(pid).ok()?;
     let mut age = Age::default();
     let mut configured = if nginx::PROGRAMS.contains(&relay.name.as_str()) {
-        let (file, nginx::Told { instructions, astray }) = nginx::instructions(&view, &entry.argv, &mut age)?;
-        Configured { file, told: Understood { instructions, whole: false }, astray, is_outdated: false }
+        let (file, nginx::Told { instructions, astray, vague }) =
+            nginx::instructions(&view, &entry.argv, &mut age)?;
+        let told = Understood { instructions, whole: false };
+        Configured { file, told, astray, vague, is_outdated: false }
     } else if ssh::READERS.contains(&relay.name.as_str()) {
         ssh::configured(entry, relay, &view, &mut age)?
     } else {
@@ -375,7 +398,8 @@ fn in_one_file(pid: u32, relay: &Relay<'_>, view: &View, age: &mut Age) -> Optio
     told.whole &= argument::values(relay.arguments, format.options).count() < 2
         && !relay.arguments.iter().any(|it| it.trim_start_matches('-').starts_with("confdir"));
     // What these readers leave out is not known.
-    Some(Configured { file, told, astray: None, is_outdated: false })
+    let vague = told.whole.then(BTreeSet::new);
+    Some(Configured { file, told, astray: None, vague, is_outdated: false })
 }
 
 /// Since when processes run by their files. Some take them up anew with new workers.
@@ -433,6 +457,11 @@ pub(crate) mod platform {
         procfs::is_contained(pid) && std::fs::read_link(format!("/proc/{pid}/root")).is_err()
     }
 
+    /// What a process has loaded; root and its own user are told.
+    pub(super) fn maps(pid: u32) -> Option<String> {
+        procfs::read(pid, "maps").map(|maps| String::from_utf8_lossy(&maps).into_owned())
+    }
+
     /// In a container, a user may have another name and another home.
     pub(super) fn has_files_of_its_own(pid: u32) -> bool {
         procfs::is_contained(pid)
@@ -451,6 +480,10 @@ pub(crate) mod platform {
 
     pub(super) fn has_files_of_its_own(_: u32) -> bool {
         false
+    }
+
+    pub(super) fn maps(_: u32) -> Option<String> {
+        None
     }
 }
 

@@ -6,6 +6,7 @@ mod door;
 mod gateway;
 mod kept_away;
 mod silence;
+mod vague;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -58,6 +59,8 @@ pub struct Scene<'a> {
     /// Ports by which one comes to a gateway: its own, those the policy names, and those of the
     /// doors that carry it.
     leading: BTreeSet<u16>,
+    /// Ports of proxies of which it is not wholly known where they lead.
+    vague: BTreeSet<u16>,
 }
 
 impl<'a> Scene<'a> {
@@ -81,7 +84,18 @@ impl<'a> Scene<'a> {
             }
         }
         let gateways = gateway::gateways(&doors, &marked, &processes);
-        Self { policy, snapshot, doors, gateways, processes, marked, by_port, by_pid, leading: cast.ports }
+        Self {
+            policy,
+            snapshot,
+            doors,
+            gateways,
+            processes,
+            marked,
+            by_port,
+            by_pid,
+            leading: cast.ports,
+            vague: cast.vague,
+        }
     }
 
     /// A process by its id, if the owner probe described it.
@@ -190,7 +204,7 @@ impl<'a> Scene<'a> {
             matches!(door.part, Part::PerhapsGateway(_))
                 || (matches!(door.part, Part::Doubtful(_)) && door.shows_a_panel())
         });
-        if doubtful { Behind::Perhaps } else { Behind::Nothing }
+        if doubtful || self.vague.contains(&port) { Behind::Perhaps } else { Behind::Nothing }
     }
 
     /// The ports between two, both included, by which one comes to a gateway, or may.
@@ -260,6 +274,12 @@ impl<'a> Scene<'a> {
             self.doors.iter().filter(doubtful).map(|door| door.listener.bound.port()).collect();
         let routes = in_order(self.snapshot.routes.known().map(|told| &told.routes));
         routes.into_iter().filter(move |route| ports.contains(&route.to_port))
+    }
+
+    /// Instructions that end at a proxy of which it is not wholly known where it leads.
+    pub fn routes_to_vague_proxies(&self) -> impl Iterator<Item = &'a Route> {
+        let routes = in_order(self.snapshot.routes.known().map(|told| &told.routes));
+        routes.into_iter().filter(|route| self.vague.contains(&route.to_port))
     }
 
     /// The sockets that take a connection to an address: of several those bound most exactly to it.

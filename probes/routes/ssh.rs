@@ -1,5 +1,5 @@
 //! What an ssh is told to carry from here: `-R` and `-o RemoteForward=…` among its arguments, `RemoteForward` in the
-//! files that it reads (ssh(1), ssh_config(5)).
+//! files that it reads (ssh(1), `ssh_config(5)`).
 //!
 //! `-R PORT` alone carries whoever comes in wherever he wants on this host: there is a tunnel, and nobody can tell what it
 //! publishes. The other direction (`-L`, `-W`, `-D`) publishes nothing.
@@ -18,7 +18,7 @@ const SSH: &str = "BbcDEeFIiJLlmOoPpQRSWw";
 const AUTOSSH: &str = "BbcDEeFIiJLlMmOoPpQRSWw";
 const DBCLIENT: &str = "BbcIiJKLlmopRW";
 
-/// Programs that read the files of ssh_config(5), themselves or by the ssh that they start with the same arguments.
+/// Programs that read the files of `ssh_config(5)`, themselves or by the ssh that they start with the same arguments.
 pub const READERS: [&str; 2] = ["ssh", "autossh"];
 
 /// Options that take a value, for a program of this kind.

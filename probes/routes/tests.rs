@@ -171,6 +171,35 @@ fn a_folder_from_which_a_site_is_taken_is_changed() {
 }
 
 #[test]
+fn a_proxy_that_nobody_reads_may_lead_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("traefik");
+    std::fs::copy("/bin/sleep", &program).unwrap();
+    let Some(traefik) = start(program.to_str().unwrap(), &["60"]) else { return };
+    let pid = traefik.0.id();
+    let started = Instant::now();
+    let vague = || look(&mut Table::default(), &BTreeSet::new(), &BTreeSet::new()).unwrap().vague;
+    while !vague().contains(&(pid, None)) {
+        assert!(started.elapsed().as_secs() < 10);
+    }
+}
+
+#[test]
+fn a_proxy_is_as_vague_as_its_configuration() {
+    let told = |vague: Option<&[u16]>, is_outdated| {
+        let vague = vague.map(|ports| ports.iter().copied().collect());
+        let told = Understood::default();
+        let found = Configured { file: PathBuf::new(), told, astray: None, vague, is_outdated };
+        vague_ports(0, "nginx", Some(&found)).into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(told(Some(&[]), false), []);
+    assert_eq!(told(Some(&[80, 81]), false), [Some(80), Some(81)]);
+    assert_eq!(told(None, false), [None], "not all of it could be read");
+    assert_eq!(told(Some(&[]), true), [None], "it may run by another one");
+    assert_eq!(vague_ports(0, "nginx", None).into_iter().collect::<Vec<_>>(), [None]);
+}
+
+#[test]
 fn an_idle_forwarder_is_found_with_its_socket() {
     let port = free_port();
     let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,fork");
@@ -284,7 +313,7 @@ fn a_port_is_accounted_for_only_if_all_that_it_takes_stays_on_this_host() {
         };
         let instructions = ports.iter().map(instruction).collect();
         let told = Understood { instructions, whole: false };
-        let found = Configured { file: PathBuf::new(), told, astray, is_outdated: false };
+        let found = Configured { file: PathBuf::new(), told, astray, vague: None, is_outdated: false };
         found.accounted(&BTreeSet::from(["192.0.2.7".parse().unwrap()])).into_iter().collect::<Vec<_>>()
     };
     let here = [("127.0.0.1", 8088), ("192.0.2.7", 8089)];

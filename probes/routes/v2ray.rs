@@ -1,4 +1,4 @@
-//! Whether V2Ray or Xray bring connections here from elsewhere: `reverse` in a configuration (v2fly.org, xtls.github.io).
+//! Whether `V2Ray` or Xray bring connections here from elsewhere: `reverse` in a configuration (v2fly.org, xtls.github.io).
 //! Where they lead to is decided by rules that are not read here.
 
 use crate::routes::Understood;

@@ -18,6 +18,9 @@ pub struct Instructions {
     /// The processes that say of themselves what they run by, all of it: they carry to no other port of
     /// this host.
     pub outspoken: BTreeSet<u32>,
+    /// A proxy, and a port at which it takes connections, or none for any: it may be told to carry them where nobody knows.
+    /// Its configuration is not read, or not wholly, or it may run by another one.
+    pub vague: BTreeSet<(u32, Option<u16>)>,
     /// A process and a port at which it takes connections: all that it is told to do with them is among the routes. Its
     /// configuration was read to the end, and names a port of this host wherever it leads on from there.
     pub accounted: BTreeSet<(u32, u16)>,

@@ -28,9 +28,17 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
         );
         Some(Finding { answer: Answer::Unknown, evidence, ..finding })
     });
+    let to_proxies = scene.routes_to_vague_proxies().filter_map(|route| {
+        let finding = of_route(rule, scene, route)?;
+        let mut evidence = finding.evidence;
+        evidence.push(
+            "what is there is a proxy, and where it leads by other names cannot all be told".to_owned(),
+        );
+        Some(Finding { answer: Answer::Unknown, evidence, ..finding })
+    });
     let to_guests =
         scene.routes_to_guests().filter_map(|(route, guest)| of_route_to_guest(rule, scene, route, guest));
-    for finding in attached.chain(instructed).chain(perhaps).chain(to_guests) {
+    for finding in attached.chain(instructed).chain(perhaps).chain(to_guests).chain(to_proxies) {
         let weight = |finding: &Finding| (finding.severity, finding.answer == Answer::Yes);
         match by_subject.get(&finding.subject) {
             Some(known) if weight(known) >= weight(&finding) => {}

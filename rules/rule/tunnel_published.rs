@@ -89,7 +89,7 @@ fn of_publication(
             }
         }
     };
-    let finding = Finding { answer, severity, ..rule.yes(public, evidence) };
+    let finding = Finding { severity, answer, ..rule.yes(public, evidence) };
     Some(if allows(scene, tunnel, path) {
         finding.allowed()
     } else if *audience == Audience::Vpn {

@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 
 use super::door::{Door, Part};
 use super::silence::silence;
+use super::vague;
 use crate::fact::{Access, Attribution, Origin, Process, Reply, Role, Route};
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
@@ -20,6 +21,8 @@ const LOOKS_LIKE_A_PANEL: &str = "its page looks like a gateway's panel";
 pub(super) struct Cast {
     pub(super) parts: Vec<Part>,
     pub(super) ports: BTreeSet<u16>,
+    /// Ports of proxies of which it is not wholly known where they lead.
+    pub(super) vague: BTreeSet<u16>,
 }
 
 /// Gives every door its part.
@@ -124,7 +127,8 @@ impl<'c, 'a> Casting<'c, 'a> {
             .collect();
         let ports = self.follow_routes(&mut parts, expected);
         self.believe_outspoken(&mut parts);
-        Cast { parts, ports }
+        let vague = vague::doubt(self.snapshot, self.processes, self.doors, &mut parts, &ports);
+        Cast { parts, ports, vague }
     }
 
     /// The part as far as the process and a gateway's own answer settle it.

@@ -1,4 +1,4 @@
-//! The files of ssh_config(5): which lines hold for a host.
+//! The files of `ssh_config(5)`: which lines hold for a host.
 //!
 //! A `Match` is taken to hold, whatever it asks: what it asks may start a program. So is a `Host` that may be read again for
 //! another name of the host. What holds only perhaps can add a forward, and never takes one away.
@@ -166,12 +166,10 @@ fn take(keyword: &str, words: &[String], holds: Holds, found: &mut Found) {
 fn fits_any(patterns: &[String], name: &str) -> bool {
     let mut patterns = patterns.iter().flat_map(|it| it.split(',')).filter(|it| !it.is_empty());
     let mut fit = false;
-    let denied = patterns.any(|pattern| match pattern.strip_prefix('!') {
-        Some(pattern) => fits(pattern, name),
-        None => {
-            fit |= fits(pattern, name);
-            false
-        }
+    let denied = patterns.any(|pattern| {
+        let denied = pattern.strip_prefix('!');
+        fit |= denied.is_none() && fits(pattern, name);
+        denied.is_some_and(|pattern| fits(pattern, name))
     });
     fit && !denied
 }

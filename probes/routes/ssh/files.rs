@@ -1,4 +1,4 @@
-//! Finds and reads the files of ssh_config(5) as the process that reads them does.
+//! Finds and reads the files of `ssh_config(5)` as the process that reads them does.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,13 @@ pub(in crate::routes) fn configured(
     if read.host.is_none() && !is_shared && !entry.argv.is_empty() {
         // It connects to nobody: it shows its version, or how it is used.
         let told = Understood { instructions: Vec::new(), whole: true };
-        return Some(Configured { file: PathBuf::from(SYSTEM), told, astray: None, is_outdated: false });
+        return Some(Configured {
+            file: PathBuf::from(SYSTEM),
+            told,
+            astray: None,
+            vague: None,
+            is_outdated: false,
+        });
     }
     let mut reading = Reading { view, home: home(entry, view), files: 0, left: MAX_TOTAL, age };
     let pid = entry.process.pid;
@@ -57,7 +63,7 @@ pub(in crate::routes) fn configured(
     let mut told = together(&read, &found);
     // Where not even its title shows, nothing is told.
     told.whole &= !entry.argv.is_empty();
-    Some(Configured { file, told, astray: None, is_outdated: is_shared })
+    Some(Configured { file, told, astray: None, vague: None, is_outdated: is_shared })
 }
 
 fn absolute(pid: u32, file: &Path) -> Option<PathBuf> {

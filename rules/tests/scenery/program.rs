@@ -11,6 +11,7 @@ use super::{Manner, at};
 
 /// A process with its sockets, connections and instructions.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a peculiarity of its own")]
 pub(crate) struct Program {
     pub(crate) process: Process,
     pub(crate) marks: Option<GatewayProcess>,
@@ -23,6 +24,8 @@ pub(crate) struct Program {
     pub(crate) to_guests: Vec<(Route, Guest)>,
     /// It says itself that these are all.
     pub(crate) outspoken: bool,
+    /// It may be told anything.
+    pub(crate) vague: bool,
     /// It is told something that leads nobody knows where.
     pub(crate) strays: bool,
     pub(crate) tunnel: Option<Tunnel>,
@@ -51,6 +54,7 @@ pub(crate) fn program(name: &str, pid: u32, role: Role) -> Program {
         routes: Vec::new(),
         to_guests: Vec::new(),
         outspoken: false,
+        vague: false,
         strays: false,
         tunnel: None,
         unnamed: None,
@@ -246,6 +250,12 @@ impl Program {
         if let Ok([.., publication]) = self.tunnel_mut().publishes.as_deref_mut() {
             publication.guest = Some(Guest { at, access });
         }
+        self
+    }
+
+    /// May be told to carry what comes in anywhere.
+    pub(crate) fn vague(mut self) -> Self {
+        self.vague = true;
         self
     }
 
