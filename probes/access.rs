@@ -99,6 +99,18 @@ pub(crate) async fn who_gets_in(targets: Vec<Target>, budget: Duration) -> Vec<A
         .collect()
 }
 
+/// The same of guests of this host; none where nobody takes a connection, so that nobody is carried there.
+pub(crate) async fn who_gets_in_at_guests(targets: Vec<Target>, budget: Duration) -> Vec<Option<Access>> {
+    let turns = each(targets, budget, |target| {
+        let target = target.clone();
+        async move { look(&target, None).await }
+    });
+    let turns = turns.await.into_iter();
+    turns
+        .map(|(_, turn)| (!matches!(turn, Turn::Done(Heard::Refused))).then(|| answer(turn, None).1))
+        .collect()
+}
+
 async fn look(target: &Target, way: Option<Transport>) -> Heard {
     let question = Question { method: Method::POST, path: &marks().access.path, limit: ANSWER };
     match way {

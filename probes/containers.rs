@@ -17,7 +17,7 @@ use guardian_rules::snapshot::ProbeId;
 use crate::ask::targets::Target;
 use crate::ask::{Turn, each};
 use crate::guests::{self, Guests, MAX_GUESTS};
-use crate::owner::table::Table;
+use crate::owner::table::{Table, hidden};
 use crate::probe::{Ground, Probe, blocking};
 
 pub mod api;
@@ -89,8 +89,7 @@ impl Running {
             docker: table.find(|name| name == "dockerd")?,
             // Containers of podman have no daemon, but each has a monitor.
             podman: table.find(|name| matches!(name, "conmon" | "podman"))?,
-            // `hidepid` of proc(5).
-            is_hidden: cfg!(target_os = "linux") && !std::path::Path::new("/proc/1").exists(),
+            is_hidden: hidden().is_some(),
         })
     }
 

@@ -37,6 +37,11 @@ impl Stamp {
         path.symlink_metadata().ok().as_ref().map(Self::of)
     }
 
+    /// When it was last changed in any way, in seconds since the epoch. Nobody but the kernel sets this.
+    pub(crate) fn changed(&self) -> i64 {
+        self.changed.0
+    }
+
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),

@@ -16,7 +16,7 @@ use crate::listeners::{pcblist, sock_diag, socket_fdinfo};
 use crate::panel::{page, side_door};
 use crate::redirects::{iptables, nft, pf};
 use crate::router::{description, network, search, soap, xml};
-use crate::routes::{argument, caddy, frp, haproxy, nginx, rathole, torrc};
+use crate::routes::{argument, caddy, frp, haproxy, nginx, rathole, ssh, torrc};
 use crate::tunnels::upstream::Host;
 use crate::tunnels::{cloudflared, ngrok, tailscale};
 use crate::{access, routes};
@@ -89,6 +89,9 @@ pub fn proxy(bytes: &[u8]) {
     let _ = frp::interpret(text);
     let _ = rathole::interpret(text);
     let _ = torrc::interpret(text);
+    let lines = ssh::config::lines(text).into_iter();
+    let items: Vec<_> = lines.map(|(keyword, words)| ssh::config::Item::Line(keyword, words)).collect();
+    let _ = ssh::config::found(&items, Some("host"), false);
 }
 
 /// What a tunnel says of itself.

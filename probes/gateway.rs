@@ -167,7 +167,7 @@ impl Gateway {
 
     /// A process that may be a gateway or wrap one; none for all others.
     fn candidate(&mut self, entry: Entry, listens: BTreeSet<u16>, family: &Family) -> Option<Candidate> {
-        let Entry { process, argv } = entry;
+        let Entry { process, argv, .. } = entry;
         let pid = process.pid;
         let may_be_gateway =
             matches!(process.role, Role::Gateway | Role::Client | Role::Runtime | Role::Unknown);

@@ -4,15 +4,16 @@
 //! bridge counts only if everything plugged into it leads to a guest, as the kernel itself says, and
 //! if this host's way to other networks does not go through it.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use guardian_rules::address::unmap;
+use guardian_rules::blindness::{Blindness, Cause};
 use guardian_rules::fact::{Access, InterfaceAddress};
 use ipnet::IpNet;
 
-use crate::access::who_gets_in;
+use crate::access::{who_gets_in, who_gets_in_at_guests};
 use crate::ask::targets::Target;
 
 pub mod link;
@@ -26,8 +27,8 @@ const BUDGET: Duration = Duration::from_secs(4);
 pub(crate) const MAX_GUESTS: usize = 48;
 
 /// Which addresses are guests', and by which interface they are reached.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Guests {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Guests {
     /// Every network in which this host has an address, and the bridge by which guests have it.
     networks: Vec<(IpNet, Option<String>)>,
 }
@@ -74,6 +75,18 @@ impl Guests {
     }
 }
 
+/// Asks who gets in at each of these. Places that refuse a connection are left out, those beyond a bound are unknown.
+pub(crate) async fn answers(places: BTreeSet<SocketAddr>, guests: &Guests) -> BTreeMap<SocketAddr, Access> {
+    let target = |at: &SocketAddr| Some((*at, Target::guest(*at, guests.way_to(at.ip())?)));
+    let mut all: Vec<(SocketAddr, Target)> = places.iter().filter_map(target).collect();
+    let rest = all.split_off(all.len().min(MAX_GUESTS));
+    let (places, targets): (Vec<SocketAddr>, Vec<Target>) = all.into_iter().unzip();
+    let answers = who_gets_in_at_guests(targets, BUDGET).await;
+    let known = places.into_iter().zip(answers).filter_map(|(at, access)| Some((at, access?)));
+    let too_many = || Access::Unknown(Blindness::new(Cause::TooMuch, "there are too many places to ask"));
+    known.chain(rest.into_iter().map(|(at, _)| (at, too_many()))).collect()
+}
+
 /// Asks whether each of these lets anyone in. The answers come in their order.
 pub(crate) async fn ask(targets: Vec<Target>) -> Vec<Access> {
     who_gets_in(targets, BUDGET).await
@@ -103,6 +116,16 @@ mod platform {
 
     pub(super) fn links() -> (Vec<Link>, BTreeSet<String>) {
         (Vec::new(), BTreeSet::new())
+    }
+}
+
+#[cfg(test)]
+impl Guests {
+    /// docker0 with its usual network, and a card.
+    pub(crate) fn of_one_bridge() -> Self {
+        let bridge = Some("docker0".to_owned());
+        let network = |text: &str| text.parse().unwrap();
+        Self { networks: vec![(network("172.17.0.1/16"), bridge), (network("192.168.1.5/24"), None)] }
     }
 }
 

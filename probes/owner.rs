@@ -65,7 +65,12 @@ fn met(known: &Snapshot) -> BTreeSet<u32> {
         Origin::Elsewhere => &[],
     });
     let gateways = known.gateway.known().into_iter().flatten().map(|gateway| gateway.pid);
-    let routes = known.routes.known().into_iter().flat_map(|told| &told.routes).map(|route| route.pid);
+    let routes = known
+        .routes
+        .known()
+        .into_iter()
+        .flat_map(|told| told.routes.iter().chain(told.to_guests.iter().map(|(route, _)| route)));
+    let routes = routes.map(|route| route.pid);
     let tunnels = known.tunnels.known().into_iter().flatten().map(|tunnel| tunnel.pid);
     peers.copied().chain(gateways).chain(routes).chain(tunnels).collect()
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{Listener, Tunnel};
+use guardian_rules::fact::{Listener, Role, Tunnel, TunnelKind};
 use guardian_rules::observation::Observation;
 use guardian_rules::snapshot::{ProbeId, Snapshot};
 use sysinfo::System;
@@ -27,6 +27,7 @@ use self::manner::{Manner, Voice, manner};
 use self::told::Told;
 use self::upstream::Host;
 use crate::api::{self, doors::doors};
+use crate::guests::{self, Guests};
 use crate::owner::role::{may_relay, relay};
 use crate::owner::table::Table;
 use crate::probe::{Ground, Probe, blocking};
@@ -65,20 +66,40 @@ impl Probe for Tunnels {
         let known = ground.known;
         let mut table = std::mem::take(&mut self.table);
         let seen = known.clone();
-        let (table, groups, name) = blocking(move || {
+        let (table, groups, name, guests) = blocking(move || {
             let groups = find(&mut table, &seen)?;
-            Ok((table, groups, System::host_name().ok()))
+            let own = seen.interfaces.known().cloned().unwrap_or_default();
+            let guests = if groups.is_empty() { Guests::default() } else { Guests::of_this_host(&own) };
+            Ok((table, groups, System::host_name().ok(), guests))
         })
         .await?;
         self.table = table;
-        let host = Arc::new(Host { addresses: own_addresses(&known), name });
+        let host = Arc::new(Host { addresses: own_addresses(&known), name, guests });
         let asked = groups.into_iter().map(|group| {
             let (known, host) = (known.clone(), host.clone());
             async move { group.facts(&known.listeners, &host).await }
         });
         let mut facts: Vec<Tunnel> = stream::iter(asked).buffer_unordered(AT_A_TIME).concat().await;
+        look_behind(&mut facts, &host.guests).await;
         facts.sort();
         Ok(facts)
+    }
+}
+
+/// Asks the guests of this host to which tunnels lead. Where nobody takes a connection, nothing is published.
+async fn look_behind(facts: &mut [Tunnel], guests: &Guests) {
+    let published = |facts: &[Tunnel]| -> BTreeSet<SocketAddr> {
+        let all = facts.iter().filter_map(|it| it.publishes.as_ref().ok()).flatten();
+        all.filter_map(|it| Some(it.guest.as_ref()?.at)).collect()
+    };
+    let answers = guests::answers(published(facts), guests).await;
+    for publications in facts.iter_mut().filter_map(|it| it.publishes.as_mut().ok()) {
+        publications.retain_mut(|it| {
+            let Some(guest) = &mut it.guest else { return true };
+            let Some(access) = answers.get(&guest.at) else { return false };
+            guest.access = access.clone();
+            true
+        });
     }
 }
 
@@ -92,6 +113,8 @@ struct Group {
     manner: Manner,
     arguments: Vec<String>,
     members: BTreeSet<u32>,
+    /// It may run by something else than its configuration says now.
+    is_outdated: bool,
 }
 
 /// The tunnels of this host.
@@ -121,14 +144,27 @@ fn find(table: &mut Table, known: &Snapshot) -> Result<Vec<Group>, Blindness> {
             let Some(parent) = parent(&leader) else { break };
             leader = parent;
         }
+        let mut is_outdated = false;
         if manner.voice == Voice::Mute && !manner.told {
-            manner.told = configured(*pid, relay, &entry.argv).is_some_and(|found| found.told.whole);
+            let found = configured(entry, relay, entry.since);
+            let is_whole = found.as_ref().is_some_and(|found| found.told.whole);
+            is_outdated = is_whole && found.is_some_and(|found| found.is_outdated);
+            manner.told = is_whole && !is_outdated;
+            // Whoever edits the file of all his connections has forwards in few of them.
+            if is_outdated && relay.role == Role::Forwarder {
+                manner.kind = TunnelKind::Seldom;
+            }
+        }
+        // A forwarder that tells all has nothing to add here.
+        if relay.role == Role::Forwarder && manner.told {
+            continue;
         }
         groups
             .entry(leader)
             .and_modify(|group| {
                 group.members.insert(*pid);
                 group.manner.told &= manner.told;
+                group.is_outdated |= is_outdated;
             })
             .or_insert_with(|| Group {
                 pid: leader,
@@ -136,6 +172,7 @@ fn find(table: &mut Table, known: &Snapshot) -> Result<Vec<Group>, Blindness> {
                 manner,
                 arguments: relay.arguments.to_vec(),
                 members: BTreeSet::from([*pid]),
+                is_outdated,
             });
     }
     if groups.len() > MAX_TUNNELS {
@@ -161,6 +198,10 @@ impl Group {
 
     async fn ask(&self, listeners: &Observation<Vec<Listener>>, host: &Host) -> Told {
         match self.manner.voice {
+            Voice::Mute if self.is_outdated => Told::unknown(Blindness::new(
+                Cause::Stale,
+                "what it runs by was changed after it started; once it is restarted, it runs by what is written",
+            )),
             Voice::Mute => Told::unknown(Blindness::denied(
                 "neither its arguments nor a configuration that could be read tell all that it carries",
             )),

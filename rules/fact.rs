@@ -6,6 +6,7 @@ mod container;
 mod device;
 mod exposure;
 mod gateway;
+mod guest;
 mod interface;
 mod listener;
 mod peer;
@@ -30,6 +31,7 @@ pub use exposure::Exposure;
 pub use gateway::{
     ConfigFile, ConfigState, GatewayConfig, GatewayProcess, Manager, PrivatePath, Product, Service, Tailscale,
 };
+pub use guest::Guest;
 pub use interface::InterfaceAddress;
 pub use listener::{Attribution, Listener, Witness};
 pub use peer::{Flow, Origin, Peer};

@@ -7,6 +7,7 @@ mod elsewhere;
 mod gateway;
 mod kept_away;
 mod silence;
+mod vague;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -17,9 +18,10 @@ pub use elsewhere::guests;
 pub use gateway::{AccessSummary, Gateway};
 
 use crate::address::Scope;
+use crate::blindness::Blindness;
 use crate::fact::{
-    Announcement, Engine, Flow, GatewayProcess, InterfaceAddress, Listener, Peer, Process, ReachAnswer,
-    Redirects, Role, Route, Router, Tunnel,
+    Announcement, Engine, Flow, GatewayProcess, Guest, InterfaceAddress, Listener, Peer, Process,
+    ReachAnswer, Redirects, Role, Route, Router, Tunnel,
 };
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
@@ -60,6 +62,8 @@ pub struct Scene<'a> {
     /// Ports by which one comes to a gateway: its own, those the policy names, and those of the
     /// doors that carry it.
     leading: BTreeSet<u16>,
+    /// Ports of proxies of which it is not wholly known where they lead.
+    vague: BTreeSet<u16>,
 }
 
 impl<'a> Scene<'a> {
@@ -83,7 +87,18 @@ impl<'a> Scene<'a> {
             }
         }
         let gateways = gateway::gateways(&doors, &marked, &processes);
-        Self { policy, snapshot, doors, gateways, processes, marked, by_port, by_pid, leading: cast.ports }
+        Self {
+            policy,
+            snapshot,
+            doors,
+            gateways,
+            processes,
+            marked,
+            by_port,
+            by_pid,
+            leading: cast.ports,
+            vague: cast.vague,
+        }
     }
 
     /// A process by its id, if the owner probe described it.
@@ -192,7 +207,7 @@ impl<'a> Scene<'a> {
             matches!(door.part, Part::PerhapsGateway(_))
                 || (matches!(door.part, Part::Doubtful(_)) && door.shows_a_panel())
         });
-        if doubtful { Behind::Perhaps } else { Behind::Nothing }
+        if doubtful || self.vague.contains(&port) { Behind::Perhaps } else { Behind::Nothing }
     }
 
     /// The ports between two, both included, by which one comes to a gateway, or may.
@@ -249,6 +264,17 @@ impl<'a> Scene<'a> {
         routes.into_iter().filter(|route| self.leading.contains(&route.to_port))
     }
 
+    /// Why the processes of other users, tunnels among them, cannot be seen, if they cannot.
+    #[must_use]
+    pub fn hidden_processes(&self) -> Option<&'a Blindness> {
+        self.snapshot.routes.known().and_then(|told| told.hidden.as_ref())
+    }
+
+    /// Instructions that end at a guest of this host.
+    pub fn routes_to_guests(&self) -> impl Iterator<Item = &'a (Route, Guest)> {
+        in_order(self.snapshot.routes.known().map(|told| &told.to_guests)).into_iter()
+    }
+
     /// Instructions that end at a door which looks like a gateway's panel, and may be one.
     pub fn routes_to_look_alikes(&self) -> impl Iterator<Item = &'a Route> {
         let doubtful = |door: &&Door<'a>| matches!(door.part, Part::Doubtful(_)) && door.shows_a_panel();
@@ -256,6 +282,12 @@ impl<'a> Scene<'a> {
             self.doors.iter().filter(doubtful).map(|door| door.listener.bound.port()).collect();
         let routes = in_order(self.snapshot.routes.known().map(|told| &told.routes));
         routes.into_iter().filter(move |route| ports.contains(&route.to_port))
+    }
+
+    /// Instructions that end at a proxy of which it is not wholly known where it leads.
+    pub fn routes_to_vague_proxies(&self) -> impl Iterator<Item = &'a Route> {
+        let routes = in_order(self.snapshot.routes.known().map(|told| &told.routes));
+        routes.into_iter().filter(|route| self.vague.contains(&route.to_port))
     }
 
     /// The sockets that take a connection to an address: of several those bound most exactly to it.

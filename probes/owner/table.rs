@@ -31,6 +31,9 @@ pub struct Entry {
     pub process: Process,
     /// The arguments as they are, secrets included.
     pub argv: Vec<String>,
+    /// Since when it may have run at the earliest, in seconds since the epoch: where somebody has set the clock, its
+    /// start is one time by the old one and another by the new one.
+    pub since: u64,
 }
 
 /// Whether some process of this machine runs a program of this name, as [`Process::program`] tells it; none if it
@@ -44,6 +47,13 @@ pub fn runs(program: &str) -> Option<bool> {
         Some(name) => name == program,
         None => process.name() == program,
     }))
+}
+
+/// Why the processes of other users are hidden from this program, if they are: procfs can be mounted so (`hidepid` of
+/// proc(5)). The first process is always there, and readable for everybody unless something hides it.
+pub(crate) fn hidden() -> Option<Blindness> {
+    let is_hidden = cfg!(target_os = "linux") && std::fs::read("/proc/1/stat").is_err();
+    is_hidden.then(|| Blindness::denied("/proc hides the processes of other users (hidepid)"))
 }
 
 /// Reads the process table.
@@ -151,11 +161,13 @@ impl Table {
         } else {
             role(&shown)
         };
+        let started = process.start_time().wrapping_add_signed(drift.wrapping_neg());
         Entry {
+            since: started.min(process.start_time()),
             process: Process {
                 pid,
                 parent: seen.parent,
-                started: process.start_time().wrapping_add_signed(drift.wrapping_neg()),
+                started,
                 uid: seen.uid,
                 user: seen.uid.map(|uid| self.user(uid)),
                 name: seen.name,

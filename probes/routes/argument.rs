@@ -5,11 +5,13 @@
 //! here is judged by its answers as well.
 //!
 //! The other direction is none: `ssh -L`, `ssh -W`, `kubectl port-forward` and `cloudflared access`
-//! carry from this host. `ssh -R PORT` alone is a proxy for every destination and names no port;
+//! carry from this host. `ssh -R PORT` alone is a proxy for every destination and names no port here;
 //! forwardings in `ssh_config`, and tunnels that are set up elsewhere, are in no argument.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::routes::reverse;
+use crate::routes::ssh::{self, forwarded_to};
 use crate::routes::target::{Target, split};
 
 /// An instruction to carry connections.
@@ -24,7 +26,7 @@ pub struct Instruction {
 }
 
 impl Instruction {
-    fn elsewhere(target: Target, text: String) -> Self {
+    pub(super) fn elsewhere(target: Target, text: String) -> Self {
         Self { listens: Vec::new(), target, text }
     }
 }
@@ -33,89 +35,20 @@ impl Instruction {
 #[must_use]
 pub fn instructions(program: &str, arguments: &[String]) -> Vec<Instruction> {
     match program {
-        "ssh" => ssh(program, arguments, SSH),
-        "autossh" => ssh(program, arguments, AUTOSSH),
-        "dbclient" => ssh(program, arguments, DBCLIENT),
+        "ssh" | "autossh" | "dbclient" => ssh::instructions(program, arguments),
         "socat" => socat(arguments).into_iter().collect(),
         "chisel" => chisel(arguments),
         "caddy" => caddy(arguments),
         "frpc" => frpc(arguments),
+        "wstunnel" | "gost" | "websocat" => {
+            reverse::told(program, arguments).map(|told| told.instructions).unwrap_or_default()
+        }
         _ => TUNNELS
             .iter()
             .filter(|tunnel| tunnel.programs.contains(&program))
             .flat_map(|tunnel| tunnel.instructions(program, arguments))
             .collect(),
     }
-}
-
-/// Options that take a value: ssh(1), autossh(1), dbclient(1).
-const SSH: &str = "BbcDEeFIiJLlmOoPpQRSWw";
-const AUTOSSH: &str = "BbcDEeFIiJLlMmOoPpQRSWw";
-const DBCLIENT: &str = "BbcIiJKLlmopRW";
-
-/// `-R [bind:]port:host:port` in every spelling, and `-o RemoteForward=…`.
-fn ssh(program: &str, arguments: &[String], with_value: &str) -> Vec<Instruction> {
-    let mut found = Vec::new();
-    let mut rest = arguments.iter();
-    let mut hosts = 0;
-    while let Some(argument) = rest.next() {
-        let Some(options) = argument.strip_prefix('-').filter(|options| !options.is_empty()) else {
-            // Options may follow the host; what follows those is a command for the other side.
-            hosts += 1;
-            if hosts == 2 {
-                break;
-            }
-            continue;
-        };
-        if options == "-" {
-            break;
-        }
-        let Some((at, option)) = options.char_indices().find(|(_, option)| with_value.contains(*option))
-        else {
-            continue;
-        };
-        let attached = options.get(at + option.len_utf8()..).unwrap_or_default();
-        let value = if attached.is_empty() { rest.next().map(String::as_str) } else { Some(attached) };
-        let specification = match (option, value) {
-            ('R', Some(value)) => Some(value.to_owned()),
-            ('o', Some(value)) => remote_forward(value),
-            _ => None,
-        };
-        if let Some(specification) = specification
-            && let Some(target) = forwarded_to(&specification)
-        {
-            found.push(Instruction::elsewhere(target, format!("{program} -R {specification}")));
-        }
-    }
-    found
-}
-
-/// `RemoteForward=8080 localhost:18789` as `-R` would spell it.
-fn remote_forward(option: &str) -> Option<String> {
-    let option = option.trim();
-    let keyword = option.get(.."RemoteForward".len())?;
-    if !keyword.eq_ignore_ascii_case("RemoteForward") {
-        return None;
-    }
-    let value = option.get(keyword.len()..)?.trim_start_matches([' ', '\t', '=', '"']);
-    let value = value.trim_end_matches(['"', ' ']);
-    let mut words = value.split_ascii_whitespace();
-    Some(match (words.next()?, words.next()) {
-        (listen, Some(target)) => format!("{listen}:{target}"),
-        (whole, None) => whole.to_owned(),
-    })
-}
-
-/// The end of `[bind:]port:host:port`. Sockets of files, and a port alone, name no port here.
-fn forwarded_to(specification: &str) -> Option<Target> {
-    let (front, port) = specification.rsplit_once(':')?;
-    let port: u16 = port.parse().ok()?;
-    let (listen, host) = match front.strip_suffix(']') {
-        Some(front) => front.rsplit_once(":[").or_else(|| front.rsplit_once("/["))?,
-        None => front.rsplit_once(':')?,
-    };
-    // Only `bind:port` is left, and that is a proxy for every destination.
-    (!listen.is_empty() && port > 0).then(|| Target { host: host.to_owned(), port })
 }
 
 /// `socat TCP-LISTEN:8080,fork TCP:127.0.0.1:18789`, either way round.

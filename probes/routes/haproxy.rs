@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::routes::Understood;
 use crate::routes::argument::Instruction;
 use crate::routes::target::{Target, split};
 
@@ -24,7 +25,7 @@ struct Section<'a> {
 /// The instructions in a configuration. A frontend carries to every backend that it names, under
 /// whatever condition.
 #[must_use]
-pub fn interpret(text: &str) -> Vec<Instruction> {
+pub fn interpret(text: &str) -> Understood {
     let mut sections: Vec<Section<'_>> = vec![Section::default()];
     let mut names: HashMap<&str, usize> = HashMap::new();
     for line in text.lines() {
@@ -53,13 +54,36 @@ pub fn interpret(text: &str) -> Vec<Instruction> {
         let backends = section.backends.iter().filter_map(|name| sections.get(*names.get(name)?));
         for (target, text) in std::iter::once(section).chain(backends).flat_map(|with| &with.servers) {
             if found.len() >= MAX_INSTRUCTIONS {
-                return found;
+                return Understood { instructions: found, whole: false };
             }
             let listens = section.binds.clone();
             found.push(Instruction { listens, target: target.clone(), text: text.clone() });
         }
     }
-    found
+    let whole = !text.trim().is_empty() && !text.lines().any(is_beyond_this);
+    Understood { instructions: found, whole }
+}
+
+/// Whether a line leads where this does not follow: to servers that are found while it runs, to what a script or a variable
+/// says, or to what a name means.
+fn is_beyond_this(line: &str) -> bool {
+    let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_ascii_whitespace().collect();
+    match words.as_slice() {
+        ["option", "http_proxy" | "transparent", ..]
+        | ["server-template" | "dispatch" | "lua-load" | "lua-load-per-thread", ..] => true,
+        ["http-request" | "tcp-request", rest @ ..] => rest
+            .iter()
+            .any(|it| it.starts_with("set-dst") || it.starts_with("lua.") || it.starts_with("do-resolve")),
+        ["use_backend" | "default_backend" | "use-server", name, ..] => name.contains(['%', '$', '"']),
+        ["bind", address, ..] => address.contains(['$', '"']),
+        ["server", _, address, ..] => {
+            let address = address.trim_start_matches("ipv4@").trim_start_matches("ipv6@");
+            let is_file =
+                address.starts_with('/') || address.starts_with("unix@") || address.starts_with("abns@");
+            !is_file && Target::parse(address).is_none()
+        }
+        _ => false,
+    }
 }
 
 impl<'a> Section<'a> {
@@ -99,7 +123,9 @@ mod tests {
 
     #[test]
     fn frontends_carry_to_the_backends_they_name() {
-        let found = interpret(include_str!("../../fixtures/haproxy/haproxy.cfg"));
+        let told = interpret(include_str!("../../fixtures/haproxy/haproxy.cfg"));
+        assert!(told.whole);
+        let found = told.instructions;
         let told: Vec<String> = found
             .iter()
             .map(|found| {
@@ -120,7 +146,36 @@ mod tests {
 
     #[test]
     fn circles_and_unknown_names_end() {
-        assert_eq!(interpret("listen a\nbind :1\nuse_backend a\nuse_backend none"), []);
+        assert_eq!(interpret("listen a\nbind :1\nuse_backend a\nuse_backend none").instructions, []);
+    }
+
+    #[test]
+    fn what_leads_where_this_does_not_follow_is_not_whole() {
+        let whole = |line: &str| interpret(&format!("frontend a\nbind :80\n{line}\nbackend b\n")).whole;
+        for line in [
+            "default_backend b",
+            "server s 127.0.0.1:80 check",
+            "server s unix@/run/x.sock",
+            "option httplog",
+            "",
+        ] {
+            assert!(whole(line), "{line}");
+        }
+        for line in [
+            "use_backend %[req.hdr(host),lower]",
+            "server-template s 3 bot:80",
+            "server s ${HOST}:${PORT}",
+            "server s bot",
+            "http-request set-dst hdr(x-to)",
+            "http-request lua.where",
+            "option http_proxy",
+            "option transparent",
+            "lua-load /etc/haproxy/x.lua",
+            "bind \"$BIND\"",
+        ] {
+            assert!(!whole(line), "{line}");
+        }
+        assert!(!interpret("").whole);
     }
 
     proptest::proptest! {

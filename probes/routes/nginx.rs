@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::file::{Links, View};
+use crate::routes::Age;
 use crate::routes::argument::Instruction;
 use crate::routes::glob::{MAX_MATCHES, matching};
 use crate::routes::nginx::syntax::{Directive, parse};
@@ -46,22 +47,25 @@ pub struct Told {
     /// Ports at which it takes connections that may lead to what is not among the instructions: to a socket of a file, to
     /// an application, by a variable. None if it may be at any port, for something could not be read.
     pub astray: Option<BTreeSet<u16>>,
+    /// Those of them that may lead to a host and a port which are not known. None if it may be at any port.
+    pub vague: Option<BTreeSet<u16>>,
 }
 
 /// The instructions in the configuration of a running nginx, and the file in which it begins. None
 /// if it cannot be found or read; what is wrong with an included file costs only that file.
 #[must_use]
-pub fn instructions(view: &View, argv: &[String]) -> Option<(PathBuf, Told)> {
+pub(crate) fn instructions(view: &View, argv: &[String], age: &mut Age) -> Option<(PathBuf, Told)> {
     let exists = |path: &Path| view.stamp(path).is_some();
     let arguments = arguments(argv);
     let main = main_file(&arguments, &exists)?;
     let mut reading =
-        Reading { view, folder: main.parent()?.to_owned(), files: 0, left: MAX_TOTAL, missed: false };
+        Reading { view, folder: main.parent()?.to_owned(), files: 0, left: MAX_TOTAL, missed: false, age };
     let tree = reading.file(&main, 0)?;
     // With `-g` whole blocks may stand among the arguments.
     reading.missed |= arguments.iter().any(|argument| argument.contains('{'));
-    let Told { instructions, astray } = interpret(&tree);
-    Some((main, Told { instructions, astray: astray.filter(|_| !reading.missed) }))
+    let Told { instructions, astray, vague } = interpret(&tree);
+    let is_whole = |_: &BTreeSet<u16>| !reading.missed;
+    Some((main, Told { instructions, astray: astray.filter(is_whole), vague: vague.filter(is_whole) }))
 }
 
 /// The arguments as given: the master process writes them into its title.
@@ -109,6 +113,7 @@ struct Reading<'a> {
     left: u64,
     /// A file that is included was not read.
     missed: bool,
+    age: &'a mut Age,
 }
 
 impl Reading<'_> {
@@ -124,6 +129,7 @@ impl Reading<'_> {
             .inspect_err(|why| tracing::info!(path = %path.display(), %why, "not read"))
             .ok()?;
         self.left = self.left.saturating_sub(u64::try_from(content.bytes.len()).unwrap_or(u64::MAX));
+        self.age.note(&content.stamp);
         let directives = parse(&String::from_utf8_lossy(&content.bytes))
             .inspect_err(|why| tracing::info!(path = %path.display(), %why, "not understood"))
             .ok()?;
@@ -135,7 +141,13 @@ impl Reading<'_> {
         for mut directive in directives {
             match directive.arguments.first() {
                 Some(pattern) if directive.name == "include" => {
-                    let paths = matching(self.view, &self.folder.join(pattern));
+                    let pattern = self.folder.join(pattern);
+                    let paths = matching(self.view, &pattern);
+                    // A file that is gone leaves its trace in its folder.
+                    if let Some(folder) = pattern.parent().filter(|_| paths.as_slice() != [pattern.as_path()])
+                    {
+                        self.age.note_at(self.view, folder);
+                    }
                     // There may be more than are told.
                     self.missed |= paths.len() >= MAX_MATCHES;
                     for path in paths {
@@ -157,7 +169,8 @@ impl Reading<'_> {
 /// What a whole configuration says.
 #[must_use]
 pub fn interpret(tree: &[Directive]) -> Told {
-    let mut told = Told { instructions: Vec::new(), astray: Some(BTreeSet::new()) };
+    let mut told =
+        Told { instructions: Vec::new(), astray: Some(BTreeSet::new()), vague: Some(BTreeSet::new()) };
     for section in tree.iter().filter(|directive| matches!(directive.name.as_str(), "http" | "stream")) {
         let upstreams = section
             .block
@@ -193,11 +206,13 @@ fn listens(server: &Directive, is_http: bool, told: &mut Told) -> Vec<SocketAddr
 }
 
 /// The servers of an upstream.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Upstream {
     targets: Vec<Target>,
     /// There are others, or something else chooses.
     strays: bool,
+    /// Of those, some may be hosts and ports.
+    is_vague: bool,
 }
 
 /// `server HOST[:PORT] …` in an upstream.
@@ -205,11 +220,18 @@ fn servers(upstream: &Directive) -> Upstream {
     let mut found = Upstream::default();
     for directive in &upstream.block {
         match (directive.name.as_str(), directive.arguments.first()) {
-            ("server", Some(told)) => match authority(told, 80) {
-                Some(target) => found.targets.push(target),
-                None => found.strays = true,
-            },
-            (name, _) => found.strays |= strays(name),
+            ("server", Some(told)) => {
+                if let Some(target) = authority(told, 80) {
+                    found.targets.push(target);
+                } else {
+                    found.strays = true;
+                    found.is_vague |= !told.starts_with("unix:");
+                }
+            }
+            (name, _) => {
+                found.strays |= strays(name);
+                found.is_vague |= strays(name);
+            }
         }
     }
     found
@@ -250,13 +272,18 @@ impl Scope<'_> {
         set(block, &mut variables);
         for directive in block {
             if told.instructions.len() >= MAX_INSTRUCTIONS {
-                told.astray = None;
+                (told.astray, told.vague) = (None, None);
                 return;
             }
             match (directive.name.as_str(), directive.arguments.first()) {
                 ("proxy_pass" | "grpc_pass", Some(to)) => {
-                    let upstream =
-                        substituted(to, &variables).map(|to| self.upstream(&to)).unwrap_or_default();
+                    let upstream = substituted(to, &variables).map_or_else(
+                        || Upstream { is_vague: true, ..Upstream::default() },
+                        |to| self.upstream(&to),
+                    );
+                    if let Some(vague) = told.vague.as_mut().filter(|_| upstream.is_vague) {
+                        vague.extend(self.listens.iter().map(SocketAddr::port));
+                    }
                     // A variable may be another one by the time that somebody comes.
                     if upstream.strays || upstream.targets.is_empty() || to.contains('$') {
                         self.stray(told);
@@ -267,7 +294,7 @@ impl Scope<'_> {
                     }
                     if told.instructions.len() > MAX_INSTRUCTIONS {
                         told.instructions.truncate(MAX_INSTRUCTIONS);
-                        told.astray = None;
+                        (told.astray, told.vague) = (None, None);
                     }
                 }
                 (name, _) => {
@@ -297,10 +324,11 @@ impl Scope<'_> {
         }
         let host = rest.split(['/', '?']).next().unwrap_or_default();
         let usual = if matches!(scheme, Some("https" | "grpcs")) { 443 } else { 80 };
-        match self.upstreams.get(host) {
-            Some(Upstream { targets, strays }) => Upstream { targets: targets.clone(), strays: *strays },
-            None => Upstream { targets: authority(host, usual).into_iter().collect(), strays: false },
-        }
+        self.upstreams.get(host).cloned().unwrap_or_else(|| {
+            let targets: Vec<Target> = authority(host, usual).into_iter().collect();
+            let is_vague = targets.is_empty() && !host.starts_with("unix:");
+            Upstream { targets, strays: false, is_vague }
+        })
     }
 }
 

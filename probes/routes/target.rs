@@ -1,7 +1,7 @@
 //! Where an instruction carries connections to.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A host and a port, as an instruction spells them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,12 @@ impl Target {
     #[must_use]
     pub fn port(port: u16) -> Option<Self> {
         (port > 0).then_some(Self { host: String::new(), port })
+    }
+
+    /// The address and the port, where the host is an address.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.host.parse::<IpAddr>().ok()?.to_canonical(), self.port))
     }
 
     /// Whether the host is this one: loopback, any address, or one of its `own` addresses.

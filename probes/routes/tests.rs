@@ -64,6 +64,142 @@ fn an_idle_remote_forward_is_found_by_its_arguments() {
 }
 
 #[test]
+fn an_idle_remote_forward_is_found_in_the_files_that_ssh_reads() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().display();
+    let (file, included) = (folder.path().join("config"), folder.path().join("panel.conf"));
+    let text = format!(
+        "Host other\n RemoteForward 1 localhost:1\nHost 127.0.*\n User nobody\n Include {at}/*.conf\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    std::fs::write(&included, "RemoteForward 8080 localhost:18789\n").unwrap();
+    let named = file.display().to_string();
+    let Some(ssh) = start("ssh", &["-F", &named, "-p", &port, "-N", "127.0.0.1"]) else { return };
+    let routes = routes_of(ssh.0.id());
+    assert_eq!(routes.len(), 1, "{routes:?}");
+    assert_eq!((routes[0].program.as_str(), routes[0].to_port), ("ssh", 18789));
+    assert_eq!(routes[0].source, RouteSource::File(file.clone()));
+    assert_eq!(routes[0].text, "RemoteForward 8080:localhost:18789");
+
+    let whole = || {
+        let entries = Table::default().read(&BTreeSet::from([ssh.0.id()]), &BTreeSet::new()).unwrap();
+        let entry = entries.iter().find(|it| it.process.pid == ssh.0.id()).unwrap();
+        let relay = relay(&shown(entry)).unwrap();
+        configured(entry, &relay, u64::MAX).unwrap().told.whole
+    };
+    assert!(whole());
+    std::fs::write(&included, "RemoteForward 1080\n").unwrap();
+    assert!(!whole(), "a proxy for every destination");
+    std::fs::remove_file(&included).unwrap();
+    assert!(whole());
+    std::fs::write(&file, format!("Include {at}/${{NAME}}\n")).unwrap();
+    assert!(!whole(), "a file that is not known");
+    std::fs::remove_file(&file).unwrap();
+    assert!(!whole(), "a file that was named and is gone");
+}
+
+/// A process of this test's own number that shows these arguments.
+fn entry(arguments: &[&str]) -> Entry {
+    let argv: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    let pid = std::process::id();
+    let entries = Table::default().read(&BTreeSet::from([pid]), &BTreeSet::new()).unwrap();
+    let own = entries.into_iter().find(|it| it.process.pid == pid).unwrap();
+    let process = guardian_rules::fact::Process { name: argv[0].clone(), exe: None, ..own.process };
+    Entry { process, argv, since: own.since }
+}
+
+#[test]
+fn a_configuration_that_was_changed_after_the_start_is_not_what_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("frpc.toml");
+    std::fs::write(&file, "serverAddr = \"x\"\n").unwrap();
+    let changed = u64::try_from(View::own().unwrap().stamp(&file).unwrap().changed()).unwrap();
+    let entry = entry(&["frpc", "-c", &file.display().to_string()]);
+    let relay = relay(&shown(&entry)).unwrap();
+    let found = |since| {
+        let found = configured(&entry, &relay, since).unwrap();
+        assert!(found.told.whole && found.told.instructions.is_empty());
+        found.is_outdated
+    };
+    assert!(found(changed - 10));
+    assert!(!found(changed), "a file that is written while its reader starts is what that read");
+    assert!(!found(changed + 10));
+}
+
+#[test]
+fn an_nginx_runs_by_what_was_there_when_its_oldest_worker_came() {
+    let worker = |pid, title: &str, since| {
+        let mut entry = entry(&[title]);
+        (entry.process.pid, entry.process.parent, entry.since) = (pid, Some(1_000_000), since);
+        entry
+    };
+    let mut master = entry(&["nginx: master process nginx"]);
+    (master.process.pid, master.process.parent, master.since) = (1_000_000, Some(1), 10);
+    let of = |program: &str, workers: &[Entry]| {
+        let all: Vec<Entry> = workers.iter().chain([&master]).cloned().collect();
+        let programs = all.iter().map(|it| (it.process.pid, program.to_owned())).collect();
+        Workers::of(&all, &programs).since(&master, program)
+    };
+    let (old, new) = (worker(1, "nginx: worker process", 20), worker(2, "nginx: worker process", 30));
+    let leaving = worker(3, "nginx: worker process is shutting down", 15);
+    assert_eq!(of("nginx", &[]), 10);
+    assert_eq!(of("nginx", &[old.clone(), new.clone(), leaving]), 20, "one that died was replaced");
+    assert_eq!(of("haproxy", &[old.clone(), new.clone()]), 30);
+    assert_eq!(of("frpc", &[old, new]), 10, "a reload leaves no trace");
+}
+
+#[test]
+fn a_folder_from_which_a_site_is_taken_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let sites = folder.path().join("sites");
+    std::fs::create_dir(&sites).unwrap();
+    let (main, site) = (folder.path().join("nginx.conf"), sites.join("panel"));
+    std::fs::write(&main, "http { include sites/*; }").unwrap();
+    std::fs::write(&site, "server { listen 80; }").unwrap();
+    let age = || {
+        let mut age = Age::default();
+        let argv = ["nginx", "-c", main.to_str().unwrap()].map(str::to_owned);
+        nginx::instructions(&View::own().unwrap(), &argv, &mut age).unwrap();
+        age
+    };
+    let before = age();
+    std::thread::sleep(Duration::from_millis(1100));
+    std::fs::remove_file(&site).unwrap();
+    assert_ne!(age(), before);
+}
+
+#[test]
+fn a_proxy_that_nobody_reads_may_lead_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("traefik");
+    std::fs::copy("/bin/sleep", &program).unwrap();
+    let Some(traefik) = start(program.to_str().unwrap(), &["60"]) else { return };
+    let pid = traefik.0.id();
+    let started = Instant::now();
+    let vague = || look(&mut Table::default(), &BTreeSet::new(), &BTreeSet::new()).unwrap().vague;
+    while !vague().contains(&(pid, None)) {
+        assert!(started.elapsed().as_secs() < 10);
+    }
+}
+
+#[test]
+fn a_proxy_is_as_vague_as_its_configuration() {
+    let told = |vague: Option<&[u16]>, is_outdated| {
+        let vague = vague.map(|ports| ports.iter().copied().collect());
+        let told = Understood::default();
+        let found = Configured { file: PathBuf::new(), told, astray: None, vague, is_outdated };
+        vague_ports(0, "nginx", Some(&found)).into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(told(Some(&[]), false), []);
+    assert_eq!(told(Some(&[80, 81]), false), [Some(80), Some(81)]);
+    assert_eq!(told(None, false), [None], "not all of it could be read");
+    assert_eq!(told(Some(&[]), true), [None], "it may run by another one");
+    assert_eq!(vague_ports(0, "nginx", None).into_iter().collect::<Vec<_>>(), [None]);
+}
+
+#[test]
 fn an_idle_forwarder_is_found_with_its_socket() {
     let port = free_port();
     let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,fork");
@@ -159,7 +295,7 @@ fn what_may_be_a_guest_of_this_host_may_lead_back_to_it() {
         };
         let running = Understood { instructions: targets.iter().map(instruction).collect(), whole };
         let mut told = Instructions::default();
-        take_in(&mut told, 900, running, &own_addresses(&known), &known);
+        take_in(&mut told, &mut Vec::new(), 900, running, &own_addresses(&known), &known);
         (told.outspoken.contains(&900), told.routes.iter().map(|it| it.to_port).collect::<Vec<_>>())
     };
     assert_eq!(taken(true, &["localhost:3000", "198.51.100.4:80"]), (true, vec![3000]));
@@ -178,7 +314,7 @@ fn a_port_is_accounted_for_only_if_all_that_it_takes_stays_on_this_host() {
         };
         let instructions = ports.iter().map(instruction).collect();
         let told = Understood { instructions, whole: false };
-        let found = Configured { file: PathBuf::new(), told, astray };
+        let found = Configured { file: PathBuf::new(), told, astray, vague: None, is_outdated: false };
         found.accounted(&BTreeSet::from(["192.0.2.7".parse().unwrap()])).into_iter().collect::<Vec<_>>()
     };
     let here = [("127.0.0.1", 8088), ("192.0.2.7", 8089)];

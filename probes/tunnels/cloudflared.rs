@@ -53,11 +53,11 @@ pub fn config(body: &[u8], quick: Option<&str>, host: &Host) -> Result<Told, Bli
     let answer: Object<Answer> = serde_json::from_slice(body).map_err(malformed)?;
     let mut told = Told::default();
     for rule in answer.config.ingress.iter().flatten() {
+        let name = if rule.hostname.is_empty() { quick.unwrap_or("*") } else { &rule.hostname };
+        let public = format!("https://{name}");
         match host.upstream(&rule.service) {
-            Upstream::Here(port) => {
-                let name = if rule.hostname.is_empty() { quick.unwrap_or("*") } else { &rule.hostname };
-                told.publish(PATH, Audience::Internet, &format!("https://{name}"), port);
-            }
+            Upstream::Here(port) => told.publish(PATH, Audience::Internet, &public, port),
+            Upstream::Guest(at) => told.publish_guest(PATH, Audience::Internet, &public, at),
             Upstream::Elsewhere => {}
             Upstream::Anywhere => {
                 told.doubt(Blindness::malformed("cloudflared carries its visitors wherever they want"));

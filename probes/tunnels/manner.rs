@@ -3,6 +3,8 @@
 use guardian_rules::fact::{Role, TunnelKind};
 
 use crate::routes::argument::instructions;
+use crate::routes::reverse;
+use crate::routes::ssh::{CommandLine, Forward, forward};
 
 /// Who is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +125,21 @@ pub fn manner(role: Role, program: &str, arguments: &[String]) -> Option<Manner>
             editor if EDITORS.contains(&editor) => manner(Voice::Mute, TunnelKind::Account, false),
             _ => manner(Voice::Mute, TunnelKind::Public, tells),
         },
+        Role::Forwarder => match program.as_str() {
+            // What their files tell is read elsewhere.
+            "ssh" | "autossh" => manner(Voice::Mute, TunnelKind::Public, false),
+            "dbclient" => {
+                let forwards =
+                    CommandLine::read(&program, arguments).map(|it| it.forwards).unwrap_or_default();
+                let anywhere = forwards.iter().any(|it| forward(it) == Forward::Anywhere);
+                if anywhere { manner(Voice::Mute, TunnelKind::Public, false) } else { None }
+            }
+            "v2ray" | "xray" => manner(Voice::Mute, TunnelKind::Public, false),
+            _ => {
+                let told = reverse::told(&program, arguments)?;
+                manner(Voice::Mute, TunnelKind::Public, told.whole)
+            }
+        },
         _ => None,
     }
 }
@@ -208,6 +225,39 @@ mod tests {
         }
         for line in ["frpc -c frpc.toml", "newt --id x --secret y", "playit", "rathole client.toml", "tor"] {
             assert_eq!(of(Role::Tunnel, line), public(false), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_forwarder_that_brings_connections_here_is_a_tunnel_and_tells_no_more_than_its_arguments() {
+        let public = |told| Some((Voice::Mute, TunnelKind::Public, told));
+        for line in [
+            "ssh -NR 1080 vps",
+            "ssh -N vps",
+            "autossh -M 0 -N vps",
+            "dbclient -NR 1080 vps",
+            "wstunnel client -R socks5://1080 wss://r.example",
+            "gost -C gost.yml",
+            "gost -L rtcp://:8080 -F r.example:1",
+            "xray run -c config.json",
+        ] {
+            assert_eq!(of(Role::Forwarder, line), public(false), "{line}");
+        }
+        for line in [
+            "wstunnel client -R tcp://8080:localhost:3000 wss://r.example",
+            "gost -L rtcp://:8080/:3000 -F r.example:1",
+            "websocat wss://r.example tcp:127.0.0.1:3000",
+        ] {
+            assert_eq!(of(Role::Forwarder, line), public(true), "{line}");
+        }
+        for line in [
+            "socat TCP-LISTEN:8080 TCP:127.0.0.1:3000",
+            "dbclient -L 1:localhost:1 vps",
+            "gost -L :8080",
+            "wstunnel server wss://0.0.0.0:80",
+            "kubectl port-forward svc/x 1:1",
+        ] {
+            assert_eq!(of(Role::Forwarder, line), None, "{line}");
         }
     }
 

@@ -81,6 +81,7 @@ fn told<'a>(all: impl Iterator<Item = (&'a str, &'a str)>, host: &Host) -> Told 
     for (public, to) in all {
         match host.upstream(to) {
             Upstream::Here(port) => told.publish(PATH, Audience::Internet, public, port),
+            Upstream::Guest(at) => told.publish_guest(PATH, Audience::Internet, public, at),
             Upstream::Elsewhere => {}
             Upstream::Anywhere | Upstream::Unclear => {
                 told.doubt(Blindness::malformed("where ngrok carries one of its tunnels is not understood"));

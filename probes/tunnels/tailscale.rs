@@ -138,6 +138,7 @@ impl Reading<'_> {
         };
         match self.host.upstream(to) {
             Upstream::Here(port) => self.told.publish(path, audience, public, port),
+            Upstream::Guest(at) => self.told.publish_guest(path, audience, public, at),
             Upstream::Elsewhere => {}
             Upstream::Anywhere | Upstream::Unclear => {
                 self.told.doubt(Blindness::malformed("where tailscaled carries a name is not understood"));

@@ -40,7 +40,7 @@ fn group(line: &str) -> Group {
     let program = words.next().unwrap();
     let arguments: Vec<String> = words.collect();
     let manner = manner(guardian_rules::fact::Role::Tunnel, &program, &arguments).unwrap();
-    Group { pid: 7, program, manner, arguments, members: BTreeSet::from([7]) }
+    Group { pid: 7, program, manner, arguments, members: BTreeSet::from([7]), is_outdated: false }
 }
 
 fn held(at: SocketAddr, owner: Attribution) -> Observation<Vec<Listener>> {
@@ -122,6 +122,91 @@ async fn a_tunnel_that_keeps_silent_is_unknown_in_time() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let listeners = held(silent.local_addr().unwrap(), own());
     assert_eq!(published("ngrok start --all", &listeners).await, [Err(Cause::TimedOut)]);
+}
+
+/// Without a bridge of its own this host has no guests: what is a neighbour's is asked nothing.
+#[tokio::test]
+async fn a_guest_of_nobodys_is_not_asked_and_not_published() {
+    let guests = Guests::of_one_bridge();
+    let body =
+        br#"{"tunnels":[{"public_url":"https://x.example","config":{"addr":"http://172.17.0.2:18789"}},
+        {"public_url":"https://y.example","config":{"addr":"http://192.168.1.9:18789"}}]}"#;
+    let told = ngrok::tunnels(body, &Host { guests, ..Host::default() }).unwrap();
+    let mut facts = told.facts(7, "ngrok", TunnelKind::Public);
+    let places: Vec<_> =
+        facts[0].publishes.iter().flatten().map(|it| it.guest.as_ref().map(|it| it.at)).collect();
+    assert_eq!(places, [Some("172.17.0.2:18789".parse().unwrap())]);
+    look_behind(&mut facts, &Guests::default()).await;
+    assert_eq!(facts[0].publishes, Ok(Vec::new()));
+}
+
+/// An ssh of this test's own, which waits for a greeting that does not come.
+fn ssh(arguments: &[&str]) -> Option<(Running, std::net::TcpListener)> {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port().to_string();
+    let mut command = std::process::Command::new("ssh");
+    command.args(["-p", &port]).args(arguments).arg("nobody@127.0.0.1");
+    match command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn() {
+        Ok(child) => Some((Running(child), server)),
+        Err(error) => {
+            eprintln!("left out: ssh: {error}");
+            None
+        }
+    }
+}
+
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// The group of a process, once it shows its arguments.
+fn found(pid: u32) -> Option<Group> {
+    for _ in 0..20 {
+        let groups = find(&mut Table::default(), &Snapshot::default()).unwrap();
+        if let Some(group) = groups.into_iter().find(|group| group.members.contains(&pid)) {
+            return Some(group);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    None
+}
+
+#[tokio::test]
+async fn an_idle_ssh_that_leads_anywhere_is_a_tunnel_that_does_not_tell() {
+    let Some((ssh, _server)) = ssh(&["-F", "/dev/null", "-NR", "1080"]) else { return };
+    let group = found(ssh.0.id()).unwrap();
+    let facts = group.facts(&Observation::Seen(Vec::new()), &Host::default()).await;
+    assert_eq!(facts.len(), 1);
+    assert_eq!(facts[0].kind, TunnelKind::Public);
+    assert_eq!(facts[0].publishes.as_ref().unwrap_err().cause, Cause::Denied);
+}
+
+#[test]
+fn an_ssh_that_tells_all_is_no_tunnel_of_this_kind() {
+    for arguments in [&["-F", "/dev/null", "-N"][..], &["-F", "none", "-NR", "8080:localhost:18789"]] {
+        let Some((ssh, _server)) = ssh(arguments) else { return };
+        assert!(found(ssh.0.id()).is_none(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_ssh_whose_file_was_changed_after_it_started_is_a_tunnel_that_seldom_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    std::fs::write(&file, "Host *\n").unwrap();
+    let named = file.display().to_string();
+    let Some((ssh, _server)) = ssh(&["-F", &named, "-N"]) else { return };
+    assert!(found(ssh.0.id()).is_none(), "it runs by what is written");
+    std::thread::sleep(Duration::from_secs(4));
+    std::fs::write(&file, "Host x\n").unwrap();
+    let facts = found(ssh.0.id()).unwrap().facts(&Observation::Seen(Vec::new()), &Host::default()).await;
+    assert_eq!(facts[0].kind, TunnelKind::Seldom);
+    assert_eq!(facts[0].publishes.as_ref().unwrap_err().cause, Cause::Stale);
 }
 
 #[tokio::test]

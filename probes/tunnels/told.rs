@@ -1,7 +1,9 @@
 //! What a tunnel said of what it publishes.
 
+use std::net::SocketAddr;
+
 use guardian_rules::blindness::{Blindness, Cause};
-use guardian_rules::fact::{Audience, Publication, Tunnel, TunnelKind};
+use guardian_rules::fact::{Access, Audience, Guest, Publication, Tunnel, TunnelKind};
 
 /// Publications of one tunnel; more are unknown.
 const MAX_PUBLICATIONS: usize = 1024;
@@ -35,7 +37,16 @@ impl Told {
             return;
         }
         let public = shown(public);
-        self.publications.push(Publication { path: path.to_owned(), audience, public, to_port });
+        self.publications.push(Publication { path: path.to_owned(), audience, public, to_port, guest: None });
+    }
+
+    /// One more publication, of a guest of this host. What is there is asked later.
+    pub(super) fn publish_guest(&mut self, path: &str, audience: Audience, public: &str, at: SocketAddr) {
+        let before = self.publications.len();
+        self.publish(path, audience, public, at.port());
+        if let Some(publication) = self.publications.get_mut(before) {
+            publication.guest = Some(Guest { at, access: Access::Unknown(Blindness::never_ran()) });
+        }
     }
 
     /// It may publish more. The first reason stands.

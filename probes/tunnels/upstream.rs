@@ -1,8 +1,9 @@
 //! Where a tunnel carries what comes in.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use crate::guests::Guests;
 use crate::routes::target::Target;
 
 /// Where a tunnel carries what comes in.
@@ -10,6 +11,8 @@ use crate::routes::target::Target;
 pub enum Upstream {
     /// To a port of this host.
     Here(u16),
+    /// To a container or a virtual machine of this host.
+    Guest(SocketAddr),
     /// To another host, to no port at all, or to one that no gateway has.
     Elsewhere,
     /// To wherever who comes in wants.
@@ -25,6 +28,8 @@ pub struct Host {
     pub addresses: BTreeSet<IpAddr>,
     /// Its name.
     pub name: Option<String>,
+    /// The networks of its guests.
+    pub guests: Guests,
 }
 
 impl Host {
@@ -46,7 +51,10 @@ impl Host {
         }
         match Target::parse(text) {
             Some(target) if self.is_meant(&target) => Upstream::Here(target.port),
-            Some(_) => Upstream::Elsewhere,
+            Some(target) => match target.address().filter(|at| self.guests.way_to(at.ip()).is_some()) {
+                Some(guest) => Upstream::Guest(guest),
+                None => Upstream::Elsewhere,
+            },
             None if OTHER.iter().any(|start| text.starts_with(start)) => Upstream::Elsewhere,
             None => Upstream::Unclear,
         }
@@ -70,7 +78,7 @@ mod tests {
 
     fn of(text: &str) -> Upstream {
         let addresses = BTreeSet::from(["192.0.2.7".parse().unwrap()]);
-        Host { addresses, name: Some("Box.lan".to_owned()) }.upstream(text)
+        Host { addresses, name: Some("Box.lan".to_owned()), guests: Guests::of_one_bridge() }.upstream(text)
     }
 
     #[test]
@@ -88,6 +96,15 @@ mod tests {
             assert_eq!(of(text), Upstream::Here(18789), "{text}");
         }
         assert_eq!(of("http://localhost"), Upstream::Here(80));
+    }
+
+    #[test]
+    fn a_guest_of_this_host_is_told_from_its_neighbours() {
+        let guest = Upstream::Guest("172.17.0.2:18789".parse().unwrap());
+        assert_eq!(of("http://172.17.0.2:18789"), guest);
+        assert_eq!(of("172.17.0.2:18789"), guest);
+        assert_eq!(of("http://172.17.0.1:18789"), Upstream::Elsewhere, "the bridge's own address");
+        assert_eq!(of("http://192.168.1.9:18789"), Upstream::Elsewhere);
     }
 
     #[test]

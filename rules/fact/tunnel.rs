@@ -1,6 +1,7 @@
 //! What tunnels and VPN daemons say they publish.
 
 use crate::blindness::Blindness;
+use crate::fact::Guest;
 
 /// A process that carries connections from a service elsewhere to ports of this host. There may be
 /// several facts of one process: what it is known to publish, and that there may be more.
@@ -25,6 +26,9 @@ pub enum TunnelKind {
     Vpn,
     /// Who signs in to its owner's account, and everybody only if told so: VS Code's tunnels.
     Account,
+    /// Nobody, unless it was told so where it does not show any more: an ssh whose arguments are no longer to be read, or whose
+    /// files were changed after it started.
+    Seldom,
 }
 
 /// A port of this host that a tunnel publishes.
@@ -36,8 +40,10 @@ pub struct Publication {
     pub audience: Audience,
     /// Where they come in, as the tunnel says: `https://x.ngrok.app`.
     pub public: String,
-    /// The port of this host that it carries to, by loopback or an own address.
+    /// The port of this host that it carries to, by loopback or an own address; of a guest of this host, if it carries there.
     pub to_port: u16,
+    /// The guest of this host that it carries to.
+    pub guest: Option<Guest>,
 }
 
 /// Who can come in by a tunnel.

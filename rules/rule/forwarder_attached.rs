@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Rule;
 use crate::fact::{
-    Attribution, Audience, ConfigState, Flow, Origin, Peer, Publication, Role, Route, RouteSource, Tailscale,
-    Tunnel,
+    Access, Attribution, Audience, ConfigState, Flow, Guest, Origin, Peer, Publication, Role, Route,
+    RouteSource, Tailscale, Tunnel,
 };
 use crate::finding::{Answer, Finding, Severity};
 use crate::scene::{Behind, Part, Scene};
@@ -29,7 +29,17 @@ pub(crate) fn judge(rule: &Rule, scene: &Scene<'_>) -> Vec<Finding> {
         );
         Some(Finding { answer: Answer::Unknown, evidence, ..finding })
     });
-    for finding in attached.chain(instructed).chain(perhaps) {
+    let to_proxies = scene.routes_to_vague_proxies().filter_map(|route| {
+        let finding = of_route(rule, scene, route)?;
+        let mut evidence = finding.evidence;
+        evidence.push(
+            "what is there is a proxy, and where it leads by other names cannot all be told".to_owned(),
+        );
+        Some(Finding { answer: Answer::Unknown, evidence, ..finding })
+    });
+    let to_guests =
+        scene.routes_to_guests().filter_map(|(route, guest)| of_route_to_guest(rule, scene, route, guest));
+    for finding in attached.chain(instructed).chain(perhaps).chain(to_guests).chain(to_proxies) {
         let weight = |finding: &Finding| (finding.severity, finding.answer == Answer::Yes);
         match by_subject.get(&finding.subject) {
             Some(known) if weight(known) >= weight(&finding) => {}
@@ -226,6 +236,28 @@ fn with(evidence: &[String], why: &str) -> Vec<String> {
 
 fn info(finding: Finding) -> Finding {
     Finding { severity: Severity::Info, ..finding }
+}
+
+/// A forwarder that is told to carry a guest of this host elsewhere.
+fn of_route_to_guest(rule: &Rule, scene: &Scene<'_>, route: &Route, guest: &Guest) -> Option<Finding> {
+    let finding = of_route(rule, scene, route)?;
+    let mut evidence = finding.evidence;
+    let at = guest.at;
+    match &guest.access {
+        access if access.is_gateway() => {
+            evidence.push(format!("that is {at}, a guest of this host, where a gateway answers"));
+            Some(Finding { evidence, ..finding })
+        }
+        Access::Unknown(why) => {
+            evidence.push(format!(
+                "that is {at}, a guest of this host, and whether it is a gateway cannot be told: {why}"
+            ));
+            let severity =
+                if guest.is_silent() { finding.severity } else { finding.severity.min(Severity::Warning) };
+            Some(Finding { answer: Answer::Unknown, severity, evidence, ..finding })
+        }
+        _ => None,
+    }
 }
 
 /// A forwarder that is told to carry a gateway's port elsewhere, whether or not it does so now.

@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 
 use super::door::{Door, Part};
 use super::silence::silence;
+use super::vague;
 use crate::fact::{Access, Attribution, Origin, Process, Reply, Role, Route};
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
@@ -20,6 +21,8 @@ const LOOKS_LIKE_A_PANEL: &str = "its page looks like a gateway's panel";
 pub(super) struct Cast {
     pub(super) parts: Vec<Part>,
     pub(super) ports: BTreeSet<u16>,
+    /// Ports of proxies of which it is not wholly known where they lead.
+    pub(super) vague: BTreeSet<u16>,
 }
 
 /// Gives every door its part.
@@ -124,7 +127,8 @@ impl<'c, 'a> Casting<'c, 'a> {
             .collect();
         let ports = self.follow_routes(&mut parts, expected);
         self.believe_outspoken(&mut parts);
-        Cast { parts, ports }
+        let vague = vague::doubt(self.snapshot, self.processes, self.doors, &mut parts, &ports);
+        Cast { parts, ports, vague }
     }
 
     /// The part as far as the process and a gateway's own answer settle it.
@@ -265,6 +269,15 @@ impl<'c, 'a> Casting<'c, 'a> {
             }
         }
         ports.extend(leading.into_iter().filter(|(_, carries)| *carries).map(|(port, _)| port));
+        for (door, part) in self.doors.iter().zip(&mut *parts) {
+            if let Some(route) = self.route_to_guest(door).filter(|_| !part.is_gateways()) {
+                *part = Part::Carries(format!(
+                    "{} is told to carry a gateway that is a guest of this host: {}",
+                    route.program, route.text
+                ));
+                ports.insert(port(door));
+            }
+        }
         loop {
             let before = ports.len();
             for (door, part) in self.doors.iter().zip(&mut *parts) {
@@ -342,16 +355,16 @@ impl<'c, 'a> Casting<'c, 'a> {
     }
 
     fn route(&self, door: &Door<'a>, ports: &BTreeSet<u16>) -> Option<&'a Route> {
-        let bound = door.listener.bound;
-        self.routes.get(&bound.port())?.iter().copied().find(|route| {
-            ports.contains(&route.to_port)
-                && route.listens.iter().any(|listens| {
-                    listens.port() == bound.port()
-                        && (listens.ip() == bound.ip()
-                            || listens.ip().is_unspecified()
-                            || door.listener.covers(listens.ip()))
-                })
-        })
+        let mut routes = self.routes.get(&door.listener.bound.port())?.iter().copied();
+        routes.find(|route| ports.contains(&route.to_port) && is_at(route, door))
+    }
+
+    /// What leads from here to a guest of this host that is a gateway.
+    fn route_to_guest(&self, door: &Door<'a>) -> Option<&'a Route> {
+        let told = self.snapshot.routes.known()?;
+        let mut gateways =
+            told.to_guests.iter().filter(|(_, guest)| guest.is_gateway()).map(|(route, _)| route);
+        gateways.find(|route| is_at(route, door))
     }
 
     fn is_marked(&self, door: &Door<'a>) -> bool {
@@ -395,6 +408,17 @@ impl Likeness {
         page.digest.is_some_and(|digest| self.digests.contains(&digest))
             || page.build.as_ref().is_some_and(|build| self.builds.contains(build))
     }
+}
+
+/// Whether an instruction takes connections at a door.
+fn is_at(route: &Route, door: &Door<'_>) -> bool {
+    let bound = door.listener.bound;
+    route.listens.iter().any(|listens| {
+        listens.port() == bound.port()
+            && (listens.ip() == bound.ip()
+                || listens.ip().is_unspecified()
+                || door.listener.covers(listens.ip()))
+    })
 }
 
 fn connected(snapshot: &Snapshot) -> BTreeSet<u32> {

@@ -1,4 +1,6 @@
-use guardian_rules::fact::{Audience, Reply, Role, Tailscale};
+use guardian_rules::blindness::Blindness;
+use guardian_rules::fact::{Access, Audience, Reply, Role, Tailscale};
+use guardian_rules::finding::{Answer, Severity};
 use guardian_rules::observation::Observation;
 
 use crate::scenery::*;
@@ -569,4 +571,19 @@ fn a_tunnel_to_what_looks_like_a_panel_is_unknown_while_the_gateways_own_page_ca
     };
     host(asking_for_credentials().but_reply(Reply::Silent)).doubts(RULE, "ngrok").is_blind();
     host(asking_for_credentials()).exposes(RULE, "ngrok");
+}
+
+#[test]
+fn a_forwarder_told_to_carry_a_guest_elsewhere_is_judged_by_what_answers_there() {
+    let told = |access| {
+        let ssh = program("ssh", 950, Role::Forwarder).told_to_carry_a_guest(&[], "10.0.3.15:18789", access);
+        host().runs(ssh).judged()
+    };
+    told(Access::Required)
+        .exposes(RULE, "ssh")
+        .because(RULE, "a guest of this host, where a gateway answers");
+    told(Access::NoGateway).nothing_of(RULE).is_safe();
+    told(Access::Unknown(Blindness::timed_out("silent"))).doubts(RULE, "ssh").is_blind();
+    let fails = Access::Unknown(Blindness::malformed("503"));
+    told(fails).says(RULE, Severity::Warning, Answer::Unknown, "ssh").is_safe();
 }

@@ -32,5 +32,6 @@ mod secrets_readable;
 mod side_door_open;
 mod suspicious_requests;
 mod tunnel_published;
+mod vague_proxies;
 mod verdict;
 mod witnesses_disagree;

@@ -498,3 +498,20 @@ fn a_proxy_that_the_owner_allows_may_leave_open_what_is_behind_it() {
     doubtful().allowing_path("nginx").judged().is_safe();
     doubtful().allowing_path("caddy").judged().doubts(RULE, "0.0.0.0:8088").is_blind();
 }
+
+#[test]
+fn a_proxy_told_to_carry_a_guest_that_is_a_gateway_republishes_it_whatever_it_answers() {
+    let proxy = |access| {
+        nginx(900).on("0.0.0.0:443", another_site()).told_to_carry_a_guest(
+            &["0.0.0.0:443"],
+            "10.0.3.15:18789",
+            access,
+        )
+    };
+    host()
+        .runs(proxy(Access::Required))
+        .judged()
+        .exposes(RULE, "0.0.0.0:443")
+        .because(RULE, "carry to 10.0.3.15:18789");
+    host().runs(proxy(Access::NoGateway)).judged().nothing_of(RULE);
+}

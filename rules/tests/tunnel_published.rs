@@ -1,5 +1,7 @@
-use guardian_rules::fact::{Audience, Reply, Role};
+use guardian_rules::blindness::Blindness;
+use guardian_rules::fact::{Access, Audience, Reply, Role, TunnelKind};
 use guardian_rules::finding::{Answer, Severity};
+use guardian_rules::observation::Observation;
 
 use crate::scenery::*;
 
@@ -107,8 +109,12 @@ fn a_tunnel_that_does_not_tell_matters_to_nobody_without_a_gateway() {
 }
 
 #[test]
-fn a_vpn_or_an_account_that_does_not_tell_is_a_warning() {
-    for silent in [tailscaled().keeping_silent(), ngrok().keeping_silent().for_its_account()] {
+fn a_vpn_an_account_or_what_seldom_publishes_that_does_not_tell_is_a_warning() {
+    for silent in [
+        tailscaled().keeping_silent(),
+        ngrok().keeping_silent().serving(TunnelKind::Account),
+        ngrok().keeping_silent().serving(TunnelKind::Seldom),
+    ] {
         let name = silent.process.name.clone();
         laptop().runs(silent).judged().says(RULE, Severity::Warning, Answer::Unknown, &name).is_safe();
     }
@@ -137,4 +143,40 @@ fn an_allowed_path_excuses_no_other() {
         .judged()
         .exposes(RULE, PUBLIC);
     laptop().runs(ngrok().keeping_silent()).allowing_path("cloudflared").judged().doubts(RULE, "ngrok");
+}
+
+#[test]
+fn a_guest_that_a_tunnel_publishes_is_a_gateway_or_none_by_its_answer() {
+    let told = |access| host().runs(ngrok().publishing_a_guest("172.17.0.2:18789", access)).judged();
+    for gateway in [Access::Open, Access::Required, Access::RefusesProxy] {
+        told(gateway).exposes(RULE, PUBLIC).because(RULE, "a gateway answers at 172.17.0.2:18789");
+    }
+    for other in [Access::NoGateway, Access::Fronted] {
+        told(other).nothing_of(RULE).is_safe();
+    }
+    told(Access::Unknown(Blindness::timed_out("silent"))).doubts(RULE, PUBLIC).is_blind();
+    let fails = Access::Unknown(Blindness::malformed("503"));
+    told(fails).says(RULE, Severity::Warning, Answer::Unknown, PUBLIC).is_safe();
+    let allowed = ngrok().publishing_a_guest("172.17.0.2:18789", Access::Open);
+    host()
+        .runs(allowed)
+        .allowing_path("ngrok")
+        .judged()
+        .says(RULE, Severity::Info, Answer::Yes, PUBLIC)
+        .is_safe();
+}
+
+#[test]
+fn hidden_processes_may_be_tunnels_where_there_is_a_gateway() {
+    let hiding = |host: Host| {
+        host.but(|snapshot| {
+            let Observation::Seen(told) = &mut snapshot.routes else { unreachable!("it was seen") };
+            told.hidden = Some(Blindness::denied("hidepid"));
+        })
+    };
+    hiding(laptop()).judged().doubts(RULE, "the processes of other users").is_blind();
+    hiding(host()).judged().nothing_of(RULE).is_safe();
+    laptop().judged().nothing_of(RULE).is_safe();
+    let accused = hiding(laptop().runs(ngrok().publishing("ngrok", Audience::Internet, 18789)));
+    accused.judged().exposes(RULE, PUBLIC);
 }

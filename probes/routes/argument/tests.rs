@@ -51,7 +51,7 @@ fn several_remote_forwards_are_several() {
 }
 
 #[test]
-fn the_other_direction_is_none() {
+fn the_other_direction_and_a_proxy_for_every_destination_name_no_port() {
     for line in [
         "ssh -L 8080:localhost:18789 vps",
         "ssh -W localhost:18789 vps",

@@ -54,7 +54,7 @@ pub fn parse(text: &str) -> Result<Vec<Directive>, Malformed> {
             Token::End => directives.extend(directive(std::mem::take(&mut words), Vec::new())),
             Token::Open if words.first().is_some_and(|name| name.ends_with("_by_lua_block")) => {
                 tokens.skip_block()?;
-                words.clear();
+                directives.extend(directive(std::mem::take(&mut words), Vec::new()));
             }
             Token::Open => {
                 if open.len() >= MAX_DEPTH {
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn another_language_in_a_block_is_passed_over() {
         let text = "server { content_by_lua_block { local t = { a = 'x' } if t then end } listen 80; }";
-        assert_eq!(parse(text).unwrap()[0].block, [plain("listen 80")]);
+        assert_eq!(parse(text).unwrap()[0].block, [plain("content_by_lua_block"), plain("listen 80")]);
     }
 
     #[test]

@@ -9,6 +9,11 @@ fn astray(text: &str) -> Option<Vec<u16>> {
     interpret(&parse(text).unwrap()).astray.map(|ports| ports.into_iter().collect())
 }
 
+/// The ports at which something leads to a host and a port that are not known; none if that may be any.
+fn vague(text: &str) -> Option<Vec<u16>> {
+    interpret(&parse(text).unwrap()).vague.map(|ports| ports.into_iter().collect())
+}
+
 /// Each instruction as "listens -> host:port".
 fn told(text: &str) -> Vec<String> {
     of(text)
@@ -138,6 +143,33 @@ fn the_main_file_is_found_as_nginx_finds_it() {
 }
 
 #[test]
+fn a_place_that_is_chosen_while_it_runs_is_not_known_and_an_application_is_no_such_place() {
+    let of = |http: &str, location: &str| {
+        vague(&format!(
+            "http {{ {http} server {{ listen 81; location / {{ {location} }} }} server {{ listen 82; }} }}"
+        ))
+    };
+    for (http, location) in [
+        ("map $host $b { bot.example 127.0.0.1:18789; }", "proxy_pass http://$b;"),
+        ("", "proxy_pass http://127.0.0.1:$port;"),
+        ("upstream u { server 127.0.0.1:1; balancer_by_lua_block { } }", "proxy_pass http://u;"),
+    ] {
+        assert_eq!(of(http, location), Some(vec![81]), "{http} {location}");
+    }
+    for (http, location) in [
+        ("", "proxy_pass http://127.0.0.1:3000;"),
+        ("", "proxy_pass http://127.0.0.1:3000$request_uri;"),
+        ("", "set $b 127.0.0.1:3000; proxy_pass http://$b;"),
+        ("", "proxy_pass http://unix:/run/app.sock;"),
+        ("upstream u { server unix:/run/app.sock; keepalive 8; }", "proxy_pass http://u;"),
+        ("", "fastcgi_pass unix:/run/php.sock;"),
+        ("", "root /srv;"),
+    ] {
+        assert_eq!(of(http, location), Some(vec![]), "{http} {location}");
+    }
+}
+
+#[test]
 fn included_files_stand_in_the_place_of_their_directive() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -148,9 +180,10 @@ fn included_files_stand_in_the_place_of_their_directive() {
     write("pass.inc", "location / { proxy_pass http://bot; include nginx.conf; }");
     let main = folder.path().join("nginx.conf");
     let argv = ["nginx".to_owned(), "-c".to_owned(), main.display().to_string()];
-    let (file, found) = instructions(&View::own().unwrap(), &argv).unwrap();
+    let (file, found) = instructions(&View::own().unwrap(), &argv, &mut Age::default()).unwrap();
     assert_eq!(file, main);
     assert_eq!(found.astray, None, "one is broken, and one is not there");
+    assert_eq!(found.vague, None);
     let found = found.instructions;
     assert_eq!(found[0].listens, ["0.0.0.0:8088".parse().unwrap()]);
     assert_eq!(found[0].target, Target { host: "127.0.0.1".into(), port: 18789 });

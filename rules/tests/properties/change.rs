@@ -117,6 +117,7 @@ pub(super) fn also_running(mut snapshot: Snapshot, program: &Program) -> Snapsho
     if let Observation::Seen(routes) | Observation::Blind { last: Some(routes), .. } = &mut snapshot.routes {
         routes.routes.extend(told.routes);
         routes.outspoken.extend(told.outspoken);
+        routes.vague.extend(told.vague);
     }
     add(&mut snapshot.panel, alone.panel.known().cloned().unwrap_or_default());
     add(&mut snapshot.access, alone.access.known().cloned().unwrap_or_default());

@@ -362,6 +362,7 @@ fn any_program() -> impl Strategy<Value = Program> {
                 it = it.told_to_carry(&listens, port);
             }
             it.outspoken = outspoken;
+            it.vague = root || undescribed;
             if let Some(tunnel) = tunnel {
                 it = tunnel.on(it);
             }

@@ -212,6 +212,9 @@ pub(crate) fn snapshot_of(
         gateway: Observation::Seen(programs.iter().filter_map(|it| it.marks.clone()).collect()),
         routes: Observation::Seen(Instructions {
             routes: programs.iter().flat_map(|it| it.routes.clone()).collect(),
+            to_guests: programs.iter().flat_map(|it| it.to_guests.clone()).collect(),
+            hidden: None,
+            vague: programs.iter().filter(|it| it.vague).map(|it| (it.process.pid, None)).collect(),
             accounted: programs.iter().filter(|it| !it.strays).flat_map(accounted).collect(),
             outspoken: programs.iter().filter(|it| it.outspoken).map(|it| it.process.pid).collect(),
         }),

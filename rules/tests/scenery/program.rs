@@ -2,14 +2,16 @@
 
 use guardian_rules::blindness::Blindness;
 use guardian_rules::fact::{
-    Attribution, Audience, ConfigFile, ConfigState, Flow, GatewayConfig, GatewayProcess, Listener, Manager,
-    PrivatePath, Process, Product, Publication, Role, Route, RouteSource, Service, Tunnel, TunnelKind,
+    Access, Attribution, Audience, ConfigFile, ConfigState, Flow, GatewayConfig, GatewayProcess, Guest,
+    Listener, Manager, PrivatePath, Process, Product, Publication, Role, Route, RouteSource, Service, Tunnel,
+    TunnelKind,
 };
 
 use super::{Manner, at};
 
 /// A process with its sockets, connections and instructions.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a peculiarity of its own")]
 pub(crate) struct Program {
     pub(crate) process: Process,
     pub(crate) marks: Option<GatewayProcess>,
@@ -18,8 +20,12 @@ pub(crate) struct Program {
     pub(crate) connected_to: Vec<&'static str>,
     pub(crate) flows: Vec<Flow>,
     pub(crate) routes: Vec<Route>,
+    /// Those that lead to guests of this host.
+    pub(crate) to_guests: Vec<(Route, Guest)>,
     /// It says itself that these are all.
     pub(crate) outspoken: bool,
+    /// It may be told anything.
+    pub(crate) vague: bool,
     /// It is told something that leads nobody knows where.
     pub(crate) strays: bool,
     pub(crate) tunnel: Option<Tunnel>,
@@ -46,7 +52,9 @@ pub(crate) fn program(name: &str, pid: u32, role: Role) -> Program {
         connected_to: Vec::new(),
         flows: Vec::new(),
         routes: Vec::new(),
+        to_guests: Vec::new(),
         outspoken: false,
+        vague: false,
         strays: false,
         tunnel: None,
         unnamed: None,
@@ -226,6 +234,31 @@ impl Program {
         self
     }
 
+    /// Is told to carry what comes in at `listens` to a guest of this host, who answers so.
+    pub(crate) fn told_to_carry_a_guest(mut self, listens: &[&str], guest: &str, access: Access) -> Self {
+        let at = at(guest);
+        self = self.told_to_carry(listens, at.port());
+        let route = self.routes.pop().expect("it was pushed");
+        self.to_guests.push((Route { text: format!("carry to {guest}"), ..route }, Guest { at, access }));
+        self
+    }
+
+    /// Says that it publishes a guest of this host, who answers so.
+    pub(crate) fn publishing_a_guest(mut self, guest: &str, access: Access) -> Self {
+        let at = at(guest);
+        self = self.publishing("ngrok", Audience::Internet, at.port());
+        if let Ok([.., publication]) = self.tunnel_mut().publishes.as_deref_mut() {
+            publication.guest = Some(Guest { at, access });
+        }
+        self
+    }
+
+    /// May be told to carry what comes in anywhere.
+    pub(crate) fn vague(mut self) -> Self {
+        self.vague = true;
+        self
+    }
+
     /// Says itself all that it runs by.
     pub(crate) fn outspoken(mut self) -> Self {
         self.outspoken = true;
@@ -235,7 +268,7 @@ impl Program {
     /// Says that it publishes a port of this host.
     pub(crate) fn publishing(mut self, path: &str, audience: Audience, to_port: u16) -> Self {
         let public = "https://x.example".to_owned();
-        let publication = Publication { path: path.to_owned(), audience, public, to_port };
+        let publication = Publication { path: path.to_owned(), audience, public, to_port, guest: None };
         match &mut self.tunnel_mut().publishes {
             Ok(publications) => publications.push(publication),
             Err(_) => unreachable!("it tells nothing"),
@@ -250,8 +283,8 @@ impl Program {
     }
 
     /// Serves its owner's account unless told otherwise.
-    pub(crate) fn for_its_account(mut self) -> Self {
-        self.tunnel_mut().kind = TunnelKind::Account;
+    pub(crate) fn serving(mut self, kind: TunnelKind) -> Self {
+        self.tunnel_mut().kind = kind;
         self
     }
 
