@@ -345,7 +345,10 @@ impl<'a> Scene<'a> {
         let addresses = || self.snapshot.interfaces.known().into_iter().flatten();
         let nearest = |vpn: bool| {
             let networks = addresses().filter(|it| (it.scope() == Scope::Vpn) == vpn);
-            networks.filter_map(|it| it.network_has(remote)).max()
+            let has = |it: &InterfaceAddress| {
+                it.network_has(remote).or_else(|| it.members_have(remote).filter(|_| vpn))
+            };
+            networks.filter_map(has).max()
         };
         self.is_vpn(own) && nearest(false) <= nearest(true)
     }

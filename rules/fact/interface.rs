@@ -1,10 +1,15 @@
 //! Addresses of this host.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::address::{Scope, scope_of, unmap};
+
+const TAILNETS: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0, 0, 0, 0, 0), 48)),
+];
 
 /// An address of this host and the interface that has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +43,15 @@ impl InterfaceAddress {
     pub fn network_has(&self, address: IpAddr) -> Option<u8> {
         let network = IpNet::new(unmap(self.address), self.prefix).ok()?;
         (self.prefix > 0 && network.contains(&unmap(address))).then_some(self.prefix)
+    }
+
+    /// The same for a VPN's address that stands alone for a network which its routes alone know: Tailscale's are
+    /// 100.64.0.0/10 and fd7a:115c:a1e0::/48 (its documentation, "IP address types").
+    #[must_use]
+    pub fn members_have(&self, address: IpAddr) -> Option<u8> {
+        let (own, address) = (unmap(self.address), unmap(address));
+        let network = TAILNETS.iter().find(|network| network.contains(&own) && network.contains(&address))?;
+        (self.prefix == network.max_prefix_len()).then(|| network.prefix_len())
     }
 
     /// Who can reach this address.

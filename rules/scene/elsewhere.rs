@@ -26,10 +26,12 @@ impl Scene<'_> {
     }
 }
 
-/// Where guests of this host in which a gateway answers are published, and their own places.
+/// Where guests of this host in which a gateway answers are published, and their own places: by the word of root's own
+/// engine, and of the packet filter. An engine of a user's may name any place as its guest's, ssh's among them; what it
+/// publishes are sockets, which are judged by what they answer themselves.
 #[must_use]
 pub fn guests(snapshot: &Snapshot) -> BTreeSet<SocketAddr> {
-    let engines = snapshot.containers.known().into_iter().flatten();
+    let engines = snapshot.containers.known().into_iter().flatten().filter(|engine| engine.is_roots);
     let ports = engines.filter_map(|engine| engine.ports.as_ref().ok()).flatten();
     let ports = ports.filter(|port| port.access.is_gateway());
     let published = ports.flat_map(|port| std::iter::once(port.on).chain(port.to));

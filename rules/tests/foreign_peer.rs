@@ -1,3 +1,4 @@
+use guardian_rules::observation::Observation;
 use guardian_rules::snapshot::Snapshot;
 
 use crate::scenery::*;
@@ -61,6 +62,29 @@ fn a_neighbour_on_the_wire_who_comes_to_the_vpns_address_is_a_stranger() {
         .visited_by(stranger("100.90.1.7:50111", "100.100.1.2:18789"))
         .judged()
         .exposes(RULE, "100.90.1.7");
+}
+
+/// Tailscale's address stands alone, and the provider's network may be the one that its members' are taken from.
+#[test]
+fn a_member_is_none_of_the_providers_network_unless_that_is_nearer() {
+    fn provider(snapshot: &mut Snapshot, prefix: u8) {
+        let Observation::Seen(cards) = &mut snapshot.interfaces else { unreachable!() };
+        for card in cards {
+            match card.address.to_string().as_str() {
+                "100.90.0.5" => card.prefix = prefix,
+                "100.100.1.2" => card.prefix = 32,
+                _ => {}
+            }
+        }
+    }
+    let visited = || {
+        host()
+            .interface("eth1", "100.90.0.5")
+            .runs(gateway(812).on("100.100.1.2:18789", asking_for_credentials()))
+            .visited_by(stranger("100.90.1.7:50111", "100.100.1.2:18789"))
+    };
+    visited().but(|snapshot| provider(snapshot, 10)).judged().nothing_of(RULE);
+    visited().but(|snapshot| provider(snapshot, 20)).judged().exposes(RULE, "100.90.1.7");
 }
 
 #[test]

@@ -71,7 +71,12 @@ pub(crate) fn keep(paths: &Paths, config: &Config) -> Result<(), KeepError> {
     let kept = trusted::read_bounded(&paths.last_policy(), LONGEST);
     if !kept.is_ok_and(|kept| kept == text.as_bytes()) {
         // It may hold the address of a webhook.
-        durable::replace(&paths.last_policy(), text.as_bytes(), 0o600)?;
+        let replaced = durable::replace(&paths.last_policy(), text.as_bytes(), 0o600);
+        if replaced.is_err() {
+            // One from before may allow what is allowed no more: rather the defaults. A disk that is full lets go.
+            let _ = std::fs::remove_file(paths.last_policy());
+        }
+        replaced?;
     }
     Ok(())
 }

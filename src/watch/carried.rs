@@ -24,7 +24,7 @@ impl Watcher {
             return;
         }
         if self.schedule.is_settled(ProbeId::Access) {
-            self.lasting.carried.extend(&seen.carried);
+            self.lasting.remember_carried(seen.carried.clone(), &self.tripped);
         } else {
             seen.carried.clear();
         }
@@ -54,7 +54,7 @@ impl Watcher {
         exposures::begin(&mut self.past.exposures, self.cleared);
         self.sight.set_exposures(&self.past.exposures);
         if !free.is_empty() {
-            self.lasting.carried.extend(free);
+            self.lasting.remember_carried(free, &self.tripped);
             self.see_target();
             self.renew_isolation(now);
         }

@@ -14,7 +14,9 @@ use crate::sys::clock::{self, Moment, Now};
 impl Watcher {
     pub(super) fn reported(&mut self, report: &Report) {
         self.renew_seal();
-        if self.falling && report.has_no_wall() {
+        // Another policy may want a wall again before this one has gone.
+        let is_over = report.has_no_wall() || self.enforcer.orders.borrow().wall.is_some();
+        if self.falling && is_over {
             // Whoever was asked meanwhile may have been asked behind it.
             self.falling = false;
             self.doubt_all();

@@ -127,15 +127,6 @@ impl Target {
     /// Whoever makes up gateways all the time has no end of them remembered, and keeps no other one from being
     /// remembered: what is seen now goes in, and what was there from the `first` stays.
     pub(crate) fn remember(&mut self, seen: Self, first: &Self) {
-        fn add<T: Ord>(known: &mut BTreeSet<T>, seen: BTreeSet<T>, first: &BTreeSet<T>) {
-            let mut over = (known.union(&seen).count()).saturating_sub(MOST);
-            known.retain(|one| {
-                let goes = over > 0 && !seen.contains(one) && !first.contains(one);
-                over -= usize::from(goes);
-                !goes
-            });
-            known.extend(seen);
-        }
         add(&mut self.ports, seen.ports, &first.ports);
         add(&mut self.doors, seen.doors, &first.doors);
         add(&mut self.carried, seen.carried, &first.carried);
@@ -144,6 +135,11 @@ impl Target {
         add(&mut self.services, seen.services, &first.services);
         add(&mut self.configs, seen.configs, &first.configs);
         self.processes = seen.processes;
+    }
+
+    /// Remembers where one comes to gateways elsewhere, within the same bounds.
+    pub(crate) fn remember_carried(&mut self, seen: BTreeSet<SocketAddr>, first: &Self) {
+        add(&mut self.carried, seen, &first.carried);
     }
 
     /// The same with all that is seen now.
@@ -162,6 +158,17 @@ impl Target {
             && self.services == other.services
             && self.configs == other.configs
     }
+}
+
+/// Adds what is seen now. Of what is known, what was not there at first goes for it where there would be too much.
+fn add<T: Ord>(known: &mut BTreeSet<T>, seen: BTreeSet<T>, first: &BTreeSet<T>) {
+    let mut over = known.union(&seen).count().saturating_sub(MOST);
+    known.retain(|one| {
+        let goes = over > 0 && !seen.contains(one) && !first.contains(one);
+        over -= usize::from(goes);
+        !goes
+    });
+    known.extend(seen);
 }
 
 #[cfg(test)]
@@ -323,12 +330,18 @@ mod tests {
             text: "dnat to 172.17.0.3:18789".to_owned(),
         };
         let unknown = || Access::Unknown(Blindness::timed_out("after 1 s"));
-        for (access, places) in [(Access::Required, 3), (Access::NoGateway, 0), (unknown(), 0)] {
+        for (access, is_roots, places) in [
+            (Access::Required, true, 3),
+            // It may name whatever somebody wants to be held.
+            (Access::Required, false, 1),
+            (Access::NoGateway, true, 0),
+            (unknown(), true, 0),
+        ] {
             let snapshot = Snapshot {
                 containers: Observation::Seen(vec![Engine {
                     name: "docker".to_owned(),
                     socket: "/var/run/docker.sock".into(),
-                    is_roots: true,
+                    is_roots,
                     ports: Ok(vec![port(access.clone())]),
                 }]),
                 redirects: Observation::Seen(Redirects {
@@ -380,9 +393,11 @@ mod tests {
             let bound = BTreeSet::from([SocketAddr::from(([127, 0, 0, 9], port))]);
             let seen = Target { ports: BTreeSet::from([port]), bound: bound.clone(), ..Target::default() };
             target.remember(seen, &first);
+            target.remember_carried(bound.clone(), &first);
+            assert!(target.carried.is_superset(&bound));
             assert!(target.ports.contains(&port) && target.bound.is_superset(&bound), "what is there now");
         }
-        assert_eq!((target.ports.len(), target.bound.len()), (MOST, MOST));
+        assert_eq!((target.ports.len(), target.bound.len(), target.carried.len()), (MOST, MOST, MOST));
         assert!(target.ports.contains(&4711), "what was there when it tripped stays");
         // Whatever there is at once is held, however much it is.
         let all: BTreeSet<u16> = (1..=60_000).collect();

@@ -76,7 +76,10 @@ impl Users {
         self.look(now);
         if let Some(looking) = &self.looking {
             match looking.recv_timeout(wait) {
-                Ok(found) => (self.found, self.looking) = (found, None),
+                Ok(found) => {
+                    self.looking = None;
+                    self.take(found);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => self.looking = None,
             }
@@ -89,9 +92,9 @@ impl Users {
         let changed = match heard {
             Some(Ok(found)) => {
                 self.looking = None;
-                let changed = self.found != found;
-                self.found = found;
-                changed
+                let before = self.found.clone();
+                self.take(found);
+                self.found != before
             }
             Some(Err(TryRecvError::Disconnected)) => {
                 self.looking = None;
@@ -104,6 +107,12 @@ impl Users {
             self.look(now);
         }
         changed
+    }
+
+    /// Whoever was known stays so while the policy names him: a directory that is out for a moment knows nobody.
+    fn take(&mut self, found: Found) {
+        self.found.numbers.extend(found.numbers);
+        self.found.gate = found.gate.or(self.found.gate);
     }
 
     fn look(&mut self, now: Moment) {
@@ -231,6 +240,21 @@ mod tests {
         assert_eq!((users.owners(), users.gateway()), (BTreeSet::from([BEN]), Some(BEN)));
         assert_eq!((users.unknown_owners().count(), users.unknown_gateway()), (0, None));
         assert!(!users.turn(at(3600)) && *LOOKS.lock().unwrap() == 3);
+    }
+
+    #[test]
+    fn a_directory_that_is_out_for_a_moment_takes_nobody_away_who_was_known() {
+        fn knows_ben(names: &BTreeSet<String>) -> Found {
+            let ben = names.iter().filter(|name| *name == "ben").cloned();
+            Found { numbers: ben.map(|name| (name, BEN)).collect(), gate: Some(7) }
+        }
+        let settings = settings("owners = [\"ben\", \"bne\"]\n[gateway]\nuser = \"ben\"");
+        let mut users = Users::looked_up_by(knows_ben, &settings, Duration::from_secs(20), at(0));
+        assert_eq!(users.unknown_owners().count(), 1, "so everybody is looked up again");
+        users.look_up = |_| Found::default();
+        assert!(!heard(&mut users, at(6)));
+        assert_eq!((users.owners(), users.gateway()), (BTreeSet::from([BEN]), Some(BEN)));
+        assert!(users.local().contains(&7));
     }
 
     #[test]
