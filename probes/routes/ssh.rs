@@ -76,6 +76,10 @@ impl CommandLine {
             let value = if attached.is_empty() { rest.next().map(String::as_str) } else { Some(attached) };
             read.option(option, value.unwrap_or_default());
         }
+        // dbclient calls other things so, and forgets none.
+        if !READERS.contains(&program) {
+            (read.is_pipe, read.clears) = (false, None);
+        }
         Some(read)
     }
 
@@ -167,17 +171,19 @@ pub(super) fn instructions(program: &str, arguments: &[String]) -> Vec<Instructi
     told.collect()
 }
 
-/// What arguments and files say together, of the files alone as instructions: those of the arguments are told already.
+/// What arguments and files say together, of the files alone as instructions: those of the arguments are told already, but
+/// for those that only the files keep from being forgotten.
 #[must_use]
 pub fn together(read: &CommandLine, found: &config::Found) -> Understood {
     if read.forgets(found.clears) {
         return Understood { instructions: Vec::new(), whole: !found.is_unclear };
     }
     let mut told = Understood { instructions: Vec::new(), whole: !found.is_unclear };
-    for specification in &found.forwards {
+    let kept = read.forwards.iter().filter(|_| read.forgets(None)).map(|it| ("-R", it));
+    for (word, specification) in found.forwards.iter().map(|it| ("RemoteForward", it)).chain(kept) {
         match forward(specification) {
             Forward::To(target) => {
-                let text = format!("RemoteForward {specification}");
+                let text = format!("{word} {specification}");
                 told.instructions.push(Instruction::elsewhere(target, text));
             }
             Forward::File => {}

@@ -84,6 +84,28 @@ fn all_forwards_can_be_forgotten() {
 }
 
 #[test]
+fn what_only_a_file_keeps_from_being_forgotten_is_told() {
+    let file = "Host *\n ClearAllForwardings no\n";
+    let line = "ssh -W x:1 -R 8080:localhost:18789 vps";
+    assert_eq!(told(line, file), (vec![18789], true));
+    assert_eq!(told(line, ""), (vec![], true), "forgotten, as nothing else is said");
+    assert_eq!(told("ssh -W x:1 -R 1080 vps", file), (vec![], false));
+    let line = "ssh -W x:1 -o ClearAllForwardings=no -R 8080:localhost:18789 vps";
+    assert_eq!(told(line, file), (vec![], true), "its arguments tell that themselves");
+}
+
+#[test]
+fn the_window_of_a_dbclient_makes_it_forget_nothing() {
+    for line in
+        ["-W 65536 -R 8080:localhost:18789 vps", "-o ClearAllForwardings=yes -R 8080:localhost:18789 vps"]
+    {
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let ports: Vec<u16> = instructions("dbclient", &arguments).iter().map(|it| it.target.port).collect();
+        assert_eq!(ports, [18789], "{line}");
+    }
+}
+
+#[test]
 fn a_file_that_could_not_be_read_leaves_it_unknown() {
     let found = config::found(&[Item::Unread], Some("vps"), false);
     assert!(!together(&read("ssh vps"), &found).whole);
