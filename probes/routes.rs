@@ -376,6 +376,10 @@ pub(crate) fn configured(entry: &Entry, relay: &Relay<'_>, since: u64) -> Option
         in_one_file(pid, relay, &view, &mut age)?
     };
     configured.is_outdated |= age.is_after(since);
+    if entry.is_cut {
+        // Another file, and anything else, may be named by the arguments that are missing.
+        (configured.told.whole, configured.astray, configured.vague) = (false, None, None);
+    }
     Some(configured)
 }
 

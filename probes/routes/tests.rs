@@ -107,7 +107,7 @@ fn entry(arguments: &[&str]) -> Entry {
     let entries = Table::default().read(&BTreeSet::from([pid]), &BTreeSet::new()).unwrap();
     let own = entries.into_iter().find(|it| it.process.pid == pid).unwrap();
     let process = guardian_rules::fact::Process { name: argv[0].clone(), exe: None, ..own.process };
-    Entry { process, argv, since: own.since }
+    Entry { process, argv, is_cut: false, since: own.since }
 }
 
 #[test]
@@ -126,6 +126,28 @@ fn a_configuration_that_was_changed_after_the_start_is_not_what_runs() {
     assert!(found(changed - 10));
     assert!(!found(changed), "a file that is written while its reader starts is what that read");
     assert!(!found(changed + 10));
+}
+
+#[test]
+fn a_process_whose_arguments_are_not_all_known_does_not_tell_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (frpc, nginx) = (folder.path().join("frpc.toml"), folder.path().join("nginx.conf"));
+    std::fs::write(&frpc, "serverAddr = \"x\"\n").unwrap();
+    std::fs::write(&nginx, "events { }\n").unwrap();
+    let found = |arguments: &[&str], is_cut| {
+        let entry = Entry { is_cut, ..entry(arguments) };
+        let found = configured(&entry, &relay(&shown(&entry)).unwrap(), u64::MAX).unwrap();
+        (found.told.whole, found.astray.is_some(), found.vague.is_some())
+    };
+    let (frpc, nginx) = (frpc.display().to_string(), nginx.display().to_string());
+    // An ssh without a host connects to nobody, if that is all.
+    for (arguments, is_whole) in
+        [(&["ssh", "-V"][..], true), (&["frpc", "-c", &frpc], true), (&["nginx", "-c", &nginx], false)]
+    {
+        let (whole, astray, vague) = found(arguments, false);
+        assert!(whole == is_whole && (whole || (astray && vague)), "{arguments:?}");
+        assert_eq!(found(arguments, true), (false, false, false), "{arguments:?}");
+    }
 }
 
 #[test]

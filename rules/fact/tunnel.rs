@@ -17,7 +17,7 @@ pub struct Tunnel {
     pub publishes: Result<Vec<Publication>, Blindness>,
 }
 
-/// Whom a tunnel serves by nature.
+/// Whom a tunnel serves by nature, the gravest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TunnelKind {
     /// Whoever has the address: ngrok, cloudflared, frp.
