@@ -151,10 +151,11 @@ fn find(table: &mut Table, known: &Snapshot) -> Result<Vec<Group>, Blindness> {
         if manner.voice == Voice::Mute && !manner.told {
             let found = configured(entry, relay, entry.since);
             let is_whole = found.as_ref().is_some_and(|found| found.told.whole);
+            let is_seldom = found.as_ref().is_some_and(|found| found.is_seldom);
             is_outdated = is_whole && found.is_some_and(|found| found.is_outdated);
             manner.told = is_whole && !is_outdated;
-            // Whoever edits the file of all his connections has forwards in few of them.
-            if is_outdated && relay.role == Role::Forwarder {
+            // Whoever edits the file of all his connections, or hides it, has forwards in few of them.
+            if (is_outdated || is_seldom) && relay.role == Role::Forwarder {
                 manner.kind = TunnelKind::Seldom;
             }
         }

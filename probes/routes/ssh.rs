@@ -6,6 +6,7 @@
 
 use crate::routes::Understood;
 use crate::routes::argument::Instruction;
+use crate::routes::ssh::config::Gap;
 use crate::routes::target::Target;
 
 pub mod config;
@@ -176,9 +177,11 @@ pub(super) fn instructions(program: &str, arguments: &[String]) -> Vec<Instructi
 #[must_use]
 pub fn together(read: &CommandLine, found: &config::Found) -> Understood {
     if read.forgets(found.clears) {
-        return Understood { instructions: Vec::new(), whole: !found.is_unclear };
+        // What the arguments say counts, whatever may stand in a file.
+        let whole = read.clears.is_some() || found.unclear.is_none();
+        return Understood { instructions: Vec::new(), whole };
     }
-    let mut told = Understood { instructions: Vec::new(), whole: !found.is_unclear };
+    let mut told = Understood { instructions: Vec::new(), whole: found.unclear.is_none() };
     let kept = read.forwards.iter().filter(|_| read.forgets(None)).map(|it| ("-R", it));
     for (word, specification) in found.forwards.iter().map(|it| ("RemoteForward", it)).chain(kept) {
         match forward(specification) {
@@ -192,6 +195,13 @@ pub fn together(read: &CommandLine, found: &config::Found) -> Understood {
     }
     told.whole &= !read.forwards.iter().any(|it| forward(it) == Forward::Anywhere);
     told
+}
+
+/// Whether no more is unknown than of many an ssh, of which few forward anything.
+#[must_use]
+pub fn is_seldom(read: &CommandLine, found: &config::Found) -> bool {
+    let leads_anywhere = found.forwards.iter().any(|it| forward(it) == Forward::Anywhere);
+    found.unclear == Some(Gap::Usual) && read.forwards.is_empty() && !leads_anywhere
 }
 
 #[cfg(test)]

@@ -202,6 +202,22 @@ fn an_ssh_that_tells_all_is_no_tunnel_of_this_kind() {
     }
 }
 
+#[test]
+fn an_ssh_whose_file_names_what_only_it_can_make_out_is_a_tunnel_that_seldom_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    std::fs::write(&file, "Include ${HOME}/none-of-this-name\n").unwrap();
+    let named = file.display().to_string();
+    for (arguments, kind) in [(&["-N"][..], TunnelKind::Seldom), (&["-NR", "1080"], TunnelKind::Public)] {
+        let Some((ssh, _server)) = ssh(&[&["-F", &named], arguments].concat()) else { return };
+        let Some(group) = found(ssh.0.id()) else {
+            eprintln!("left out: this ssh does not take such a line");
+            return;
+        };
+        assert_eq!((group.manner.kind, group.manner.told), (kind, false));
+    }
+}
+
 #[tokio::test]
 async fn an_ssh_whose_file_was_changed_after_it_started_is_a_tunnel_that_seldom_is_one() {
     let folder = tempfile::tempdir().unwrap();

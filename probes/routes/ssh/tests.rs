@@ -107,6 +107,31 @@ fn the_window_of_a_dbclient_makes_it_forget_nothing() {
 
 #[test]
 fn a_file_that_could_not_be_read_leaves_it_unknown() {
-    let found = config::found(&[Item::Unread], Some("vps"), false);
-    assert!(!together(&read("ssh vps"), &found).whole);
+    for gap in [Gap::Usual, Gap::Unusual] {
+        let found = config::found(&[Item::Unread(gap)], Some("vps"), false);
+        for line in ["ssh vps", "ssh -W x:1 vps", "ssh -o ClearAllForwardings=no vps"] {
+            assert!(!together(&read(line), &found).whole, "{line}");
+        }
+        assert!(together(&read("ssh -o ClearAllForwardings=yes vps"), &found).whole, "its arguments say it");
+    }
+}
+
+#[test]
+fn an_ssh_of_which_what_is_missing_is_missing_of_many_is_seldom_a_tunnel() {
+    let seldom = |line: &str, gaps: &[Gap], file: &str| {
+        let mut items = items(file);
+        items.extend(gaps.iter().map(|gap| Item::Unread(*gap)));
+        let read = read(line);
+        is_seldom(&read, &config::found(&items, read.host.as_deref(), read.renames))
+    };
+    assert!(seldom("ssh vps", &[Gap::Usual], ""));
+    assert!(seldom("ssh vps", &[Gap::Usual], "RemoteForward 8080 localhost:18789"), "which is told");
+    assert!(!seldom("ssh vps", &[], ""));
+    assert!(!seldom("ssh vps", &[Gap::Usual, Gap::Unusual], ""));
+    assert!(!seldom("ssh vps", &[Gap::Usual], "RemoteForward 1080"));
+    for forward in ["-R 1080", "-R 8080:localhost:18789", "-o RemoteForward=1080"] {
+        assert!(!seldom(&format!("ssh {forward} vps"), &[Gap::Usual], ""), "{forward}");
+    }
+    assert_eq!(Gap::of(&crate::file::Unread::Denied), Gap::Usual);
+    assert_eq!(Gap::of(&crate::file::Unread::NotAFile), Gap::Unusual);
 }
