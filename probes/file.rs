@@ -81,6 +81,9 @@ pub enum Unread {
     /// Larger than the bound, in bytes.
     #[error("it is larger than {0} bytes")]
     TooLarge(u64),
+    /// More names than are looked at.
+    #[error("there are too many names")]
+    TooMany,
     /// Anything else.
     #[error("it cannot be read: {0}")]
     Failed(#[source] io::Error),
@@ -100,7 +103,7 @@ impl Unread {
     pub fn blindness(&self, path: &Path) -> Blindness {
         let cause = match self {
             Self::Denied => Cause::Denied,
-            Self::TooLarge(_) => Cause::TooMuch,
+            Self::TooLarge(_) | Self::TooMany => Cause::TooMuch,
             Self::NotAFile => Cause::Malformed,
             Self::Absent | Self::Failed(_) => Cause::Interrupted,
         };

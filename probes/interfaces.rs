@@ -34,45 +34,50 @@ impl Probe for Interfaces {
 /// are down are listed too: they come up without notice.
 pub fn read() -> Result<Vec<InterfaceAddress>, Blindness> {
     let found = if_addrs::get_if_addrs().map_err(|error| {
-        let cause = match error.kind() {
-            io::ErrorKind::PermissionDenied => Cause::Denied,
-            _ => Cause::Interrupted,
-        };
-        Blindness::new(cause, format!("the addresses of this host cannot be listed: {error}"))
+        Blindness::new(cause(&error), format!("the addresses of this host cannot be listed: {error}"))
     })?;
     let found = found.into_iter().map(address).collect();
-    complete(with_tunnels(found, kernels_tunnels), loopback_works)
+    complete(with_tunnels(found, kernels_tunnels)?, loopback_works)
+}
+
+fn cause(error: &io::Error) -> Cause {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Cause::Denied,
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Cause::TimedOut,
+        _ => Cause::Interrupted,
+    }
 }
 
 /// Notes which interfaces the kernel says are VPNs'. It is asked where a name leaves it open alone; where it does not
-/// tell, names are all there is.
+/// answer, a VPN would pass for a local network, and the list is none.
 fn with_tunnels(
     mut list: Vec<InterfaceAddress>,
-    ask: impl FnOnce() -> BTreeSet<u32>,
-) -> Vec<InterfaceAddress> {
+    ask: impl FnOnce() -> Result<BTreeSet<u32>, Blindness>,
+) -> Result<Vec<InterfaceAddress>, Blindness> {
     let is_open = |own: &InterfaceAddress| Scope::Vpn < own.scope() && own.scope() < Scope::Global;
     if list.iter().any(is_open) {
-        let tunnels = ask();
+        let tunnels = ask()?;
         for own in &mut list {
             own.tunnel = own.index.is_some_and(|index| tunnels.contains(&index));
         }
     }
-    list
+    Ok(list)
 }
 
 /// The numbers of VPNs' interfaces.
 #[cfg(target_os = "linux")]
-fn kernels_tunnels() -> BTreeSet<u32> {
-    let links = crate::guests::link::read();
-    let links = links.inspect_err(|why| tracing::debug!(%why, "what kind interfaces are is not told"));
-    let links = links.unwrap_or_default().into_iter();
-    links.filter(|it| is_tunnel_kind(&it.kind, it.tun)).map(|it| it.index).collect()
+fn kernels_tunnels() -> Result<BTreeSet<u32>, Blindness> {
+    let links = crate::guests::link::read().map_err(|error| {
+        Blindness::new(cause(&error), format!("the kernel does not tell which interfaces are VPNs': {error}"))
+    })?;
+    Ok(links.into_iter().filter(|it| is_tunnel_kind(&it.kind, it.tun)).map(|it| it.index).collect())
 }
 
 /// On a Mac every tunnel is a `utun`.
 #[cfg(not(target_os = "linux"))]
-fn kernels_tunnels() -> BTreeSet<u32> {
-    BTreeSet::new()
+#[expect(clippy::unnecessary_wraps, reason = "on Linux it can fail")]
+fn kernels_tunnels() -> Result<BTreeSet<u32>, Blindness> {
+    Ok(BTreeSet::new())
 }
 
 fn address(found: if_addrs::Interface) -> InterfaceAddress {
@@ -165,13 +170,15 @@ mod tests {
         let office = |index| InterfaceAddress { index: Some(index), ..own("office", "10.8.0.2") };
         let scopes = |list, tunnels: &[u32]| {
             let tunnels: BTreeSet<u32> = tunnels.iter().copied().collect();
-            let list = with_tunnels(list, || tunnels);
+            let list = with_tunnels(list, || Ok(tunnels)).unwrap();
             list.iter().map(InterfaceAddress::scope).collect::<Vec<_>>()
         };
         assert_eq!(scopes(vec![office(7), office(8)], &[7]), [Scope::Vpn, Scope::Private]);
-        assert_eq!(scopes(vec![office(7)], &[]), [Scope::Private], "it does not tell");
+        assert_eq!(scopes(vec![office(7)], &[]), [Scope::Private], "it says that it is none");
+        let silent = || Err(Blindness::timed_out("it does not answer"));
+        assert_eq!(with_tunnels(vec![office(7)], silent).unwrap_err().cause, Cause::TimedOut);
         let settled = vec![own("lo", "127.0.0.1"), own("wg0", "10.8.0.2"), own("eth0", "8.8.8.8")];
-        let settled = with_tunnels(settled, || panic!("there is nothing to ask"));
+        let settled = with_tunnels(settled, || panic!("there is nothing to ask")).unwrap();
         assert!(settled.iter().all(|own| !own.tunnel));
     }
 

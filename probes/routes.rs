@@ -299,6 +299,8 @@ pub(crate) struct Configured {
     vague: Option<BTreeSet<u16>>,
     /// It was changed after the process took it up, which may run by something else.
     pub(crate) is_outdated: bool,
+    /// It is not whole, for a reason that speaks of no tunnel.
+    pub(crate) is_seldom: bool,
 }
 
 impl Configured {
@@ -369,13 +371,18 @@ pub(crate) fn configured(entry: &Entry, relay: &Relay<'_>, since: u64) -> Option
         let (file, nginx::Told { instructions, astray, vague }) =
             nginx::instructions(&view, &entry.argv, &mut age)?;
         let told = Understood { instructions, whole: false };
-        Configured { file, told, astray, vague, is_outdated: false }
+        Configured { file, told, astray, vague, is_outdated: false, is_seldom: false }
     } else if ssh::READERS.contains(&relay.name.as_str()) {
         ssh::configured(entry, relay, &view, &mut age)?
     } else {
         in_one_file(pid, relay, &view, &mut age)?
     };
     configured.is_outdated |= age.is_after(since);
+    if entry.is_cut {
+        // Another file, and anything else, may be named by the arguments that are missing.
+        (configured.told.whole, configured.astray, configured.vague) = (false, None, None);
+        configured.is_seldom = false;
+    }
     Some(configured)
 }
 
@@ -399,7 +406,7 @@ fn in_one_file(pid: u32, relay: &Relay<'_>, view: &View, age: &mut Age) -> Optio
         && !relay.arguments.iter().any(|it| it.trim_start_matches('-').starts_with("confdir"));
     // What these readers leave out is not known.
     let vague = told.whole.then(BTreeSet::new);
-    Some(Configured { file, told, astray: None, vague, is_outdated: false })
+    Some(Configured { file, told, astray: None, vague, is_outdated: false, is_seldom: false })
 }
 
 /// Since when processes run by their files. Some take them up anew with new workers.

@@ -137,7 +137,10 @@ fn find(table: &mut Table, known: &Snapshot) -> Result<Vec<Group>, Blindness> {
     };
     let mut groups: BTreeMap<u32, Group> = BTreeMap::new();
     for (pid, (entry, relay)) in &relays {
-        let Some(mut manner) = manner(relay.role, &relay.name, relay.arguments) else { continue };
+        let found = manner(relay.role, &relay.name, relay.arguments);
+        let Some(mut manner) = (if entry.is_cut { manner::of_cut(relay.role, found) } else { found }) else {
+            continue;
+        };
         // Processes change while they are read: a circle of parents has an end here.
         let mut leader = *pid;
         for _ in 0..relays.len() {
@@ -148,10 +151,11 @@ fn find(table: &mut Table, known: &Snapshot) -> Result<Vec<Group>, Blindness> {
         if manner.voice == Voice::Mute && !manner.told {
             let found = configured(entry, relay, entry.since);
             let is_whole = found.as_ref().is_some_and(|found| found.told.whole);
+            let is_seldom = found.as_ref().is_some_and(|found| found.is_seldom);
             is_outdated = is_whole && found.is_some_and(|found| found.is_outdated);
             manner.told = is_whole && !is_outdated;
-            // Whoever edits the file of all his connections has forwards in few of them.
-            if is_outdated && relay.role == Role::Forwarder {
+            // Whoever edits the file of all his connections, or hides it, has forwards in few of them.
+            if (is_outdated || is_seldom) && relay.role == Role::Forwarder {
                 manner.kind = TunnelKind::Seldom;
             }
         }
@@ -159,21 +163,16 @@ fn find(table: &mut Table, known: &Snapshot) -> Result<Vec<Group>, Blindness> {
         if relay.role == Role::Forwarder && manner.told {
             continue;
         }
-        groups
-            .entry(leader)
-            .and_modify(|group| {
-                group.members.insert(*pid);
-                group.manner.told &= manner.told;
-                group.is_outdated |= is_outdated;
-            })
-            .or_insert_with(|| Group {
+        groups.entry(leader).and_modify(|group| group.join(*pid, manner, is_outdated)).or_insert_with(|| {
+            Group {
                 pid: leader,
                 program: relay.name.to_ascii_lowercase(),
                 manner,
                 arguments: relay.arguments.to_vec(),
                 members: BTreeSet::from([*pid]),
                 is_outdated,
-            });
+            }
+        });
     }
     if groups.len() > MAX_TUNNELS {
         return Err(Blindness::new(Cause::TooMuch, format!("more than {MAX_TUNNELS} tunnels")));
@@ -182,6 +181,21 @@ fn find(table: &mut Table, known: &Snapshot) -> Result<Vec<Group>, Blindness> {
 }
 
 impl Group {
+    /// One more member. Of those that do not tell all the gravest counts.
+    fn join(&mut self, pid: u32, manner: Manner, is_outdated: bool) {
+        self.members.insert(pid);
+        if manner.told {
+            return;
+        }
+        if self.manner.told {
+            (self.manner.kind, self.is_outdated) = (manner.kind, is_outdated);
+        } else {
+            self.manner.kind = self.manner.kind.min(manner.kind);
+            self.is_outdated &= is_outdated;
+        }
+        self.manner.told = false;
+    }
+
     async fn facts(&self, listeners: &Observation<Vec<Listener>>, host: &Host) -> Vec<Tunnel> {
         let asked = timeout(PATIENCE, self.ask(listeners, host)).await;
         let mut told = asked.unwrap_or_else(|_| {

@@ -10,9 +10,12 @@ const NEW_LINK: u16 = 16;
 const GET_LINK: u16 = 18;
 /// `NLM_F_REQUEST` and `NLM_F_DUMP`.
 const DUMP: u16 = 0x301;
-/// `NLMSG_ERROR` and `NLMSG_DONE`.
+/// `NLMSG_ERROR`, `NLMSG_DONE` and `NLMSG_OVERRUN`.
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
+const OVERRUN: u16 = 4;
+/// `NLM_F_DUMP_INTR`: the list changed while it was read.
+const CHANGED: u16 = 0x10;
 /// `IFLA_IFNAME`, `IFLA_MASTER`, `IFLA_LINKINFO`, within it `IFLA_INFO_KIND` and `IFLA_INFO_DATA`, and within that
 /// `IFLA_TUN_TYPE`.
 const NAME: u16 = 3;
@@ -52,6 +55,24 @@ impl Link {
 /// The interfaces of this thread's network.
 #[cfg(target_os = "linux")]
 pub(crate) fn read() -> io::Result<Vec<Link>> {
+    unchanged(ask)
+}
+
+/// A list that changes while it is read is read again, a few times.
+#[cfg(target_os = "linux")]
+fn unchanged(mut ask: impl FnMut() -> io::Result<Vec<Link>>) -> io::Result<Vec<Link>> {
+    const ATTEMPTS: u32 = 3;
+    let mut attempt = 1;
+    loop {
+        match ask() {
+            Err(why) if why.kind() == io::ErrorKind::Interrupted && attempt < ATTEMPTS => attempt += 1,
+            answer => return answer,
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn ask() -> io::Result<Vec<Link>> {
     use crate::listeners::dump::Transport as _;
     use crate::listeners::netlink::Netlink;
 
@@ -82,15 +103,28 @@ pub fn question() -> Vec<u8> {
     bytes
 }
 
-/// Takes the interfaces out of one batch of the answer; true if it is the last one.
+/// Takes the interfaces out of one batch of the answer; true if it is the last one. Where the list has changed meanwhile, or
+/// part of it is lost, it is interrupted.
 pub fn take(batch: &[u8], links: &mut Vec<Link>) -> io::Result<bool> {
     let mut rest = batch;
     while !rest.is_empty() {
         let length = number(rest, 0).and_then(|it| usize::try_from(it).ok());
         let length = length.filter(|it| *it >= HEADER).ok_or(io::ErrorKind::InvalidData)?;
         let message = rest.get(..length).ok_or(io::ErrorKind::InvalidData)?;
+        if short(message, 6).is_some_and(|flags| flags & CHANGED != 0) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         match short(message, 4) {
-            Some(DONE) => return Ok(true),
+            // A dump that fails on its way ends with its error in the closing message.
+            Some(DONE) => {
+                let error = number(message, HEADER).map_or(0, u32::cast_signed);
+                return if error < 0 {
+                    Err(io::Error::from_raw_os_error(error.saturating_neg()))
+                } else {
+                    Ok(true)
+                };
+            }
+            Some(OVERRUN) => return Err(io::ErrorKind::Interrupted.into()),
             Some(ERROR) => return Err(io::ErrorKind::PermissionDenied.into()),
             Some(NEW_LINK) => links.extend(link(message)),
             _ => {}
@@ -203,6 +237,33 @@ mod tests {
         answer.extend(message(DONE, &[0; 4]));
         assert!(take(&answer, &mut links).unwrap());
         assert!(take(&message(ERROR, &[0; 4]), &mut links).is_err());
+    }
+
+    #[test]
+    fn a_list_that_changed_or_failed_on_its_way_is_none() {
+        let of = |answer: &[u8]| take(answer, &mut Vec::new()).map_err(|why| why.kind());
+        for mut changed in [veth(), message(DONE, &[0; 4])] {
+            changed[6] |= 0x10;
+            assert_eq!(of(&changed), Err(io::ErrorKind::Interrupted));
+        }
+        assert_eq!(of(&message(OVERRUN, &[])), Err(io::ErrorKind::Interrupted));
+        assert_eq!(of(&message(DONE, &(-1_i32).to_ne_bytes())), Err(io::ErrorKind::PermissionDenied));
+        assert_eq!(of(&message(DONE, &[])), Ok(true));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_list_that_changes_is_read_again_a_few_times_and_one_that_does_not_come_is_not() {
+        let asked = |answers: &[Option<io::ErrorKind>]| {
+            let mut rest = answers.iter();
+            let answer = unchanged(|| rest.next().unwrap().map_or(Ok(Vec::new()), |kind| Err(kind.into())));
+            (answer.map_err(|why| why.kind()), rest.len())
+        };
+        let changed = Some(io::ErrorKind::Interrupted);
+        assert_eq!(asked(&[changed, changed, None]), (Ok(Vec::new()), 0));
+        assert_eq!(asked(&[changed, changed, changed, None]), (Err(io::ErrorKind::Interrupted), 1));
+        let late = Some(io::ErrorKind::WouldBlock);
+        assert_eq!(asked(&[late, None]), (Err(io::ErrorKind::WouldBlock), 1));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Entry {
     pub process: Process,
     /// The arguments as they are, secrets included.
     pub argv: Vec<String>,
+    /// There are more arguments than are kept: what is not among them may be among the rest.
+    pub is_cut: bool,
     /// Since when it may have run at the earliest, in seconds since the epoch: where somebody has set the clock, its
     /// start is one time by the old one and another by the new one.
     pub since: u64,
@@ -154,6 +156,7 @@ impl Table {
         let pid = process.pid().as_u32();
         let seen = platform::Seen::of(process);
         let argv = bounded(process.cmd());
+        let is_cut = argv.len() < process.cmd().len();
         let listens = listening.contains(&pid);
         let shown = Shown { name: &seen.name, exe: seen.exe.as_deref(), argv: &argv, listens };
         let role = if own.is_some() && executable_id(pid, seen.exe.as_deref()).as_ref() == own {
@@ -176,6 +179,7 @@ impl Table {
                 role,
             },
             argv,
+            is_cut,
         }
     }
 

@@ -2,37 +2,79 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::file::{Links, View};
+use crate::file::{Links, Unread, View};
 
 /// Files that one pattern may name, and names looked at in a folder.
 pub(super) const MAX_MATCHES: usize = 256;
 const MAX_NAMES: usize = 4096;
 
+/// What fits a pattern.
+#[derive(Debug, Default)]
+pub(super) struct Matched {
+    /// The paths, in order.
+    pub(super) paths: Vec<PathBuf>,
+    /// The folders whose names were looked at, the uppermost first.
+    pub(super) folders: Vec<PathBuf>,
+    /// Why there may be more paths.
+    pub(super) missed: Option<Unread>,
+}
+
 /// The paths that fit a pattern, in order; a pattern without signs is its own path, whether there
 /// is a file or not. A leading dot must be spelled.
 #[must_use]
 pub(super) fn matching(view: &View, pattern: &Path) -> Vec<PathBuf> {
-    let mut paths = vec![PathBuf::new()];
-    for component in pattern.components() {
+    matched(view, pattern).paths
+}
+
+/// The same, and what was looked at for it.
+#[must_use]
+pub(super) fn matched(view: &View, pattern: &Path) -> Matched {
+    let mut matched = Matched { paths: vec![PathBuf::new()], ..Matched::default() };
+    let mut components = pattern.components().peekable();
+    while let Some(component) = components.next() {
         let text = component.as_os_str().to_str().unwrap_or_default();
-        paths = match component {
-            Component::Normal(_) if text.contains(['*', '?', '[']) => paths
-                .iter()
-                .flat_map(|folder| {
-                    let names = view.names(folder, MAX_NAMES, Links::Follow).unwrap_or_default();
-                    let fit = names.into_iter().filter(|name| {
-                        name.to_str().is_some_and(|name| {
-                            (!name.starts_with('.') || text.starts_with('.')) && fits(text, name)
-                        })
-                    });
-                    fit.map(|name| folder.join(name)).collect::<Vec<_>>()
-                })
-                .take(MAX_MATCHES)
-                .collect(),
-            other => paths.into_iter().map(|path| path.join(other)).collect(),
-        };
+        let above = std::mem::take(&mut matched.paths);
+        if !matches!(component, Component::Normal(_)) || !text.contains(['*', '?', '[']) {
+            matched.paths = above.into_iter().map(|path| path.join(component)).collect();
+            continue;
+        }
+        for folder in above {
+            matched.look_into(view, folder, text);
+        }
+        if components.peek().is_some() {
+            let is_folder =
+                |path: &PathBuf| !matches!(view.names(path, 1, Links::Follow), Err(Unread::Absent));
+            matched.paths.retain(is_folder);
+        }
+        if matched.paths.len() >= MAX_MATCHES {
+            matched.paths.truncate(MAX_MATCHES);
+            matched.missed = Some(Unread::TooMany);
+        }
     }
-    paths
+    matched
+}
+
+impl Matched {
+    /// Takes the names in a folder that fit one component of a pattern.
+    fn look_into(&mut self, view: &View, folder: PathBuf, text: &str) {
+        let names = match view.names(&folder, MAX_NAMES, Links::Follow) {
+            Ok(names) => names,
+            Err(Unread::Absent) => return,
+            Err(why) => {
+                self.missed.get_or_insert(why);
+                return;
+            }
+        };
+        if names.len() >= MAX_NAMES {
+            self.missed = Some(Unread::TooMany);
+        }
+        let fit = names.iter().filter(|name| {
+            name.to_str()
+                .is_some_and(|name| (!name.starts_with('.') || text.starts_with('.')) && fits(text, name))
+        });
+        self.paths.extend(fit.map(|name| folder.join(name)));
+        self.folders.push(folder);
+    }
 }
 
 /// Whether a name fits a pattern. Takes time in proportion to both lengths.
@@ -153,6 +195,25 @@ mod tests {
         {
             assert!(!fits(pattern, name), "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn what_was_looked_at_is_told_and_what_is_no_folder_is_not_looked_into() {
+        let top = tempfile::tempdir().unwrap();
+        let at = |name: &str| top.path().join(name);
+        std::fs::create_dir(at("one")).unwrap();
+        std::fs::write(at("known_hosts"), "").unwrap();
+        let view = View::own().unwrap();
+        let found = matched(&view, &at("*/config"));
+        assert_eq!((found.paths, found.folders), (vec![at("one/config")], vec![top.path().to_owned()]));
+        assert!(found.missed.is_none());
+        let found = matched(&view, &at("*/*"));
+        assert_eq!((found.paths, found.folders), (vec![], vec![top.path().to_owned(), at("one")]));
+        for number in 0..MAX_MATCHES {
+            std::fs::write(at(&format!("one/{number}")), "").unwrap();
+        }
+        let found = matched(&view, &at("one/*"));
+        assert!(found.paths.len() == MAX_MATCHES && matches!(found.missed, Some(Unread::TooMany)));
     }
 
     #[test]

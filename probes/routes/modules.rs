@@ -3,17 +3,16 @@
 /// Whether a web server can carry a request to a gateway; none if that cannot be told. A module for applications (`FastCGI` and
 /// its kin) is no way to a gateway, which does not speak that.
 pub(super) fn relays(program: &str, maps: &str) -> Option<bool> {
-    let files = || maps.lines().filter_map(|line| line.split_once('/').map(|(_, path)| path));
-    let has = |module: &str| files().any(|path| path.contains(module));
+    let files = maps.lines().filter_map(|line| line.split_once('/').map(|(_, path)| path));
+    let has = |module: &str| files.clone().any(|path| path.contains(module));
     match program {
         // One into which all modules were built shows none.
-        "apache2" | "httpd" if has("/mod_") => {
+        "apache2" | "httpd" | "lighttpd" if !has("/mod_") => None,
+        "apache2" | "httpd" => {
             let ways = ["mod_proxy_http", "mod_proxy_wstunnel", "mod_proxy_connect", "mod_proxy_express"];
             Some(ways.into_iter().any(has))
         }
-        "lighttpd" if files().next().is_some() => {
-            Some(has("/mod_proxy") || has("/mod_wstunnel") || has("/mod_sockproxy"))
-        }
+        "lighttpd" => Some(has("/mod_proxy") || has("/mod_wstunnel") || has("/mod_sockproxy")),
         _ => None,
     }
 }
@@ -54,6 +53,7 @@ mod tests {
         assert_eq!(relays("apache2", &maps(&["/usr/sbin/apache2"])), None);
         assert_eq!(relays("httpd", ""), None);
         assert_eq!(relays("lighttpd", ""), None);
+        assert_eq!(relays("lighttpd", &maps(&["/usr/sbin/lighttpd", "/usr/lib/libc.so.6"])), None);
         assert_eq!(relays("traefik", &maps(&["/usr/bin/traefik"])), None);
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::routes::Understood;
 use crate::routes::argument::Instruction;
+use crate::routes::ssh::config::Gap;
 use crate::routes::target::Target;
 
 pub mod config;
@@ -75,6 +76,10 @@ impl CommandLine {
             let attached = options.get(at + option.len_utf8()..).unwrap_or_default();
             let value = if attached.is_empty() { rest.next().map(String::as_str) } else { Some(attached) };
             read.option(option, value.unwrap_or_default());
+        }
+        // dbclient calls other things so, and forgets none.
+        if !READERS.contains(&program) {
+            (read.is_pipe, read.clears) = (false, None);
         }
         Some(read)
     }
@@ -167,17 +172,21 @@ pub(super) fn instructions(program: &str, arguments: &[String]) -> Vec<Instructi
     told.collect()
 }
 
-/// What arguments and files say together, of the files alone as instructions: those of the arguments are told already.
+/// What arguments and files say together, of the files alone as instructions: those of the arguments are told already, but
+/// for those that only the files keep from being forgotten.
 #[must_use]
 pub fn together(read: &CommandLine, found: &config::Found) -> Understood {
     if read.forgets(found.clears) {
-        return Understood { instructions: Vec::new(), whole: !found.is_unclear };
+        // What the arguments say counts, whatever may stand in a file.
+        let whole = read.clears.is_some() || found.unclear.is_none();
+        return Understood { instructions: Vec::new(), whole };
     }
-    let mut told = Understood { instructions: Vec::new(), whole: !found.is_unclear };
-    for specification in &found.forwards {
+    let mut told = Understood { instructions: Vec::new(), whole: found.unclear.is_none() };
+    let kept = read.forwards.iter().filter(|_| read.forgets(None)).map(|it| ("-R", it));
+    for (word, specification) in found.forwards.iter().map(|it| ("RemoteForward", it)).chain(kept) {
         match forward(specification) {
             Forward::To(target) => {
-                let text = format!("RemoteForward {specification}");
+                let text = format!("{word} {specification}");
                 told.instructions.push(Instruction::elsewhere(target, text));
             }
             Forward::File => {}
@@ -186,6 +195,13 @@ pub fn together(read: &CommandLine, found: &config::Found) -> Understood {
     }
     told.whole &= !read.forwards.iter().any(|it| forward(it) == Forward::Anywhere);
     told
+}
+
+/// Whether no more is unknown than of many an ssh, of which few forward anything.
+#[must_use]
+pub fn is_seldom(read: &CommandLine, found: &config::Found) -> bool {
+    let leads_anywhere = found.forwards.iter().any(|it| forward(it) == Forward::Anywhere);
+    found.unclear == Some(Gap::Usual) && read.forwards.is_empty() && !leads_anywhere
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ fn entry(arguments: &[&str]) -> Entry {
     let entries = Table::default().read(&BTreeSet::from([pid]), &BTreeSet::new()).unwrap();
     let own = entries.into_iter().find(|it| it.process.pid == pid).unwrap();
     let process = guardian_rules::fact::Process { name: argv[0].clone(), exe: None, ..own.process };
-    Entry { process, argv, since: own.since }
+    Entry { process, argv, is_cut: false, since: own.since }
 }
 
 #[test]
@@ -126,6 +126,84 @@ fn a_configuration_that_was_changed_after_the_start_is_not_what_runs() {
     assert!(found(changed - 10));
     assert!(!found(changed), "a file that is written while its reader starts is what that read");
     assert!(!found(changed + 10));
+}
+
+#[test]
+fn folders_that_fit_what_an_ssh_includes_are_looked_into_and_what_is_gone_from_them_is_noticed() {
+    let top = tempfile::tempdir().unwrap();
+    let at = |name: &str| top.path().join(name);
+    for (name, port) in [("one", 18789), ("two", 18790)] {
+        std::fs::create_dir(at(name)).unwrap();
+        std::fs::write(at(name).join("config"), format!("RemoteForward 80 localhost:{port}\n")).unwrap();
+    }
+    // More than a file of which nobody thinks.
+    std::fs::create_dir(at("one/d")).unwrap();
+    for number in 0..100 {
+        std::fs::write(at(&format!("one/d/{number}")), "").unwrap();
+    }
+    let file = at("ssh_config");
+    let include = format!("Include {0}/*/config\nInclude {0}/*/d/*\n", top.path().display());
+    std::fs::write(&file, include).unwrap();
+    let changed = |path: &Path| u64::try_from(View::own().unwrap().stamp(path).unwrap().changed()).unwrap();
+    let entry = entry(&["ssh", "-F", &file.display().to_string(), "vps"]);
+    let found = |since| configured(&entry, &relay(&shown(&entry)).unwrap(), since).unwrap();
+    let told = found(u64::MAX).told;
+    assert_eq!(told.instructions.iter().map(|it| it.target.port).collect::<Vec<_>>(), [18789, 18790]);
+    assert!(told.whole);
+    // Started when the last file was written, within what a start may be reckoned wrong.
+    let since = changed(&file) - 2;
+    assert!(!found(since).is_outdated);
+    std::thread::sleep(Duration::from_millis(1100));
+    std::fs::remove_file(at("two/config")).unwrap();
+    assert!(found(since).is_outdated && found(since).told.whole);
+}
+
+#[test]
+fn an_ssh_whose_file_names_what_only_it_can_make_out_is_seldom_a_tunnel() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    let named = file.display().to_string();
+    let found = |entry: &Entry| {
+        let found = configured(entry, &relay(&shown(entry)).unwrap(), u64::MAX).unwrap();
+        (found.told.whole, found.is_seldom)
+    };
+    let plain = entry(&["ssh", "-F", &named, "vps"]);
+    for include in ["${HOME}/x", "%d/x", "~ana/x"] {
+        std::fs::write(&file, format!("Include {include}\n")).unwrap();
+        assert_eq!(found(&plain), (false, true), "{include}");
+        assert_eq!(found(&entry(&["ssh", "-F", &named, "-R", "1080", "vps"])), (false, false), "{include}");
+        assert_eq!(found(&Entry { is_cut: true, ..plain.clone() }), (false, false), "{include}");
+    }
+    std::fs::write(&file, format!("Include {named}\n")).unwrap();
+    assert_eq!(found(&plain), (false, false), "it includes itself");
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(found(&plain), (false, false), "it was named and is gone");
+    // A user of whom this host knows no home.
+    let mut strange = entry(&["ssh", "vps"]);
+    strange.process.uid = Some(3_999_999_999);
+    assert_eq!(found(&strange), (false, true));
+}
+
+#[test]
+fn a_process_whose_arguments_are_not_all_known_does_not_tell_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (frpc, nginx) = (folder.path().join("frpc.toml"), folder.path().join("nginx.conf"));
+    std::fs::write(&frpc, "serverAddr = \"x\"\n").unwrap();
+    std::fs::write(&nginx, "events { }\n").unwrap();
+    let found = |arguments: &[&str], is_cut| {
+        let entry = Entry { is_cut, ..entry(arguments) };
+        let found = configured(&entry, &relay(&shown(&entry)).unwrap(), u64::MAX).unwrap();
+        (found.told.whole, found.astray.is_some(), found.vague.is_some())
+    };
+    let (frpc, nginx) = (frpc.display().to_string(), nginx.display().to_string());
+    // An ssh without a host connects to nobody, if that is all.
+    for (arguments, is_whole) in
+        [(&["ssh", "-V"][..], true), (&["frpc", "-c", &frpc], true), (&["nginx", "-c", &nginx], false)]
+    {
+        let (whole, astray, vague) = found(arguments, false);
+        assert!(whole == is_whole && (whole || (astray && vague)), "{arguments:?}");
+        assert_eq!(found(arguments, true), (false, false, false), "{arguments:?}");
+    }
 }
 
 #[test]
@@ -189,7 +267,8 @@ fn a_proxy_is_as_vague_as_its_configuration() {
     let told = |vague: Option<&[u16]>, is_outdated| {
         let vague = vague.map(|ports| ports.iter().copied().collect());
         let told = Understood::default();
-        let found = Configured { file: PathBuf::new(), told, astray: None, vague, is_outdated };
+        let found =
+            Configured { file: PathBuf::new(), told, astray: None, vague, is_outdated, is_seldom: false };
         vague_ports(0, "nginx", Some(&found)).into_iter().collect::<Vec<_>>()
     };
     assert_eq!(told(Some(&[]), false), []);
@@ -314,7 +393,14 @@ fn a_port_is_accounted_for_only_if_all_that_it_takes_stays_on_this_host() {
         };
         let instructions = ports.iter().map(instruction).collect();
         let told = Understood { instructions, whole: false };
-        let found = Configured { file: PathBuf::new(), told, astray, vague: None, is_outdated: false };
+        let found = Configured {
+            file: PathBuf::new(),
+            told,
+            astray,
+            vague: None,
+            is_outdated: false,
+            is_seldom: false,
+        };
         found.accounted(&BTreeSet::from(["192.0.2.7".parse().unwrap()])).into_iter().collect::<Vec<_>>()
     };
     let here = [("127.0.0.1", 8088), ("192.0.2.7", 8089)];

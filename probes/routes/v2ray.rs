@@ -12,10 +12,11 @@ pub const USUAL: [&str; 5] = [
     "config.json",
 ];
 
-/// A configuration that does not so much as speak of it brings nothing.
+/// A configuration that does not so much as speak of it brings nothing. A backslash can spell any letter of it otherwise.
 #[must_use]
 pub fn interpret(text: &str) -> Understood {
-    let whole = !text.trim().is_empty() && !text.to_ascii_lowercase().contains("reverse");
+    let speaks_of_it = || text.contains('\\') || text.to_ascii_lowercase().contains("reverse");
+    let whole = !text.trim().is_empty() && !speaks_of_it();
     Understood { instructions: Vec::new(), whole }
 }
 
@@ -27,6 +28,8 @@ mod tests {
     fn only_a_configuration_without_a_reverse_brings_nothing() {
         assert!(interpret(r#"{"inbounds":[{"port":1080,"protocol":"socks"}],"outbounds":[]}"#).whole);
         assert!(!interpret(r#"{"reverse":{"bridges":[{"tag":"b","domain":"x.example"}]}}"#).whole);
+        assert!(!interpret(r#"{"r\u0065verse":{"bridges":[{"tag":"b","domain":"x.example"}]}}"#).whole);
+        assert!(!interpret("\"\\x72everse\": {}").whole);
         assert!(!interpret("").whole);
     }
 }

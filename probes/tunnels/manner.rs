@@ -144,6 +144,16 @@ pub fn manner(role: Role, program: &str, arguments: &[String]) -> Option<Manner>
     }
 }
 
+/// The same of one whose arguments are not all known: what is told, and what it does not do, may be otherwise.
+#[must_use]
+pub fn of_cut(role: Role, found: Option<Manner>) -> Option<Manner> {
+    let public = Manner { voice: Voice::Mute, kind: TunnelKind::Public, told: false };
+    match role {
+        Role::Tunnel | Role::Forwarder => Some(found.map_or(public, |found| Manner { told: false, ..found })),
+        _ => found,
+    }
+}
+
 /// Whether the first word says that the program carries nothing.
 fn does_something_else(program: &str, arguments: &[String]) -> bool {
     let mut words = arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with('-'));
@@ -179,6 +189,18 @@ mod tests {
         let program = words.next().unwrap();
         let arguments: Vec<String> = words.collect();
         manner(role, &program, &arguments).map(|it| (it.voice, it.kind, it.told))
+    }
+
+    #[test]
+    fn one_whose_arguments_are_not_all_known_does_not_tell_all() {
+        let public = Some(Manner { voice: Voice::Mute, kind: TunnelKind::Public, told: false });
+        let chisel = manner(Role::Tunnel, "chisel", &["client".to_owned()]);
+        assert_eq!((chisel, of_cut(Role::Tunnel, chisel)), (None, public));
+        let told = manner(Role::Tunnel, "lt", &["--port".to_owned(), "1".to_owned()]);
+        assert!(told.unwrap().told);
+        assert_eq!(of_cut(Role::Tunnel, told), public);
+        assert_eq!(of_cut(Role::Forwarder, None), public);
+        assert_eq!(of_cut(Role::Vpn, None), None);
     }
 
     #[test]

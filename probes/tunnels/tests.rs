@@ -187,10 +187,34 @@ async fn an_idle_ssh_that_leads_anywhere_is_a_tunnel_that_does_not_tell() {
 }
 
 #[test]
+fn an_ssh_whose_arguments_are_too_many_to_be_kept_does_not_tell_all() {
+    let long = format!("SetEnv=X={}", "x".repeat(70 * 1024));
+    let Some((ssh, _server)) = ssh(&["-F", "/dev/null", "-o", &long, "-NR", "1080"]) else { return };
+    let group = found(ssh.0.id()).unwrap();
+    assert_eq!((group.manner.kind, group.manner.told), (TunnelKind::Public, false));
+}
+
+#[test]
 fn an_ssh_that_tells_all_is_no_tunnel_of_this_kind() {
     for arguments in [&["-F", "/dev/null", "-N"][..], &["-F", "none", "-NR", "8080:localhost:18789"]] {
         let Some((ssh, _server)) = ssh(arguments) else { return };
         assert!(found(ssh.0.id()).is_none(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_ssh_whose_file_names_what_only_it_can_make_out_is_a_tunnel_that_seldom_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    std::fs::write(&file, "Include ${HOME}/none-of-this-name\n").unwrap();
+    let named = file.display().to_string();
+    for (arguments, kind) in [(&["-N"][..], TunnelKind::Seldom), (&["-NR", "1080"], TunnelKind::Public)] {
+        let Some((ssh, _server)) = ssh(&[&["-F", &named], arguments].concat()) else { return };
+        let Some(group) = found(ssh.0.id()) else {
+            eprintln!("left out: this ssh does not take such a line");
+            return;
+        };
+        assert_eq!((group.manner.kind, group.manner.told), (kind, false));
     }
 }
 
@@ -207,6 +231,27 @@ async fn an_ssh_whose_file_was_changed_after_it_started_is_a_tunnel_that_seldom_
     let facts = found(ssh.0.id()).unwrap().facts(&Observation::Seen(Vec::new()), &Host::default()).await;
     assert_eq!(facts[0].kind, TunnelKind::Seldom);
     assert_eq!(facts[0].publishes.as_ref().unwrap_err().cause, Cause::Stale);
+}
+
+#[test]
+fn of_processes_that_started_each_other_the_gravest_that_does_not_tell_counts() {
+    let ssh = |kind, told| Manner { voice: Voice::Mute, kind, told };
+    let group = |first: (Manner, bool), second: (Manner, bool)| {
+        let mut group = Group { manner: first.0, is_outdated: first.1, ..group("lt --port 1") };
+        group.join(8, second.0, second.1);
+        assert_eq!(group.members, BTreeSet::from([7, 8]));
+        (group.manner.kind, group.manner.told, group.is_outdated)
+    };
+    let (seldom, public) = ((ssh(TunnelKind::Seldom, false), true), (ssh(TunnelKind::Public, false), false));
+    for (first, second) in [(seldom, public), (public, seldom)] {
+        assert_eq!(group(first, second), (TunnelKind::Public, false, false));
+    }
+    assert_eq!(group(seldom, seldom), (TunnelKind::Seldom, false, true));
+    let told = (ssh(TunnelKind::Public, true), false);
+    for (first, second) in [(seldom, told), (told, seldom)] {
+        assert_eq!(group(first, second), (TunnelKind::Seldom, false, true));
+    }
+    assert_eq!(group(told, told), (TunnelKind::Public, true, false));
 }
 
 #[tokio::test]

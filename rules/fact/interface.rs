@@ -46,7 +46,7 @@ impl InterfaceAddress {
     }
 
     /// The same for a VPN's address that stands alone for a network which its routes alone know: Tailscale's are
-    /// 100.64.0.0/10 and fd7a:115c:a1e0::/48 (its documentation, "IP address types").
+    /// 100.64.0.0/10 and `fd7a:115c:a1e0::/48` (its documentation, "IP address types").
     #[must_use]
     pub fn members_have(&self, address: IpAddr) -> Option<u8> {
         let (own, address) = (unmap(self.address), unmap(address));

@@ -17,7 +17,7 @@ pub struct Tunnel {
     pub publishes: Result<Vec<Publication>, Blindness>,
 }
 
-/// Whom a tunnel serves by nature.
+/// Whom a tunnel serves by nature, the gravest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TunnelKind {
     /// Whoever has the address: ngrok, cloudflared, frp.
@@ -27,7 +27,7 @@ pub enum TunnelKind {
     /// Who signs in to its owner's account, and everybody only if told so: VS Code's tunnels.
     Account,
     /// Nobody, unless it was told so where it does not show any more: an ssh whose arguments are no longer to be read, or whose
-    /// files were changed after it started.
+    /// files were changed after it started, or lie where nobody else may look.
     Seldom,
 }
 

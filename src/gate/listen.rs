@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use guardian_probes::interfaces;
+use guardian_probes::probe::blocking;
 use guardian_rules::address::{Scope, scope};
+use guardian_rules::blindness::Blindness;
 use guardian_rules::fact::InterfaceAddress;
 use socket2::{Domain, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -229,14 +231,14 @@ impl Listening {
             listened = listens;
             sleep(LOOK).await;
             if self.wanted.iter().any(|it| !it.at.ip().to_canonical().is_loopback()) {
-                self.look_again().await;
+                self.look_again(interfaces::read).await;
             }
         }
     }
 
-    /// Looks where the addresses are now.
-    async fn look_again(&mut self) {
-        let cards = match interfaces::read() {
+    /// Looks where the addresses are now. The kernel may take its time to tell, and this thread serves everybody.
+    async fn look_again(&mut self, read: fn() -> Result<Vec<InterfaceAddress>, Blindness>) {
+        let cards = match blocking(read).await {
             Ok(cards) => cards,
             // What is bound stays so: its card is the one that it was bound to, or none.
             Err(why) => {
@@ -609,6 +611,23 @@ mod tests {
         let mut local = Wanted { at: at("127.0.0.1:0"), now: Standing::Waits(None) };
         local.look_again(&[], &networks).await;
         assert!(matches!(local.now, Standing::Bound(Place::Loopback, _)), "{local:?}");
+    }
+
+    #[tokio::test]
+    async fn a_kernel_that_takes_its_time_to_list_the_cards_holds_nobody_up() {
+        let wanted = vec![Wanted { at: at("10.8.0.2:1"), now: Standing::Waits(None) }];
+        let mut listening = Listening { wanted, networks: Rc::new(allowed(&[])), tls: None };
+        let slow = || {
+            std::thread::sleep(Duration::from_millis(500));
+            Err(Blindness::timed_out("it does not answer"))
+        };
+        tokio::select! {
+            biased;
+            () = listening.look_again(slow) => panic!("nobody else had a turn"),
+            () = sleep(Duration::from_millis(1)) => {}
+        }
+        listening.look_again(slow).await;
+        assert!(matches!(listening.wanted[0].now, Standing::Waits(None)), "nothing is known");
     }
 
     #[tokio::test]

@@ -54,6 +54,18 @@ fn a_process_is_known_by_its_executable_not_by_what_it_calls_itself() {
 }
 
 #[test]
+fn arguments_beyond_the_bound_are_known_to_be_missing() {
+    let long = "x".repeat(70 * 1024);
+    for (first, is_cut) in [("-", false), (long.as_str(), true)] {
+        let child = Running::start(Command::new("sh").args(["-c", "sleep 60; :", first, "last"]));
+        look_until(&mut Table::default(), child.0.id(), |process| process.argv.len() > 2);
+        let entries = Table::default().read(&BTreeSet::from([child.0.id()]), &BTreeSet::new()).unwrap();
+        let entry = entries.into_iter().find(|entry| entry.process.pid == child.0.id()).unwrap();
+        assert_eq!((entry.is_cut, entry.argv.iter().any(|it| it == "last")), (is_cut, !is_cut));
+    }
+}
+
+#[test]
 fn a_process_that_executes_another_program_is_seen_as_that_program() {
     let mut table = Table::default();
     let child = Running::start(Command::new("sh").args(["-c", "sleep 0.5; exec sleep 60"]));
@@ -135,6 +147,7 @@ fn a_users_part_of_a_session_stands_only_on_the_systems_part() {
             role,
         },
         argv: Vec::new(),
+        is_cut: false,
     };
     let mut entries = [
         process(10, 1, 0, Role::Session),

@@ -3,6 +3,8 @@
 //! A `Match` is taken to hold, whatever it asks: what it asks may start a program. So is a `Host` that may be read again for
 //! another name of the host. What holds only perhaps can add a forward, and never takes one away.
 
+use crate::file::Unread;
+
 /// A line of a file, or files in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
@@ -11,7 +13,28 @@ pub enum Item {
     /// Files that are included here.
     Included(Vec<Vec<Item>>),
     /// Files that are included here, and could not all be read.
-    Unread,
+    Unread(Gap),
+}
+
+/// Why there may be more than was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gap {
+    /// A home that may not be looked into or is not known, a name that only the ssh itself can make out: there are such in
+    /// many a file, and they speak of no tunnel.
+    Usual,
+    /// Anything else.
+    Unusual,
+}
+
+impl Gap {
+    /// By why a file was not read.
+    #[must_use]
+    pub const fn of(why: &Unread) -> Self {
+        match why {
+            Unread::Denied => Self::Usual,
+            _ => Self::Unusual,
+        }
+    }
 }
 
 /// What holds for a host.
@@ -21,8 +44,8 @@ pub struct Found {
     pub forwards: Vec<String>,
     /// Whether all forwards are to be forgotten, if that is told for certain.
     pub clears: Option<bool>,
-    /// There may be more forwards.
-    pub is_unclear: bool,
+    /// There may be more forwards, and why.
+    pub unclear: Option<Gap>,
     /// Names that the host may have besides.
     names: Vec<String>,
     /// The files are read again when the host's name is known.
@@ -123,7 +146,8 @@ impl Reading<'_> {
         for item in items {
             match item {
                 Item::Included(files) => files.iter().for_each(|items| self.walk(items, holds, found)),
-                Item::Unread => found.is_unclear |= holds != Holds::No,
+                Item::Unread(gap) if holds != Holds::No => found.unclear = found.unclear.max(Some(*gap)),
+                Item::Unread(_) => {}
                 Item::Line(keyword, words) => match keyword.as_str() {
                     "host" => holds = outer.min(self.host(words)),
                     "match" => {

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
 
-use super::{CommandLine, config, together};
+use super::{CommandLine, config, is_seldom, together};
 use crate::file::{Content, Links, Unread, View};
 use crate::owner::role::Relay;
 use crate::owner::table::Entry;
-use crate::routes::glob::{MAX_MATCHES, matching};
-use crate::routes::ssh::config::Item;
+use crate::routes::glob::matched;
+use crate::routes::ssh::config::{Gap, Item};
 use crate::routes::{Age, Configured, Understood, platform};
 
 /// The file for everybody.
@@ -17,7 +17,7 @@ const SYSTEM: &str = "/etc/ssh/ssh_config";
 
 const MAX_FILE: u64 = 1024 * 1024;
 const MAX_TOTAL: u64 = 4 * MAX_FILE;
-const MAX_FILES: usize = 64;
+const MAX_FILES: usize = 256;
 /// As ssh itself.
 const MAX_DEPTH: usize = 16;
 
@@ -41,6 +41,7 @@ pub(in crate::routes) fn configured(
             astray: None,
             vague: None,
             is_outdated: false,
+            is_seldom: false,
         });
     }
     let mut reading = Reading { view, home: home(entry, view), files: 0, left: MAX_TOTAL, age };
@@ -49,12 +50,15 @@ pub(in crate::routes) fn configured(
         Some("none" | "/dev/null") => (PathBuf::from("none"), Vec::new()),
         Some(told) => {
             let file = absolute(pid, Path::new(told));
-            let items = file.as_ref().map_or_else(|| vec![Item::Unread], |file| reading.all(file, false));
+            let items = file
+                .as_ref()
+                .map_or_else(|| vec![Item::Unread(Gap::Unusual)], |file| reading.all(file, false));
             (file.unwrap_or_else(|| told.into()), items)
         }
         None => {
             let own = reading.home.as_ref().map(|home| home.join(".ssh/config"));
-            let mut items = own.as_ref().map_or_else(|| vec![Item::Unread], |own| reading.all(own, true));
+            let mut items =
+                own.as_ref().map_or_else(|| vec![Item::Unread(Gap::Usual)], |own| reading.all(own, true));
             items.push(Item::Included(vec![reading.all(Path::new(SYSTEM), true)]));
             (own.unwrap_or_else(|| SYSTEM.into()), items)
         }
@@ -62,8 +66,10 @@ pub(in crate::routes) fn configured(
     let found = config::found(&items, read.host.as_deref(), read.renames);
     let mut told = together(&read, &found);
     // Where not even its title shows, nothing is told.
-    told.whole &= !entry.argv.is_empty();
-    Some(Configured { file, told, astray: None, vague: None, is_outdated: is_shared })
+    let shows = !entry.argv.is_empty();
+    told.whole &= shows;
+    let is_seldom = shows && is_seldom(&read, &found);
+    Some(Configured { file, told, astray: None, vague: None, is_outdated: is_shared, is_seldom })
 }
 
 fn absolute(pid: u32, file: &Path) -> Option<PathBuf> {
@@ -105,7 +111,7 @@ impl Reading<'_> {
             Err(Unread::Absent) if is_usual => Vec::new(),
             Err(why) => {
                 tracing::info!(path = %file.display(), %why, "not read");
-                vec![Item::Unread]
+                vec![Item::Unread(if is_usual { Gap::of(&why) } else { Gap::Unusual })]
             }
         }
     }
@@ -144,30 +150,25 @@ impl Reading<'_> {
             (None, Some(home)) => Some(home.join(".ssh").join(pattern)),
             _ => None,
         };
-        let Some(pattern) = below else { return Item::Unread };
-        let folder = pattern.parent().unwrap_or(&pattern);
-        let is_sign = |path: &Path| path.to_string_lossy().contains(['*', '?', '[']);
-        if is_sign(folder) {
-            // Which folders these are is not followed.
-            return Item::Unread;
+        let Some(pattern) = below else {
+            return Item::Unread(if depth > MAX_DEPTH { Gap::Unusual } else { Gap::Usual });
+        };
+        let found = matched(self.view, &pattern);
+        if let Some(why) = found.missed {
+            return Item::Unread(Gap::of(&why));
         }
-        if is_sign(&pattern) {
-            match self.view.names(folder, 1, Links::Follow) {
-                Ok(_) => self.age.note_at(self.view, folder),
-                Err(Unread::Absent) => return Item::Included(Vec::new()),
-                Err(_) => return Item::Unread,
-            }
-        }
-        let paths = matching(self.view, &pattern);
-        if paths.len() >= MAX_MATCHES {
-            return Item::Unread;
-        }
+        found.folders.iter().for_each(|folder| self.age.note_at(self.view, folder));
         let mut files = Vec::new();
-        for path in paths {
+        for path in found.paths {
+            // What is gone from a folder that fits has left its trace there.
+            if let Some(top) = found.folders.first() {
+                let folders = path.ancestors().skip(1).take_while(|it| it.starts_with(top));
+                folders.for_each(|folder| self.age.note_at(self.view, folder));
+            }
             match self.content(&path) {
                 Ok(content) => files.push(self.items(&path, &content, depth)),
                 Err(Unread::Absent) => {}
-                Err(_) => return Item::Unread,
+                Err(why) => return Item::Unread(Gap::of(&why)),
             }
         }
         Item::Included(files)

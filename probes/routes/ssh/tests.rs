@@ -84,7 +84,54 @@ fn all_forwards_can_be_forgotten() {
 }
 
 #[test]
+fn what_only_a_file_keeps_from_being_forgotten_is_told() {
+    let file = "Host *\n ClearAllForwardings no\n";
+    let line = "ssh -W x:1 -R 8080:localhost:18789 vps";
+    assert_eq!(told(line, file), (vec![18789], true));
+    assert_eq!(told(line, ""), (vec![], true), "forgotten, as nothing else is said");
+    assert_eq!(told("ssh -W x:1 -R 1080 vps", file), (vec![], false));
+    let line = "ssh -W x:1 -o ClearAllForwardings=no -R 8080:localhost:18789 vps";
+    assert_eq!(told(line, file), (vec![], true), "its arguments tell that themselves");
+}
+
+#[test]
+fn the_window_of_a_dbclient_makes_it_forget_nothing() {
+    for line in
+        ["-W 65536 -R 8080:localhost:18789 vps", "-o ClearAllForwardings=yes -R 8080:localhost:18789 vps"]
+    {
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let ports: Vec<u16> = instructions("dbclient", &arguments).iter().map(|it| it.target.port).collect();
+        assert_eq!(ports, [18789], "{line}");
+    }
+}
+
+#[test]
 fn a_file_that_could_not_be_read_leaves_it_unknown() {
-    let found = config::found(&[Item::Unread], Some("vps"), false);
-    assert!(!together(&read("ssh vps"), &found).whole);
+    for gap in [Gap::Usual, Gap::Unusual] {
+        let found = config::found(&[Item::Unread(gap)], Some("vps"), false);
+        for line in ["ssh vps", "ssh -W x:1 vps", "ssh -o ClearAllForwardings=no vps"] {
+            assert!(!together(&read(line), &found).whole, "{line}");
+        }
+        assert!(together(&read("ssh -o ClearAllForwardings=yes vps"), &found).whole, "its arguments say it");
+    }
+}
+
+#[test]
+fn an_ssh_of_which_what_is_missing_is_missing_of_many_is_seldom_a_tunnel() {
+    let seldom = |line: &str, gaps: &[Gap], file: &str| {
+        let mut items = items(file);
+        items.extend(gaps.iter().map(|gap| Item::Unread(*gap)));
+        let read = read(line);
+        is_seldom(&read, &config::found(&items, read.host.as_deref(), read.renames))
+    };
+    assert!(seldom("ssh vps", &[Gap::Usual], ""));
+    assert!(seldom("ssh vps", &[Gap::Usual], "RemoteForward 8080 localhost:18789"), "which is told");
+    assert!(!seldom("ssh vps", &[], ""));
+    assert!(!seldom("ssh vps", &[Gap::Usual, Gap::Unusual], ""));
+    assert!(!seldom("ssh vps", &[Gap::Usual], "RemoteForward 1080"));
+    for forward in ["-R 1080", "-R 8080:localhost:18789", "-o RemoteForward=1080"] {
+        assert!(!seldom(&format!("ssh {forward} vps"), &[Gap::Usual], ""), "{forward}");
+    }
+    assert_eq!(Gap::of(&crate::file::Unread::Denied), Gap::Usual);
+    assert_eq!(Gap::of(&crate::file::Unread::NotAFile), Gap::Unusual);
 }

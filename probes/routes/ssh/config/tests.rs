@@ -92,11 +92,11 @@ fn an_included_file_holds_where_it_stands_and_ends_its_own_blocks() {
 fn a_file_that_is_not_read_is_unknown_only_where_it_would_hold() {
     let file = |block: &str| {
         let mut all = items(&format!("Host {block}"));
-        all.push(Item::Unread);
+        all.push(Item::Unread(Gap::Usual));
         all
     };
-    assert!(found(&file("vps"), Some("vps"), false).is_unclear);
-    assert!(!found(&file("other"), Some("vps"), false).is_unclear);
+    assert!(found(&file("vps"), Some("vps"), false).unclear.is_some());
+    assert!(found(&file("other"), Some("vps"), false).unclear.is_none());
 }
 
 #[test]
