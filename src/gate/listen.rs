@@ -10,38 +10,29 @@ use std::time::Duration;
 
 use guardian_probes::interfaces;
 use guardian_probes::probe::blocking;
-use guardian_rules::address::{Scope, scope};
 use guardian_rules::blindness::Blindness;
 use guardian_rules::fact::InterfaceAddress;
-use socket2::{Domain, SockRef, Socket as RawSocket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::SockRef;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::sleep;
 
+use self::door::{Door, Tls, door, listener, pin};
+use self::place::{Place, place, place_on};
+use super::Gate;
 use super::activation;
-use super::connection;
-use super::gather::Gathering;
 use super::leave::Leaves;
-use super::socket::Socket;
-use super::source::Allowlist;
 use super::tls::{self, TlsError};
-use super::{Client, Gate};
 use crate::config::Config;
 use crate::exit;
 
-/// Connections that may wait to be taken.
-const BACKLOG: i32 = 4096;
-/// After a failure to take one, such as too many open files.
-const PAUSE: Duration = Duration::from_millis(20);
-/// A TLS handshake takes no longer than this.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+mod door;
+mod place;
+
 /// Between two looks at what is waited for, and at the cards of the VPNs.
 const LOOK: Duration = Duration::from_secs(1);
 /// As many addresses that are waited for are told.
 const TOLD: usize = 16;
-/// A connection that has said nothing for so long is asked whether it is still there.
-const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// Why the gate does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -119,34 +110,6 @@ enum Standing {
     Waits(Option<TcpListener>),
     /// It has come up where others reach it, or the system refuses; why, as it was said.
     Refused(String),
-}
-
-#[derive(Clone)]
-struct Tls(TlsAcceptor);
-
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tls")
-    }
-}
-
-#[derive(Debug)]
-struct Door {
-    listener: TcpListener,
-    at: SocketAddr,
-    /// Whoever may come in, it is there itself by an allowance alone, and goes with it.
-    leave: Option<Rc<Leaves>>,
-    sources: Rc<Allowlist>,
-}
-
-/// What kind of address it is to listen at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    Loopback,
-    /// Of a VPN's card: its name, and its number.
-    Vpn(String, Option<u32>),
-    /// Of another card, but allowed in the policy.
-    Allowed,
 }
 
 /// What is to become of an address that is bound, or waits, by where it is now.
@@ -357,97 +320,6 @@ fn turn(had: Option<&Place>, is: Option<Place>) -> Turn {
     }
 }
 
-impl Door {
-    async fn serve(self, gate: &Rc<Gate>, tls: Option<&Tls>) {
-        let mut cut = gate.vouching.cuts();
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                _ = cut.changed() => match &self.leave {
-                    Some(leave) if !leave.cover(self.at.ip().to_canonical()) => {
-                        tracing::error!("the gate listens at {} no more: its allowance has ended", self.at);
-                        return;
-                    }
-                    _ => continue,
-                },
-                accepted = self.listener.accept() => accepted,
-            };
-            let (stream, remote) = match accepted {
-                Ok(accepted) => accepted,
-                Err(cause) => {
-                    tracing::warn!(%cause, "a connection was not taken");
-                    sleep(PAUSE).await;
-                    continue;
-                }
-            };
-            // Whoever comes when the house is full, or full of them, is sent away at once.
-            let Some(place) = gate.crowd.enter(remote.ip(), self.sources.admits(remote.ip())) else {
-                gate.counts.turned_away();
-                continue;
-            };
-            let client = Client {
-                remote: remote.ip(),
-                local: self.at.ip(),
-                tls: tls.is_some(),
-                sources: Rc::clone(&self.sources),
-                _place: Rc::new(place),
-            };
-            let (gate, tls) = (Rc::clone(gate), tls.cloned());
-            tokio::task::spawn_local(async move {
-                gate.counts.connected();
-                if let Some(socket) = secured(stream, tls).await {
-                    connection::serve(Rc::clone(&gate), socket, client).await;
-                }
-                gate.counts.disconnected();
-            });
-        }
-    }
-}
-
-/// The connection, after the handshake where there is one.
-async fn secured(stream: TcpStream, tls: Option<Tls>) -> Option<Socket> {
-    // On Linux it has what the listening socket has (tcp(7), socket(7)): three calls less for each.
-    #[cfg(not(target_os = "linux"))]
-    tune(&SockRef::from(&stream)).ok()?;
-    let Some(Tls(acceptor)) = tls else { return Some(Socket::Plain(Gathering(stream))) };
-    let stream = timeout(HANDSHAKE, acceptor.accept(stream)).await.ok()?.ok()?;
-    Some(Socket::Tls(Box::new(stream)))
-}
-
-/// What kind of address it is, none while no card has it; an error where others could reach it and nothing allows
-/// them to.
-fn place(at: SocketAddr, networks: &Leaves) -> Result<Option<Place>, ListenError> {
-    let ip = at.ip().to_canonical();
-    if ip.is_unspecified() || ip.is_loopback() {
-        return place_on(at, &[], networks);
-    }
-    let cards = interfaces::read().map_err(|why| ListenError::Blind { at, why: why.to_string() })?;
-    place_on(at, &cards, networks)
-}
-
-/// The same of a host that has these cards.
-fn place_on(
-    at: SocketAddr,
-    cards: &[InterfaceAddress],
-    networks: &Leaves,
-) -> Result<Option<Place>, ListenError> {
-    let ip = at.ip().to_canonical();
-    if ip.is_unspecified() {
-        return Err(ListenError::Wildcard(at));
-    }
-    if ip.is_loopback() {
-        return Ok(Some(Place::Loopback));
-    }
-    match cards.iter().find(|card| card.is_at(at)) {
-        Some(card) if card.scope() == Scope::Vpn => Ok(Some(Place::Vpn(card.interface.clone(), card.index))),
-        Some(_) if networks.cover(ip) => Ok(Some(Place::Allowed)),
-        None if networks.cover(ip) => Ok(None),
-        // On no card whatever would such a one be a VPN's.
-        None if scope("", ip) != Scope::Global => Ok(None),
-        _ => Err(ListenError::Beyond(at)),
-    }
-}
-
 /// Listens there, with the socket that was handed over if there is one. An address that is gone again, or that IPv6 is
 /// still asking the neighbours for, is waited for.
 fn stands(
@@ -475,183 +347,5 @@ fn stands(
     Ok(Standing::Bound(place, door))
 }
 
-fn listener(at: SocketAddr, place: &Place) -> Result<TcpListener, ListenError> {
-    let refused = |cause| ListenError::Refused { at, cause };
-    let socket = RawSocket::new(Domain::for_address(at), Type::STREAM, None).map_err(refused)?;
-    socket.set_reuse_address(true).map_err(refused)?;
-    if at.is_ipv6() {
-        socket.set_only_v6(true).map_err(refused)?;
-    }
-    if let Place::Vpn(card, index) = place {
-        pin(&socket, at, card, *index).map_err(refused)?;
-    }
-    socket.bind(&at.into()).map_err(refused)?;
-    socket.listen(BACKLOG).map_err(refused)?;
-    socket.set_nonblocking(true).map_err(refused)?;
-    TcpListener::from_std(socket.into()).map_err(refused)
-}
-
-/// What every connection is to have: words are sent at once, and a connection that says nothing is
-/// asked whether it is still there.
-fn tune(socket: &SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
-}
-
-/// Hears nobody but through this card: a neighbour on another one can send packets for the VPN's
-/// address too (Linux answers for any address of its own on any card).
-fn pin(socket: &RawSocket, at: SocketAddr, card: &str, index: Option<u32>) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        let _ = (at, index);
-        socket.bind_device(Some(card.as_bytes()))
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = card;
-        let index = std::num::NonZeroU32::new(index.unwrap_or(0)).ok_or(io::ErrorKind::NotFound)?;
-        if at.is_ipv6() {
-            socket.bind_device_by_index_v6(Some(index))
-        } else {
-            socket.bind_device_by_index_v4(Some(index))
-        }
-    }
-}
-
-fn door(listener: TcpListener, place: &Place, networks: &Rc<Leaves>) -> Result<Door, ListenError> {
-    let at = listener.local_addr().map_err(ListenError::HandedOver)?;
-    tune(&SockRef::from(&listener)).map_err(ListenError::HandedOver)?;
-    let (sources, leave) = match place {
-        Place::Loopback => (Allowlist::default(), None),
-        Place::Vpn(..) => (Allowlist::new(Rc::clone(networks), true), None),
-        Place::Allowed => (Allowlist::new(Rc::clone(networks), false), Some(Rc::clone(networks))),
-    };
-    Ok(Door { listener, at, leave, sources: Rc::new(sources) })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(text: &str) -> SocketAddr {
-        text.parse().unwrap()
-    }
-
-    fn allowed(networks: &[&str]) -> Leaves {
-        let networks = networks.iter().map(|network| (network.parse().unwrap(), jiff::Timestamp::MAX));
-        Leaves::new(networks, crate::sys::clock::now())
-    }
-
-    fn card(interface: &str, index: u32, address: &str) -> InterfaceAddress {
-        InterfaceAddress {
-            interface: interface.to_owned(),
-            index: Some(index),
-            address: address.parse().unwrap(),
-            prefix: 24,
-            tunnel: false,
-        }
-    }
-
-    fn vpn(index: u32) -> Place {
-        Place::Vpn("wg0".to_owned(), Some(index))
-    }
-
-    #[test]
-    fn loopback_needs_no_leave_and_every_address_at_once_is_refused_whatever_is_allowed() {
-        let everything = allowed(&["0.0.0.0/0", "::/0"]);
-        for loopback in ["127.0.0.1:1", "[::1]:1", "127.8.8.8:1"] {
-            assert_eq!(place(at(loopback), &allowed(&[])).unwrap(), Some(Place::Loopback), "{loopback}");
-        }
-        for wildcard in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1"] {
-            assert!(matches!(place(at(wildcard), &everything), Err(ListenError::Wildcard(_))), "{wildcard}");
-        }
-    }
-
-    #[test]
-    fn an_address_that_no_card_has_is_waited_for_and_one_of_another_card_is_refused() {
-        let (up, down) = ([card("wg0", 7, "10.8.0.2"), card("eth0", 2, "192.168.1.5")], []);
-        let nobody = allowed(&[]);
-        assert_eq!(place_on(at("10.8.0.2:1"), &up, &nobody).unwrap(), Some(vpn(7)));
-        assert_eq!(place_on(at("10.8.0.2:1"), &down, &nobody).unwrap(), None);
-        assert!(matches!(place_on(at("192.168.1.5:1"), &up, &nobody), Err(ListenError::Beyond(_))));
-        // Of one that could be a VPN's nothing is known yet; one of the internet can be none.
-        assert_eq!(place_on(at("192.168.1.5:1"), &down, &nobody).unwrap(), None);
-        assert!(matches!(place_on(at("8.8.8.8:1"), &down, &nobody), Err(ListenError::Beyond(_))));
-        assert_eq!(place_on(at("8.8.8.8:1"), &down, &allowed(&["8.8.8.8/32"])).unwrap(), None);
-    }
-
-    #[test]
-    fn a_card_that_was_made_anew_is_listened_on_anew_and_nothing_else_is_touched() {
-        assert_eq!(turn(Some(&vpn(7)), Some(vpn(7))), Turn::Keep);
-        assert_eq!(turn(Some(&vpn(7)), Some(vpn(9))), Turn::Listen(vpn(9)));
-        assert_eq!(turn(Some(&vpn(7)), None), Turn::Wait);
-        assert_eq!(turn(None, None), Turn::Wait);
-        assert_eq!(turn(None, Some(vpn(9))), Turn::Listen(vpn(9)));
-        // What is no VPN's any more, and allowed, is heard on every card.
-        assert_eq!(turn(Some(&vpn(7)), Some(Place::Allowed)), Turn::Listen(Place::Allowed));
-        for other in [Place::Loopback, Place::Allowed] {
-            assert_eq!(turn(Some(&other), None), Turn::Keep);
-            assert_eq!(turn(Some(&other), Some(other.clone())), Turn::Keep);
-        }
-    }
-
-    #[tokio::test]
-    async fn what_waits_is_bound_when_it_comes_and_refused_where_others_would_reach_it() {
-        let networks = Rc::new(allowed(&[]));
-        let mut wanted = Wanted { at: at("10.8.0.2:1"), now: Standing::Waits(None) };
-        wanted.look_again(&[], &networks).await;
-        assert!(matches!(wanted.now, Standing::Waits(None)) && !wanted.has_ended());
-        wanted.look_again(&[card("eth0", 2, "10.8.0.2")], &networks).await;
-        assert!(
-            matches!(&wanted.now, Standing::Refused(why) if why.contains("10.8.0.2")) && wanted.has_ended()
-        );
-        // Its card is down again, and may come up as another one.
-        wanted.look_again(&[], &networks).await;
-        assert!(matches!(wanted.now, Standing::Waits(None)), "{wanted:?}");
-        let mut local = Wanted { at: at("127.0.0.1:0"), now: Standing::Waits(None) };
-        local.look_again(&[], &networks).await;
-        assert!(matches!(local.now, Standing::Bound(Place::Loopback, _)), "{local:?}");
-    }
-
-    #[tokio::test]
-    async fn a_kernel_that_takes_its_time_to_list_the_cards_holds_nobody_up() {
-        let wanted = vec![Wanted { at: at("10.8.0.2:1"), now: Standing::Waits(None) }];
-        let mut listening = Listening { wanted, networks: Rc::new(allowed(&[])), tls: None };
-        let slow = || {
-            std::thread::sleep(Duration::from_millis(500));
-            Err(Blindness::timed_out("it does not answer"))
-        };
-        tokio::select! {
-            biased;
-            () = listening.look_again(slow) => panic!("nobody else had a turn"),
-            () = sleep(Duration::from_millis(1)) => {}
-        }
-        listening.look_again(slow).await;
-        assert!(matches!(listening.wanted[0].now, Standing::Waits(None)), "nothing is known");
-    }
-
-    #[tokio::test]
-    async fn every_connection_sends_at_once_and_is_asked_after_when_it_says_nothing() {
-        let listener = listener(at("127.0.0.1:0"), &Place::Loopback).unwrap();
-        let door = door(listener, &Place::Loopback, &Rc::new(allowed(&[]))).unwrap();
-        let _client = TcpStream::connect(door.at).await.unwrap();
-        let (stream, _) = door.listener.accept().await.unwrap();
-        let Some(Socket::Plain(Gathering(stream))) = secured(stream, None).await else {
-            panic!("no handshake")
-        };
-        let socket = SockRef::from(&stream);
-        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
-        #[cfg(target_os = "linux")]
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE);
-    }
-
-    #[test]
-    fn an_address_that_others_reach_needs_a_written_allowance() {
-        let network = allowed(&["203.0.113.0/24"]);
-        assert!(matches!(place(at("203.0.113.7:1"), &allowed(&[])), Err(ListenError::Beyond(_))));
-        assert_eq!(place(at("203.0.113.7:1"), &network).unwrap(), None, "no card has it yet");
-        let cards = [card("eth0", 2, "203.0.113.7")];
-        assert_eq!(place_on(at("203.0.113.7:1"), &cards, &network).unwrap(), Some(Place::Allowed));
-        assert!(matches!(place(at("198.51.100.1:1"), &network), Err(ListenError::Beyond(_))));
-    }
-}
+mod tests;
