@@ -1,12 +1,14 @@
 //! Real programs: what is told here is read from their processes and files.
 
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use guardian_rules::observation::Observation;
 
 use super::*;
+use crate::file::View;
 
 /// A program of this test's own, ended with it: asked to, because it may have children.
 struct Running(Child);

@@ -76,7 +76,7 @@ fn absolute(pid: u32, file: &Path) -> Option<PathBuf> {
     if file.is_absolute() {
         Some(file.to_owned())
     } else {
-        Some(crate::routes::working_folder(pid)?.join(file))
+        Some(crate::routes::configured::working_folder(pid)?.join(file))
     }
 }
 
